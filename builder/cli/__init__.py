@@ -1,0 +1,1 @@
+"""The ``writ`` command line: each command parses, calls one function, prints."""

@@ -1,0 +1,29 @@
+"""Options and output that several commands share."""
+
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+format_option: Callable[[Command], Command] = click.option(
+    "--format", "output_format", type=click.Choice(["text", "json"]), default="text", show_default=True,
+    help="Print for people or for machines.",
+)  # fmt: skip
+channel_option: Callable[[Command], Command] = click.option(
+    "--channel", metavar="NAME", help="Channel (default: the first in writ.yaml)."
+)
+
+
+def print_json(value: object) -> None:
+    """Print a value as one indented JSON document on stdout."""
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+
+
+def progress(message: str) -> None:
+    """Tell a waiting person what is going on: stderr, and only on a terminal."""
+    if sys.stderr.isatty():
+        click.echo(message, err=True)

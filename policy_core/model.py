@@ -1,0 +1,83 @@
+"""The rule model (IR): what authored policy documents compile to and what the matcher runs.
+
+Rules are values without behaviour, encoded as JSON in ``matcher.jsonl``. Decoding is strict: an unknown field or a
+wrong type is an error, so that a newer bundle is refused rather than half understood. Lists are tuples; the empty tuple
+means *no such clause* (authored empty lists are refused before they get here).
+"""
+
+from enum import StrEnum
+from typing import TypeAlias
+
+import msgspec
+
+Scalar: TypeAlias = str | int | float | bool
+Constraint: TypeAlias = int | float | tuple[str, ...]
+Condition: TypeAlias = list[object]
+"""A lowered ``when`` expression; its grammar is in `policy_core.condition`."""
+
+
+class Decision(StrEnum):
+    """What a rule says. `CONSTRAIN` only narrows what another rule grants and is never the word of an answer."""
+
+    DENY = "deny"
+    REQUIRE_APPROVAL = "require_approval"
+    THROTTLE = "throttle"
+    ALLOW_WITH_CONSTRAINTS = "allow_with_constraints"
+    ALLOW = "allow"
+    CONSTRAIN = "constrain"
+
+
+GRANTING = frozenset({Decision.ALLOW, Decision.ALLOW_WITH_CONSTRAINTS})
+CONSTRAINING = frozenset({Decision.ALLOW_WITH_CONSTRAINTS, Decision.CONSTRAIN})
+
+
+class EntityClauses(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Clauses over a subject or a resource; each field is one clause, each list any-of.
+
+    `types` and `ids` are globs. `roles` is a set (absent is empty). `properties` maps a property name to the accepted
+    values: strings are globs, numbers and booleans are compared by type and value; an absent property is an error.
+    """
+
+    types: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+    properties: dict[str, tuple[Scalar, ...]] = {}
+
+
+class Clauses(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The clauses of ``match`` or ``unless``, ANDed; an absent clause is a wildcard.
+
+    `actions` (authored as ``actions`` or ``topics``), `tenants`, `capabilities` and `pack_ids` are any-of globs;
+    `risk_tags` and `requires` are all-of, `risk_tags_any` is any-of; `labels` are all-of, each value a glob.
+    """
+
+    actions: tuple[str, ...] = ()
+    risk_tags: tuple[str, ...] = ()
+    risk_tags_any: tuple[str, ...] = ()
+    tenants: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
+    pack_ids: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+    labels: dict[str, str] = {}
+    subject: EntityClauses | None = None
+    resource: EntityClauses | None = None
+
+
+class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One compiled rule. Rules are ordered by `policy` (document id), then by their position in the document."""
+
+    policy: str
+    id: str
+    decision: Decision
+    match: Clauses = Clauses()
+    unless: Clauses | None = None
+    when: Condition | None = None
+    constraints: dict[str, Constraint] = {}
+    reason: str = ""
+    reason_code: str = ""
+    gate: str = ""
+
+    @property
+    def name(self) -> str:
+        """Return ``<policy id>/<rule id>``, as answers and logs spell it."""
+        return f"{self.policy}/{self.id}"

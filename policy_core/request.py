@@ -1,0 +1,167 @@
+"""Requests in both forms, normalised by one pure function (DESIGN of the forms: docs/reference/requests.md).
+
+The canonical form is OpenID AuthZEN 1.0 (subject, action, resource, context). The *job* form
+``{"tenant_id": …, "job": {…}}`` is mapped onto it; an OPA ``{"input": …}`` of either form is unwrapped.
+Unknown keys are ignored, as AuthZEN demands; what the rules rely on (the five scalars) is checked.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from policy_core.errors import UsageError
+
+_EMPTY: frozenset[str] = frozenset()
+_NO_LABELS: dict[str, str] = {}
+
+
+class RequestError(UsageError):
+    """The request has not the shape of either form; the message lists everything wrong with it."""
+
+    default_hint = 'send {"subject": {"type", "id"}, "action": {"name"}, "resource": {"type", "id"}} or {"job": {"topic"}}'
+
+
+class Request:
+    """A normalised request with the circumstances the host adds.
+
+    `subject`, `action`, `resource` and `context` are plain JSON objects; the first three always hold their scalars and
+    ``properties``. `tags`, `roles`, `requires` (sets) and `labels` are taken out of them once: absent is empty, and
+    ``None`` stands for a value of the wrong type, which makes a clause over it an error. `host` holds the host's
+    labels, `now` seconds since the epoch.
+    """
+
+    __slots__ = (
+        "action", "action_name", "context", "host", "labels", "now", "requires", "resource", "resource_id",
+        "resource_roles", "resource_type", "roles", "subject", "subject_id", "subject_type", "tags",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        subject: dict[str, Any],
+        action: dict[str, Any],
+        resource: dict[str, Any],
+        context: dict[str, Any],
+        *,
+        now: float,
+        host: Mapping[str, str],
+    ) -> None:
+        self.subject = subject
+        self.action = action
+        self.resource = resource
+        self.context = context
+        self.now = now
+        self.host = host
+        self.subject_type: str = subject["type"]
+        self.subject_id: str = subject["id"]
+        self.action_name: str = action["name"]
+        self.resource_type: str = resource["type"]
+        self.resource_id: str = resource["id"]
+        self.roles = _string_set(subject["properties"].get("roles"))
+        self.resource_roles = _string_set(resource["properties"].get("roles"))
+        self.tags = _string_set(context.get("risk_tags"))
+        self.requires = _string_set(context.get("requires"))
+        labels = context.get("labels")
+        self.labels: dict[str, Any] | None = (
+            _NO_LABELS if labels is None else labels if type(labels) is dict else None
+        )
+
+
+def normalise(raw: object, *, now: float, host: Mapping[str, str]) -> Request:
+    """Return the canonical request of either form; `raw` is a decoded JSON value and stays untouched.
+
+    Raises RequestError naming every part that is missing or of the wrong type.
+    """
+    if type(raw) is not dict:
+        raise RequestError("request: is not a JSON object")
+    if "subject" not in raw and "action" not in raw and "resource" not in raw:
+        if "input" in raw:
+            return normalise(raw["input"], now=now, host=host)
+        if "job" in raw:
+            raw = from_job(raw)
+    try:
+        subject, action, resource = raw["subject"], raw["action"], raw["resource"]
+        context = raw.get("context")
+        if (
+            type(subject["type"]) is type(subject["id"]) is type(action["name"]) is str
+            and type(resource["type"]) is type(resource["id"]) is str
+            and (context is None or type(context) is dict)
+        ):
+            return Request(
+                {"type": subject["type"], "id": subject["id"], "properties": _properties(subject)},
+                {"name": action["name"], "properties": _properties(action)},
+                {"type": resource["type"], "id": resource["id"], "properties": _properties(resource)},
+                {} if context is None else context,
+                now=now,
+                host=host,
+            )
+    except (KeyError, TypeError):
+        pass  # one of the parts is missing or no object: say which below
+    raise RequestError("request: " + "; ".join(_problems(raw)))
+
+
+def from_job(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Map the job form onto the AuthZEN form (the table in docs/reference/requests.md).
+
+    Raises RequestError if `job` or a scalar in it is of the wrong type.
+    """
+    job = raw["job"]
+    if type(job) is not dict:
+        raise RequestError("request: job is not an object")
+    topic = job.get("topic")
+    context: dict[str, Any] = {"tenant": raw.get("tenant_id", "default")}
+    rest = {}
+    for key, value in job.items():
+        if key in _JOB_CONTEXT:
+            context[key] = value
+        elif key not in _JOB_SCALARS:
+            rest[key] = value
+    if rest:
+        context["job"] = rest
+    return {
+        "subject": {"type": job.get("actor_type", "anonymous"), "id": job.get("actor_id", "anonymous")},
+        "action": {"name": topic},
+        "resource": {"type": "job", "id": job.get("job_id", topic)},
+        "context": context,
+    }
+
+
+_JOB_SCALARS = frozenset({"topic", "actor_type", "actor_id", "job_id"})
+_JOB_CONTEXT = frozenset({"risk_tags", "labels", "capability", "requires", "pack_id"})
+_SHAPE = (("subject", ("type", "id")), ("action", ("name",)), ("resource", ("type", "id")))
+
+
+def _properties(part: dict[str, Any]) -> dict[str, Any]:
+    properties = part.get("properties")
+    if properties is None:
+        return {}
+    if type(properties) is not dict:
+        raise TypeError
+    return properties
+
+
+def _string_set(value: object) -> frozenset[str] | None:
+    """Return the strings of a list as a set; absent is empty, anything else is None (an error in clauses)."""
+    if value is None:
+        return _EMPTY
+    if type(value) is not list:
+        return None
+    for item in value:
+        if type(item) is not str:
+            return None
+    return frozenset(value)
+
+
+def _problems(raw: Mapping[str, Any]) -> list[str]:
+    found = []
+    for part, scalars in _SHAPE:
+        value = raw.get(part)
+        if type(value) is not dict:
+            found.append(f"{part} is {'missing' if value is None else 'not an object'}")
+            continue
+        for name in scalars:
+            if type(value.get(name)) is not str:
+                found.append(f"{part}.{name} is {'missing' if value.get(name) is None else 'not a string'}")
+        if value.get("properties") is not None and type(value["properties"]) is not dict:
+            found.append(f"{part}.properties is not an object")
+    if raw.get("context") is not None and type(raw["context"]) is not dict:
+        found.append("context is not an object")
+    return found
