@@ -17,7 +17,9 @@ _NO_LABELS: dict[str, str] = {}
 class RequestError(UsageError):
     """The request has not the shape of either form; the message lists everything wrong with it."""
 
-    default_hint = 'send {"subject": {"type", "id"}, "action": {"name"}, "resource": {"type", "id"}} or {"job": {"topic"}}'
+    default_hint = (
+        'send {"subject": {"type", "id"}, "action": {"name"}, "resource": {"type", "id"}} or {"job": {"topic"}}'
+    )
 
 
 class Request:
@@ -60,9 +62,7 @@ class Request:
         self.tags = _string_set(context.get("risk_tags"))
         self.requires = _string_set(context.get("requires"))
         labels = context.get("labels")
-        self.labels: dict[str, Any] | None = (
-            _NO_LABELS if labels is None else labels if type(labels) is dict else None
-        )
+        self.labels: dict[str, Any] | None = _NO_LABELS if labels is None else labels if type(labels) is dict else None
 
 
 def normalise(raw: object, *, now: float, host: Mapping[str, str]) -> Request:
@@ -157,9 +157,11 @@ def _problems(raw: Mapping[str, Any]) -> list[str]:
         if type(value) is not dict:
             found.append(f"{part} is {'missing' if value is None else 'not an object'}")
             continue
-        for name in scalars:
-            if type(value.get(name)) is not str:
-                found.append(f"{part}.{name} is {'missing' if value.get(name) is None else 'not a string'}")
+        found += [
+            f"{part}.{name} is {'missing' if value.get(name) is None else 'not a string'}"
+            for name in scalars
+            if type(value.get(name)) is not str
+        ]
         if value.get("properties") is not None and type(value["properties"]) is not dict:
             found.append(f"{part}.properties is not an object")
     if raw.get("context") is not None and type(raw["context"]) is not dict:

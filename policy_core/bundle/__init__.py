@@ -1,0 +1,16 @@
+"""The bundle format: reproducible to write, hostile-input-proof to read."""
+
+from policy_core.bundle.archive import MAX_BUNDLE_BYTES, ArchiveError
+from policy_core.bundle.bundle import DATA, MATCHER, SELFTEST, Bundle, BundleError, build_bundle, read_bundle
+
+__all__ = [
+    "DATA",
+    "MATCHER",
+    "MAX_BUNDLE_BYTES",
+    "SELFTEST",
+    "ArchiveError",
+    "Bundle",
+    "BundleError",
+    "build_bundle",
+    "read_bundle",
+]

@@ -1,0 +1,106 @@
+"""``matcher.jsonl``: compiled rules as lines of at most 64 KiB, so that no step of loading one blocks for long.
+
+Line one is a header ``{"format": 1, "rules": N}``; each further line is a JSON array of rules, in order.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from policy_core.condition import check_condition
+from policy_core.constraints import check_constraint
+from policy_core.errors import InvalidError
+from policy_core.model import CONSTRAINING, Rule
+
+MAX_LINE_BYTES = 64 << 10
+MAX_RULES = 1_000_000
+_FORMAT = 1
+
+
+class MatcherFormatError(InvalidError):
+    """``matcher.jsonl`` is not what `encode_rules` writes."""
+
+    default_hint = "build the bundle again with a builder of the same version"
+
+
+class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    format: int
+    rules: int
+
+
+def encode_rules(rules: Sequence[Rule]) -> bytes:
+    """Return the content of ``matcher.jsonl``; equal rules give equal bytes.
+
+    Raises MatcherFormatError if one rule alone does not fit into a line.
+    """
+    encoder = msgspec.json.Encoder(order="deterministic")
+    lines = [encoder.encode(_Header(_FORMAT, len(rules)))]
+    line: list[bytes] = []
+    length = 2
+    for rule in rules:
+        encoded = encoder.encode(rule)
+        if len(encoded) + 2 > MAX_LINE_BYTES:
+            raise MatcherFormatError(
+                f"rule {rule.name}: too large (at most {MAX_LINE_BYTES - 2} bytes compiled, found {len(encoded)})",
+                hint="split the rule, or move long lists into data/",
+            )
+        if line and length + len(encoded) + 1 > MAX_LINE_BYTES:
+            lines.append(b"[" + b",".join(line) + b"]")
+            line, length = [], 2
+        line.append(encoded)
+        length += len(encoded) + 1
+    if line:
+        lines.append(b"[" + b",".join(line) + b"]")
+    return b"\n".join(lines) + b"\n"
+
+
+def decode_rules(content: bytes) -> Iterator[list[Rule]]:
+    """Yield the rules line by line, each checked: types, order, conditions, constraints.
+
+    Raises MatcherFormatError for anything `encode_rules` would not have written.
+    """
+    header, *lines = content.split(b"\n")
+    if not lines or lines.pop():
+        raise MatcherFormatError("matcher: not terminated by a line end")
+    expected = _decode(header, _Header)
+    if expected.format != _FORMAT or not 0 <= expected.rules <= MAX_RULES:
+        raise MatcherFormatError(f"matcher: unknown format {expected.format}, or too many rules ({expected.rules})")
+    decoder = msgspec.json.Decoder(list[Rule])
+    count, previous = 0, ""
+    for line in lines:
+        if len(line) > MAX_LINE_BYTES:
+            raise MatcherFormatError(f"matcher: a line is longer than {MAX_LINE_BYTES} bytes")
+        rules = _decode_rules(decoder, line)
+        for rule in rules:
+            if rule.policy < previous:
+                raise MatcherFormatError(f"matcher: rule {rule.name}: out of order")
+            previous = rule.policy
+            _check(rule)
+        count += len(rules)
+        yield rules
+    if count != expected.rules:
+        raise MatcherFormatError(f"matcher: wrong number of rules (expected {expected.rules}, found {count})")
+
+
+def _check(rule: Rule) -> None:
+    if rule.when is not None:
+        check_condition(rule.when)
+    if bool(rule.constraints) != (rule.decision in CONSTRAINING):
+        raise MatcherFormatError(f"matcher: rule {rule.name}: constraints do not go with {rule.decision}")
+    for name, value in rule.constraints.items():
+        if problem := check_constraint(name, value):
+            raise MatcherFormatError(f"matcher: rule {rule.name}: {problem[0]}")
+
+
+def _decode(line: bytes, kind: type[_Header]) -> _Header:
+    try:
+        return msgspec.json.decode(line, type=kind)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise MatcherFormatError(f"matcher: header: {error}") from error
+
+
+def _decode_rules(decoder: msgspec.json.Decoder[list[Rule]], line: bytes) -> list[Rule]:
+    try:
+        return decoder.decode(line)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise MatcherFormatError(f"matcher: {error}") from error

@@ -1,0 +1,253 @@
+"""The index: from a request to the few rules that could apply, without looking at the others.
+
+Two levels. First the action name: every distinct action pattern is a *node* found by exact name, by literal prefix or
+by suffix. Within a node, rules are keyed by their rarest exact value (subject, resource, tenant, tag, label …). A rule
+is left out only where one of its clauses is certainly false, never where it may be an error, so pruning cannot change
+an answer: a request that lacks a keyed fact gets every rule keyed by it.
+
+What the nodes say about an action name is worked out once and remembered (bounded); a decision is then one look-up of
+the name and one per dimension in use.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from policy_core.glob import any_glob, is_glob, literal_prefix
+from policy_core.matcher.clauses import Check, CheckCompiler
+from policy_core.model import EntityClauses, Rule
+from policy_core.request import Request
+
+MAX_REMEMBERED_ACTIONS = 10_000
+_SLICE = 32  # rules between two yields, about 1 ms
+_SMALL_NODE = 3  # below this, checking every rule costs less than one more look-up
+
+
+class IndexedRule:
+    """A rule as the matcher runs it: its position in the bundle and the checks the index has not already proven."""
+
+    __slots__ = ("checks", "ordinal")
+
+    def __init__(self, ordinal: int, checks: tuple[Check, ...]) -> None:
+        self.ordinal = ordinal
+        self.checks = checks
+
+
+Rules: TypeAlias = tuple[IndexedRule, ...]
+Keys: TypeAlias = Callable[[Request], Iterable[Any]]
+"""The keys a request has in a dimension; ``(None,)`` where the clause would be an error."""
+Lookup: TypeAlias = tuple[Keys, dict[Any, Rules]]
+
+
+class Plan:
+    """All that is known from an action name alone: rules to check always, and the look-ups that add the others."""
+
+    __slots__ = ("always", "lookups")
+
+    def __init__(self, always: Rules, lookups: tuple[Lookup, ...]) -> None:
+        self.always = always
+        self.lookups = lookups
+
+
+Option: TypeAlias = tuple[str, tuple[Any, ...]]
+"""A way to key a rule: a dimension, and the values in it of which a request must have at least one."""
+
+
+@dataclass(slots=True)
+class _Member:
+    """A rule in a node, with the options it could be keyed by."""
+
+    ordinal: int
+    rule: Rule
+    options: tuple[Option, ...]
+
+
+@dataclass(slots=True)
+class Node:
+    """The rules that share one action pattern."""
+
+    members: list[_Member] = field(default_factory=list)
+    always: Rules = ()
+    lookups: tuple[Lookup, ...] = ()
+
+
+class Index:
+    """Finds candidates; built in two phases: `add` each rule, then `build` in slices the caller can interleave."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[str, Node] = {}
+        self._prefixes: dict[int, dict[str, list[Node]]] = {}
+        self._suffixes: dict[int, dict[str, list[Node]]] = {}
+        self._globs: dict[int, dict[str, list[tuple[Callable[[str], bool], Node]]]] = {}
+        self._plans: dict[str, Plan] = {}
+
+    def add(self, ordinal: int, rule: Rule) -> None:
+        """Put a rule into the node of each of its action patterns (``*`` if it has none)."""
+        member = _Member(ordinal, rule, tuple(_options(rule)))
+        for pattern in rule.match.actions or ("*",):
+            node = self._nodes.get(pattern)
+            if node is None:
+                node = self._nodes[pattern] = Node()
+                self._file(pattern, node)
+            node.members.append(member)
+
+    def build(self, compiler: CheckCompiler) -> Iterator[None]:
+        """Key the rules of every node and compile their checks; yields after every few rules of work."""
+        for node in self._nodes.values():
+            yield from _build(node, compiler)
+
+    def plan(self, action: str) -> Plan:
+        """Return what to do for an action name; remembered for the next request with that name."""
+        plan = self._plans.get(action)
+        if plan is None:
+            nodes = list(self._matching(action))
+            plan = Plan(
+                tuple(rule for node in nodes for rule in node.always),
+                tuple(lookup for node in nodes for lookup in node.lookups),
+            )
+            if len(self._plans) >= MAX_REMEMBERED_ACTIONS:
+                self._plans.clear()
+            self._plans[action] = plan
+        return plan
+
+    def _file(self, pattern: str, node: Node) -> None:
+        """Make a node findable: exact names by name, ``p*`` and ``*s`` by their literal end, the rest by prefix."""
+        if not is_glob(pattern):
+            return
+        prefix = literal_prefix(pattern)
+        if pattern == prefix + "*":
+            self._prefixes.setdefault(len(prefix), {}).setdefault(prefix, []).append(node)
+        elif not is_glob(pattern[1:]) and pattern[0] == "*":
+            self._suffixes.setdefault(len(pattern) - 1, {}).setdefault(pattern[1:], []).append(node)
+        else:
+            self._globs.setdefault(len(prefix), {}).setdefault(prefix, []).append((any_glob((pattern,)), node))
+
+    def _matching(self, action: str) -> Iterator[Node]:
+        if not is_glob(action) and (node := self._nodes.get(action)) is not None:
+            yield node
+        for length, by_prefix in self._prefixes.items():
+            yield from by_prefix.get(action[:length], ())
+        for length, by_suffix in self._suffixes.items():
+            if length <= len(action):
+                yield from by_suffix.get(action[-length:], ())
+        for length, by_prefix_glob in self._globs.items():
+            for matches, node in by_prefix_glob.get(action[:length], ()):
+                if matches(action):
+                    yield node
+
+
+def _build(node: Node, compiler: CheckCompiler) -> Iterator[None]:
+    """Key each rule by the option with the fewest rules under it; the checks keep whatever the key does not prove."""
+    always: list[IndexedRule] = []
+    tables: dict[str, dict[Any, list[IndexedRule]]] = {}
+    keyed = len(node.members) > _SMALL_NODE
+    population = Counter(
+        (dimension, value)
+        for member in (node.members if keyed else ())
+        for dimension, values in member.options
+        for value in values
+    )
+    for number, member in enumerate(node.members):
+        if number % _SLICE == 0:
+            yield
+        options = member.options if keyed else ()
+        dimension, values = min(options, key=lambda option: _crowd(option, population), default=("", ()))
+        indexed = IndexedRule(member.ordinal, compiler.checks(member.rule, without=frozenset(("actions", dimension))))
+        if not dimension:
+            always.append(indexed)
+            continue
+        table = tables.setdefault(dimension, {})
+        for value in values:
+            table.setdefault(value, []).append(indexed)
+        if dimension not in _SCALARS:
+            table.setdefault(None, []).append(indexed)
+    node.always = tuple(always)
+    node.lookups = tuple(
+        (_keys(dimension), {value: tuple(rules) for value, rules in table.items()})
+        for dimension, table in tables.items()
+    )
+    node.members = []
+
+
+def _crowd(option: Option, population: Mapping[tuple[str, Any], int]) -> int:
+    """Return how many rules of the node would be looked at together if this option were taken."""
+    dimension, values = option
+    return sum(population[dimension, value] for value in values)
+
+
+def _options(rule: Rule) -> Iterator[Option]:
+    """Yield the ways a rule can be keyed: clauses that hold only for certain exact values."""
+    match = rule.match
+    for name, entity in (("subject", match.subject), ("resource", match.resource)):
+        if entity is not None:
+            yield from _entity_options(name, entity)
+    if match.tenants and not any(map(is_glob, match.tenants)):
+        yield "tenant", match.tenants
+    for tag in match.risk_tags:
+        yield "tags", (tag,)
+    if match.risk_tags_any:
+        yield "tags", match.risk_tags_any
+    for name in match.requires:
+        yield "requires", (name,)
+    for pair in match.labels.items():
+        if not is_glob(pair[1]):
+            yield "labels", (pair,)
+
+
+def _entity_options(name: str, entity: EntityClauses) -> Iterator[Option]:
+    for clause, patterns in ((f"{name}.types", entity.types), (f"{name}.ids", entity.ids)):
+        if patterns and not any(map(is_glob, patterns)):
+            yield clause, patterns
+    if entity.roles:
+        yield f"{name}.roles", entity.roles
+    for key, values in entity.properties.items():
+        if all(isinstance(value, str) and not is_glob(value) for value in values):
+            yield f"{name}.properties.{key}", values
+
+
+_SCALARS: Mapping[str, Keys] = {
+    "subject.types": lambda request: (request.subject_type,),
+    "subject.ids": lambda request: (request.subject_id,),
+    "resource.types": lambda request: (request.resource_type,),
+    "resource.ids": lambda request: (request.resource_id,),
+}
+_ERROR = (None,)
+
+
+def _keys(dimension: str) -> Keys:
+    """Return the function from a request to its keys in a dimension."""
+    if dimension in _SCALARS:
+        return _SCALARS[dimension]
+    if dimension in _SETS:
+        return _SETS[dimension]
+    part, _, key = dimension.partition(".properties.")
+    if part == "subject":
+        return lambda request: _fact_key(request.subject["properties"].get(key))
+    return lambda request: _fact_key(request.resource["properties"].get(key))
+
+
+def _fact_key(value: object) -> Iterable[Any]:
+    return (value,) if type(value) is str else _ERROR
+
+
+def _set_keys(held: frozenset[str] | None) -> Iterable[Any]:
+    return _ERROR if held is None else held
+
+
+def _label_keys(request: Request) -> Iterable[Any]:
+    labels = request.labels
+    if labels is None:
+        return _ERROR
+    pairs = tuple(labels.items())
+    return pairs if all(type(value) is str for _, value in pairs) else _ERROR
+
+
+_SETS: Mapping[str, Keys] = {
+    "tenant": lambda request: _fact_key(request.context.get("tenant")),
+    "tags": lambda request: _set_keys(request.tags),
+    "requires": lambda request: _set_keys(request.requires),
+    "subject.roles": lambda request: _set_keys(request.roles),
+    "resource.roles": lambda request: _set_keys(request.resource_roles),
+    "labels": _label_keys,
+}

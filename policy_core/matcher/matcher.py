@@ -1,0 +1,173 @@
+"""The matcher: from a normalised request to a complete answer, the same whatever order the rules were written in.
+
+Implements the decision semantics of docs/explanation/semantics (points 1 to 6) over the index. The work is done when a
+bundle is loaded; a decision is a straight line: look up, check, answer. `policy_core.testing.oracle` is the reference.
+"""
+
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from typing import Any
+
+from policy_core.constraints import merge
+from policy_core.decision import EVALUATION_ERROR, MATCHED_RULE, NO_MATCHING_RULE, Answer, PolicyRef, RuleError, refusal
+from policy_core.matcher.clauses import CheckCompiler
+from policy_core.matcher.encoding import decode_rules
+from policy_core.matcher.index import Index
+from policy_core.model import GRANTING, Constraint, Decision, Rule
+from policy_core.request import Request
+from policy_core.trace import trace_rule
+
+MAX_REPORTED_ERRORS = 20
+
+# which decision wins; rules that only constrain never decide
+_RANK = {
+    Decision.DENY: 0,
+    Decision.REQUIRE_APPROVAL: 1,
+    Decision.THROTTLE: 2,
+    Decision.ALLOW: 3,
+    Decision.ALLOW_WITH_CONSTRAINTS: 3,
+    Decision.CONSTRAIN: 4,
+}
+_WORDS = (Decision.DENY, Decision.REQUIRE_APPROVAL, Decision.THROTTLE, Decision.ALLOW)
+_DENY, _REQUIRE_APPROVAL, _ALLOWED, _NOTHING = 0, 1, 3, 4
+_NARROWED = (_REQUIRE_APPROVAL, _ALLOWED)  # answers that carry constraints
+
+
+class Matcher:
+    """An immutable, loaded policy; safe to share between threads (its only mutable part is a cache of plans)."""
+
+    __slots__ = ("_data", "_index", "_names", "_ranks", "policy", "rules")
+
+    def __init__(self, rules: Sequence[Rule], index: Index, *, data: Mapping[str, Any], policy: PolicyRef) -> None:
+        self.rules = tuple(rules)
+        self.policy = policy
+        self._index = index
+        self._data = data
+        self._names = [rule.name for rule in rules]
+        self._ranks = [_RANK[rule.decision] for rule in rules]
+
+    def decide(self, request: Request, *, decision_id: str = "") -> Answer:
+        """Return the complete answer to a normalised request."""
+        plan = self._index.plan(request.action_name)
+        candidates = plan.always
+        for keys, table in plan.lookups:
+            for key in keys(request):
+                found = table.get(key)
+                if found is not None:
+                    candidates += found
+        applied: list[int] = []
+        errors: list[int] = []
+        for rule in candidates:
+            outcome: bool | None = True
+            for check in rule.checks:
+                held = check(request)
+                if held is False:
+                    outcome = False
+                    break
+                if held is None:
+                    outcome = None
+            if outcome:
+                applied.append(rule.ordinal)
+            elif outcome is None:
+                errors.append(rule.ordinal)
+        if len(applied) > 1:
+            applied = sorted(set(applied))
+        if errors:
+            return self._answer_with_errors(request, applied, sorted(set(errors)), decision_id)
+        return self._answer(applied, applied, self._decider(applied, self._ranks), decision_id)
+
+    def _decider(self, applied: Iterable[int], ranks: Sequence[int] | Mapping[int, int]) -> tuple[int, int]:
+        """Return (rank, ordinal) of the rule that decides: the strongest, then the first; (_NOTHING, -1) if none."""
+        best, decider = _NOTHING, -1
+        for ordinal in applied:
+            if ranks[ordinal] < best:
+                best, decider = ranks[ordinal], ordinal
+        return best, decider
+
+    def _answer(
+        self, applied: Sequence[int], narrowing: Iterable[int], decider: tuple[int, int], decision_id: str
+    ) -> Answer:
+        """Put the answer together; `applied` and `narrowing` (whose constraints count) are sorted ordinals."""
+        rank, ordinal = decider
+        rules, names = self.rules, self._names
+        applied_rules = [names[number] for number in applied]
+        if rank == _NOTHING:
+            answer = refusal(NO_MATCHING_RULE, "no rule grants this", decision_id=decision_id, policy=self.policy)
+            answer.applied_rules = applied_rules
+            return answer
+        rule = rules[ordinal]
+        decision = _WORDS[rank]
+        constraints: dict[str, Constraint] = {}
+        if rank in _NARROWED:
+            bounds = [rules[number].constraints for number in narrowing if rules[number].constraints]
+            if bounds:
+                constraints = merge(bounds)
+                if rank == _ALLOWED:
+                    decision = Decision.ALLOW_WITH_CONSTRAINTS
+        return Answer(
+            decision=decision,
+            allowed=rank == _ALLOWED,
+            reason=rule.reason,
+            reason_code=rule.reason_code or MATCHED_RULE,
+            matched_rule=names[ordinal],
+            applied_rules=applied_rules,
+            constraints=constraints,
+            decision_id=decision_id,
+            policy=self.policy,
+        )
+
+    def _answer_with_errors(self, request: Request, applied: list[int], errors: list[int], decision_id: str) -> Answer:
+        """Combine when clauses could not be evaluated: an error never grants, and a restriction in error applies.
+
+        An ``allow_with_constraints`` in error grants nothing, but its constraints still narrow what others grant.
+        """
+        ranks = {number: self._ranks[number] for number in applied}
+        for number in errors:
+            rank = _rank_in_error(self.rules[number].decision)
+            if rank is not None:
+                ranks[number] = rank
+        together = sorted(ranks)
+        decider = self._decider(together, ranks)
+        answer = self._answer(together, sorted({*applied, *errors}), decider, decision_id)
+        if decider[1] in errors:
+            answer.reason_code = EVALUATION_ERROR
+        answer.errors = [
+            RuleError(self._names[number], trace_rule(self.rules[number], request, self._data).error)
+            for number in errors[:MAX_REPORTED_ERRORS]
+        ]
+        return answer
+
+
+def _rank_in_error(decision: Decision) -> int | None:
+    """Return the rank of a rule in error: a grant has none, a throttle denies, the rest is as if it applied."""
+    if decision in GRANTING:
+        return None
+    return _DENY if decision is Decision.THROTTLE else _RANK[decision]
+
+
+def loading(content: bytes, *, data: Mapping[str, Any], policy: PolicyRef) -> Generator[None, None, Matcher]:
+    """Load ``matcher.jsonl`` in slices: yields between them, returns the matcher.
+
+    Raises MatcherFormatError for content that `encode_rules` would not have written.
+    """
+    rules: list[Rule] = []
+    index = Index()
+    for line in decode_rules(content):
+        yield
+        for number, rule in enumerate(line):
+            index.add(len(rules), rule)
+            rules.append(rule)
+            if number % 64 == 63:
+                yield
+    yield from index.build(CheckCompiler(data))
+    return Matcher(rules, index, data=data, policy=policy)
+
+
+def load(content: bytes, *, data: Mapping[str, Any], policy: PolicyRef) -> Matcher:
+    """Load ``matcher.jsonl`` in one go. Raises MatcherFormatError as `loading` does."""
+    steps = loading(content, data=data, policy=policy)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            matcher: Matcher = done.value
+            return matcher

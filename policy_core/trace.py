@@ -1,0 +1,201 @@
+"""Clause by clause: what each clause of a rule says about a request, and the value it saw.
+
+Slow and readable. ``writ explain``, failing policy tests and error messages use it; `policy_core.testing.oracle` builds
+the reference evaluator on it, against which the fast matcher is tested.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, TypeAlias
+
+from policy_core.condition import ConditionError, compile_condition
+from policy_core.glob import match_glob
+from policy_core.model import Clauses, Condition, EntityClauses, Rule, Scalar
+from policy_core.request import Request
+
+Evaluate: TypeAlias = Callable[[Condition, Request, Mapping[str, Any]], bool]
+
+
+def _compile_and_run(condition: Condition, request: Request, data: Mapping[str, Any]) -> bool:
+    return compile_condition(condition, data)(request)
+
+
+class Outcome(Enum):
+    """The three values of a clause (Kleene's strong logic)."""
+
+    FALSE = 0
+    ERROR = 1
+    TRUE = 2
+
+    def negated(self) -> "Outcome":
+        """Return the negation; the negation of an error is an error."""
+        return Outcome(2 - self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class ClauseTrace:
+    """One clause: its path in the rule (``match.risk_tags``), what it wants, what the request holds, the outcome."""
+
+    clause: str
+    wanted: object
+    seen: object
+    outcome: Outcome
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleTrace:
+    """One rule: whether it applies, and every clause that led to that."""
+
+    rule: Rule
+    outcome: Outcome
+    clauses: tuple[ClauseTrace, ...]
+
+    @property
+    def error(self) -> str:
+        """Return the first reason why a clause could not be evaluated, empty if none."""
+        return next((clause.message for clause in self.clauses if clause.outcome is Outcome.ERROR), "")
+
+
+def trace_rule(
+    rule: Rule, request: Request, data: Mapping[str, Any], *, evaluate: Evaluate = _compile_and_run
+) -> RuleTrace:
+    """Evaluate every clause of one rule: it applies if ``match``, ``when`` and the negation of ``unless`` are true.
+
+    `evaluate` runs the condition; the oracle brings an interpreter of its own.
+    """
+    match = tuple(_clauses("match", rule.match, request))
+    condition = tuple(_condition(rule, request, data, evaluate))
+    unless = () if rule.unless is None else tuple(_clauses("unless", rule.unless, request))
+    outcomes = [clause.outcome for clause in (*match, *condition)]
+    if unless:
+        outcomes.append(conjunction(clause.outcome for clause in unless).negated())
+    return RuleTrace(rule, conjunction(outcomes), (*match, *condition, *unless))
+
+
+def conjunction(outcomes: Iterator[Outcome] | list[Outcome]) -> Outcome:
+    """Return Kleene's AND: false dominates error, error dominates true; of nothing it is true."""
+    return min(outcomes, key=lambda outcome: outcome.value, default=Outcome.TRUE)
+
+
+def _clauses(side: str, clauses: Clauses, request: Request) -> Iterator[ClauseTrace]:
+    context = request.context
+    if clauses.actions:
+        yield _globs(f"{side}.actions", clauses.actions, request.action_name)
+    for name, wanted, holds in (
+        ("risk_tags", clauses.risk_tags, _has_all),
+        ("risk_tags_any", clauses.risk_tags_any, _has_any),
+        ("requires", clauses.requires, _has_all),
+    ):
+        if wanted:
+            source = "requires" if name == "requires" else "risk_tags"
+            yield _set(f"{side}.{name}", f"context.{source}", wanted, context.get(source), holds)
+    for name, wanted, key in (
+        ("tenants", clauses.tenants, "tenant"),
+        ("capabilities", clauses.capabilities, "capability"),
+        ("pack_ids", clauses.pack_ids, "pack_id"),
+    ):
+        if wanted:
+            yield _fact(f"{side}.{name}", f"context.{key}", wanted, context.get(key))
+    if clauses.labels:
+        yield _labels(f"{side}.labels", clauses.labels, context.get("labels"))
+    for name, entity, part in (
+        ("subject", clauses.subject, request.subject),
+        ("resource", clauses.resource, request.resource),
+    ):
+        if entity is not None:
+            yield from _entity(f"{side}.{name}", name, entity, part)
+
+
+def _entity(side: str, name: str, clauses: EntityClauses, part: Mapping[str, Any]) -> Iterator[ClauseTrace]:
+    properties = part["properties"]
+    if clauses.types:
+        yield _globs(f"{side}.types", clauses.types, part["type"])
+    if clauses.ids:
+        yield _globs(f"{side}.ids", clauses.ids, part["id"])
+    if clauses.roles:
+        yield _set(f"{side}.roles", f"{name}.properties.roles", clauses.roles, properties.get("roles"), _has_any)
+    for key, wanted in clauses.properties.items():
+        yield _fact(f"{side}.properties.{key}", f"{name}.properties.{key}", wanted, properties.get(key))
+
+
+def _globs(clause: str, wanted: tuple[str, ...], seen: str) -> ClauseTrace:
+    holds = any(match_glob(pattern, seen) for pattern in wanted)
+    return ClauseTrace(clause, wanted, seen, _outcome(holds))
+
+
+def _has_all(wanted: tuple[str, ...], held: frozenset[str]) -> bool:
+    return held.issuperset(wanted)
+
+
+def _has_any(wanted: tuple[str, ...], held: frozenset[str]) -> bool:
+    return not held.isdisjoint(wanted)
+
+
+def _set(
+    clause: str,
+    path: str,
+    wanted: tuple[str, ...],
+    seen: object,
+    holds: Callable[[tuple[str, ...], frozenset[str]], bool],
+) -> ClauseTrace:
+    """Tags, roles and requires are sets: absent is empty, anything but a list of strings is an error."""
+    if seen is None:
+        return ClauseTrace(clause, wanted, seen, Outcome.FALSE)
+    if not isinstance(seen, list) or not all(isinstance(item, str) for item in seen):
+        return ClauseTrace(clause, wanted, seen, Outcome.ERROR, f"{path}: not a list of strings")
+    return ClauseTrace(clause, wanted, seen, _outcome(holds(wanted, frozenset(seen))))
+
+
+def _labels(clause: str, wanted: Mapping[str, str], seen: object) -> ClauseTrace:
+    """Labels are a set of pairs: a label that is not there does not hold, one that is not a string is an error."""
+    if seen is not None and not isinstance(seen, dict):
+        return ClauseTrace(clause, wanted, seen, Outcome.ERROR, "context.labels: not an object")
+    held = seen or {}
+    outcomes, message = [], ""
+    for key, pattern in wanted.items():
+        value = held.get(key)
+        if value is not None and not isinstance(value, str):
+            outcomes.append(Outcome.ERROR)
+            message = message or f"context.labels.{key}: not a string"
+        else:
+            outcomes.append(_outcome(value is not None and match_glob(pattern, value)))
+    return ClauseTrace(clause, wanted, seen, conjunction(outcomes), message)
+
+
+def _fact(clause: str, path: str, wanted: tuple[Scalar, ...], seen: object) -> ClauseTrace:
+    """Facts must be there: absent, or of a type that no accepted value has, is an error."""
+    if seen is None:
+        return ClauseTrace(clause, wanted, seen, Outcome.ERROR, f"{path}: absent")
+    if not any(_comparable(value, seen) for value in wanted):
+        return ClauseTrace(clause, wanted, seen, Outcome.ERROR, f"{path}: wrong type")
+    holds = any(
+        match_glob(value, seen) if isinstance(value, str) and isinstance(seen, str) else value == seen
+        for value in wanted
+        if _comparable(value, seen)
+    )
+    return ClauseTrace(clause, wanted, seen, _outcome(holds))
+
+
+def _comparable(wanted: Scalar, seen: object) -> bool:
+    """Strings compare with strings, booleans with booleans, numbers with numbers; nothing else does."""
+    if isinstance(wanted, bool) or isinstance(seen, bool):
+        return isinstance(wanted, bool) and isinstance(seen, bool)
+    if isinstance(wanted, str):
+        return isinstance(seen, str)
+    return isinstance(seen, int | float)
+
+
+def _condition(rule: Rule, request: Request, data: Mapping[str, Any], evaluate: Evaluate) -> Iterator[ClauseTrace]:
+    if rule.when is None:
+        return
+    try:
+        outcome, message = _outcome(evaluate(rule.when, request, data)), ""
+    except ConditionError as error:
+        outcome, message = Outcome.ERROR, str(error)
+    yield ClauseTrace("when", rule.when, None, outcome, message)
+
+
+def _outcome(holds: bool) -> Outcome:
+    return Outcome.TRUE if holds else Outcome.FALSE
