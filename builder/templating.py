@@ -28,7 +28,7 @@ class TemplateValues:
     today: date
 
     def variables(self) -> dict[str, str]:
-        """Return the variables the template files use; policies expire a year from `today` (a leap day: the day before)."""
+        """Return the variables the template files use; policies expire a year from `today`."""
         year = self.today.year + 1
         leap_day = (self.today.month, self.today.day) == (2, 29)
         in_a_year = self.today.replace(year=year, day=28) if leap_day else self.today.replace(year=year)

@@ -36,14 +36,14 @@ def init(context: click.Context, directory: Path, name: str | None, store: str |
     from bundle_store.opening import open_store
 
     target: Path = (context.obj / directory).resolve()
+    if target.is_dir() and any(target.iterdir()):
+        raise UsageError(f"{target}: is not empty", hint="name a new directory; nothing was changed")
     name = target.name.lower() if name is None else name
     if not _NAME.fullmatch(name):
         raise UsageError(
             f"name {name!r}: not a name (expected lower-case letters, digits and dashes, at most 63)",
             hint="choose one with --name",
         )
-    if target.is_dir() and any(target.iterdir()):
-        raise UsageError(f"{target}: is not empty", hint="name a new directory; nothing was changed")
     store = _default_store(name) if store is None else store
     open_store(store)  # refuses what could never be published to, before anything is written
 
