@@ -1,0 +1,175 @@
+"""The one way to read what a store says: a full TUF update, verified from the trust root down.
+
+python-tuf's client keeps the versions it has seen in the cache directory and refuses lower ones, expired metadata and
+anything not signed by enough keys. The files it accepted are then verified a second time as a chain, because the chain
+is what a host keeps beside the bundle and starts from without network.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from tuf.api import exceptions as tuf_errors
+from tuf.api.metadata import Root
+from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
+
+from bundle_store.port import ObjectNotFoundError, ObjectTooLargeError, Store
+from policy_core.errors import RemoteError
+from policy_core.trust import layout
+from policy_core.trust.chain import MetadataChain, VerifiedRelease, decode, verify_chain
+from policy_core.trust.errors import ExpiredError, MetadataError, RollbackError
+from policy_core.trust.release import Release
+
+
+class CacheError(RemoteError):
+    """The client's cache directory cannot be used, so nothing can be fetched."""
+
+    default_hint = "the cache directory must be writable, on a disk with space"
+
+
+class TrustedClient:
+    """Reads one channel of one store; `cache` is a directory of its own, whose content survives between uses.
+
+    The cache holds the highest versions seen: without it, an old but unexpired state of the store is accepted.
+    """
+
+    def __init__(self, store: Store, *, trusted_root: bytes, channel: str, cache: Path) -> None:
+        self._store = store
+        self._trusted_root = trusted_root
+        self._channel = layout.check_channel(channel)
+        self._cache = cache
+
+    def refresh(self) -> tuple[MetadataChain, VerifiedRelease]:
+        """Update from the store and return the chain of metadata now in force, with what it says.
+
+        Raises MetadataError, RollbackError, ExpiredError, RemoteError.
+        """
+        with self._locked(), self._converting():
+            updater = Updater(
+                metadata_dir=str(self._cache),
+                metadata_base_url="metadata/",  # the fetcher takes object names for URLs
+                fetcher=_StoreFetcher(self._store),
+                config=_CONFIG,
+                bootstrap=self._trusted_root,
+            )
+            updater.refresh()
+            updater.get_targetinfo(f"{self._channel}/any")  # loads the channel's role, whatever it lists
+            chain = self._read_chain()
+        verified = verify_chain(chain, trusted_root=self._trusted_root, channel=self._channel)
+        return chain, verified
+
+    def download(self, release: Release) -> bytes:
+        """Return the bundle of a verified release, its length and digest checked.
+
+        Raises MetadataError if the bytes are not the signed ones, RemoteError.
+        """
+        name = layout.target_object(release.channel, release.name, release.sha256)
+        try:
+            stored = self._store.get(name, max_bytes=release.length)
+        except ObjectTooLargeError as error:
+            raise MetadataError(f"{self._store.url}: {name}: longer than signed ({release.length} bytes)") from error
+        body = stored.body if stored else b""
+        if len(body) != release.length:
+            raise MetadataError(f"{self._store.url}: {name}: {len(body)} bytes (expected {release.length})")
+        if hashlib.sha256(body).hexdigest() != release.sha256:
+            raise MetadataError(f"{self._store.url}: {name}: content does not have the signed digest")
+        return body
+
+    def fetch(self, name: str) -> bytes:
+        """Return a numbered metadata object, unverified: for `policy_core.trust.history`, which verifies it.
+
+        Raises MetadataError if it is too long, RemoteError.
+        """
+        try:
+            stored = self._store.get(name, max_bytes=layout.MAX_TARGETS_BYTES)
+        except ObjectTooLargeError as error:
+            raise MetadataError(f"{self._store.url}: {name}: longer than metadata may be") from error
+        return stored.body if stored else b""
+
+    def _read_chain(self) -> MetadataChain:
+        """Read the files the Updater has just accepted; it keeps every root it has seen under its version."""
+        newest = decode(self._file("root"), Root, limit=layout.MAX_ROOT_BYTES).signed.version
+        first = decode(self._trusted_root, Root, limit=layout.MAX_ROOT_BYTES).signed.version
+        try:
+            channel = self._file(self._channel)
+        except FileNotFoundError:
+            channel = b""  # not delegated, which verifying the chain says better
+        return MetadataChain(
+            roots=tuple(self._file(f"root_history/{version}.root") for version in range(first + 1, newest + 1)),
+            timestamp=self._file("timestamp"),
+            snapshot=self._file("snapshot"),
+            targets=self._file("targets"),
+            channel=channel,
+        )
+
+    def _file(self, name: str) -> bytes:
+        return (self._cache / f"{name}.json").read_bytes()
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep other users of the cache out: two Updaters in one directory damage each other's files."""
+        try:
+            self._cache.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self._cache / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise CacheError(f"{self._cache}: {error.strerror}") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # held for one update, whose requests all have timeouts
+            yield
+        finally:
+            os.close(descriptor)
+
+    @contextlib.contextmanager
+    def _converting(self) -> Iterator[None]:
+        url = self._store.url
+        try:
+            yield
+        except tuf_errors.DownloadError as error:
+            cause = error.__cause__
+            if isinstance(cause, ObjectNotFoundError) and layout.TIMESTAMP in cause.message:
+                cause.hint = "nothing was ever published here: check the store's address, or run `writ keys init`"
+            if isinstance(cause, RemoteError):
+                raise cause from None
+            raise MetadataError(f"{url}: {_one_line(error)}") from error
+        except tuf_errors.ExpiredMetadataError as error:
+            raise ExpiredError(f"{url}: {_one_line(error)}") from error
+        except tuf_errors.BadVersionNumberError as error:
+            raise RollbackError(f"{url}: {_one_line(error)}") from error
+        except tuf_errors.RepositoryError as error:
+            raise MetadataError(f"{url}: {_one_line(error)}") from error
+        except OSError as error:
+            raise CacheError(f"{self._cache}: {error.strerror or error}") from error
+
+
+class _StoreFetcher(FetcherInterface):
+    """Lets the Updater read from a store. A forbidden root is an error here, not the end of the roots.
+
+    The library takes 403 for "no newer root", with which a denied reader would hold on to revoked keys.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        try:
+            stored = self._store.get(url, max_bytes=layout.MAX_TARGETS_BYTES)
+        except ObjectNotFoundError as error:
+            raise tuf_errors.DownloadHTTPError(error.message, 404) from error
+        return iter((stored.body,) if stored else ())
+
+
+_CONFIG = UpdaterConfig(
+    max_root_rotations=layout.MAX_ROOT_ROTATIONS,
+    root_max_length=layout.MAX_ROOT_BYTES,
+    timestamp_max_length=layout.MAX_TIMESTAMP_BYTES,
+    snapshot_max_length=layout.MAX_SNAPSHOT_BYTES,
+    targets_max_length=layout.MAX_TARGETS_BYTES,
+)
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text[:1].lower() + text[1:]

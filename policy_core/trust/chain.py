@@ -1,0 +1,182 @@
+"""Verify a saved metadata chain without network or disk: what authorised a bundle, from the trust root down.
+
+The rules are those of the TUF client workflow (specification 5.3 to 5.6) without its two stateful parts: expiry is
+reported for the caller to judge, and versions seen earlier are the business of `bundle_store.client`. Everything below
+the timestamp is pinned by length and digest, so parts of two states cannot be mixed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from tuf.api.exceptions import LengthOrHashMismatchError, RepositoryError
+from tuf.api.metadata import Metadata, MetaFile, Root, Signed, Snapshot, Targets, Timestamp
+
+from policy_core.trust import layout
+from policy_core.trust.errors import MetadataError
+from policy_core.trust.release import Release
+
+Role = TypeVar("Role", Root, Timestamp, Snapshot, Targets)
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataChain:
+    """The metadata files of one state, byte for byte; `roots` are the successors of the trust root, oldest first."""
+
+    roots: tuple[bytes, ...]
+    timestamp: bytes
+    snapshot: bytes
+    targets: bytes
+    channel: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedRelease:
+    """What a verified chain says.
+
+    `release` is None while nothing was released to the channel. `signed_at` is when the timestamp was signed; `expires`
+    and `versions` are by role name, the channel's own included.
+    """
+
+    release: Release | None
+    signed_at: datetime
+    expires: Mapping[str, datetime]
+    versions: Mapping[str, int]
+
+
+def verify_chain(chain: MetadataChain, *, trusted_root: bytes, channel: str) -> VerifiedRelease:
+    """Verify every file of the chain and return what it says about `channel`; expiry is not enforced.
+
+    Raises MetadataError.
+    """
+    # 1. Roots: each signed by its predecessor and by itself (5.3).
+    root = verify_roots(chain.roots, trusted_root=trusted_root)[-1]
+    # 2. Timestamp, signed by the newest root (5.4).
+    timestamp = verify_role(chain.timestamp, Timestamp, root, limit=layout.MAX_TIMESTAMP_BYTES)
+    # 3. Snapshot role, pinned by the timestamp (5.5).
+    pin = timestamp.snapshot_meta
+    snapshot = verify_role(chain.snapshot, Snapshot, root, limit=layout.MAX_SNAPSHOT_BYTES, pin=pin)
+    # 4. Targets, then the channel, both pinned by the snapshot role (5.6).
+    pin = pinned(snapshot, "targets")
+    targets = verify_role(chain.targets, Targets, root, limit=layout.MAX_TARGETS_BYTES, pin=pin)
+    role = verify_channel_role(chain.channel, targets, channel, pin=pinned(snapshot, channel))
+    roles: dict[str, Signed] = {
+        "root": root,
+        "timestamp": timestamp,
+        "snapshot": snapshot,
+        "targets": targets,
+        channel: role,
+    }
+    return VerifiedRelease(
+        release=live_release(role, channel),
+        signed_at=layout.parse_time(timestamp.unrecognized_fields.get(layout.SIGNED_AT)),
+        expires={name: signed.expires for name, signed in roles.items()},
+        versions={name: signed.version for name, signed in roles.items()},
+    )
+
+
+def verify_roots(roots: tuple[bytes, ...], *, trusted_root: bytes) -> list[Root]:
+    """Return the trust root and its successors, oldest first; those not newer than the trust root are passed over.
+
+    Raises MetadataError.
+    """
+    trusted = [_verify_first_root(trusted_root)]
+    for data in roots:
+        newer = decode(data, Root, limit=layout.MAX_ROOT_BYTES)
+        current = trusted[-1]
+        if newer.signed.version <= current.version:  # saved before a newer trust root was configured
+            continue
+        if newer.signed.version != current.version + 1:
+            raise MetadataError(f"root: version {newer.signed.version} (expected {current.version + 1})")
+        _check_signatures(current, "root", newer)
+        _check_signatures(newer.signed, "root", newer)
+        trusted.append(newer.signed)
+    return trusted
+
+
+def verify_role(data: bytes, kind: type[Role], root: Root, *, limit: int, pin: MetaFile | None = None) -> Role:
+    """Return a top-level role verified against `root` and, where given, its pin; raises MetadataError."""
+    metadata = decode(data, kind, limit=limit)
+    if pin is not None:
+        check_pin(kind.type, data, metadata.signed.version, pin)
+    _check_signatures(root, kind.type, metadata)
+    return metadata.signed
+
+
+def verify_channel_role(data: bytes, targets: Targets, channel: str, *, pin: MetaFile) -> Targets:
+    """Return a channel role verified against its delegation and its pin, listing nothing beyond its own paths.
+
+    Raises MetadataError.
+    """
+    role = targets.delegations.roles.get(channel) if targets.delegations and targets.delegations.roles else None
+    if role is None:
+        raise MetadataError(f"channel {channel}: not delegated", hint="the targets role lists the channels there are")
+    metadata = decode(data, Targets, limit=layout.MAX_TARGETS_BYTES, name=channel)
+    check_pin(channel, data, metadata.signed.version, pin)
+    _check_signatures(targets, channel, metadata)
+    for path in metadata.signed.targets:
+        if not role.is_delegated_path(path):
+            raise MetadataError(f"channel {channel}: lists {path!r}, which is not its own")
+    return metadata.signed
+
+
+def live_release(role: Targets, channel: str) -> Release | None:
+    """Return the release a verified channel role lists, None if it lists none; raises MetadataError for several."""
+    if len(role.targets) > 1:
+        raise MetadataError(f"channel {channel}: lists {len(role.targets)} targets (expected one)")
+    for target in role.targets.values():
+        return Release.from_target(channel, target)
+    return None
+
+
+def pinned(snapshot: Snapshot, role: str) -> MetaFile:
+    """Return what the snapshot role pins for `role`; raises MetadataError if it does not know it."""
+    pin = snapshot.meta.get(f"{role}.json")
+    if pin is None:
+        raise MetadataError(f"snapshot: does not list {role}")
+    return pin
+
+
+def check_pin(name: str, data: bytes, version: int, pin: MetaFile) -> None:
+    """Raise MetadataError unless length, digest and version are the pinned ones; a pin without digest is refused."""
+    if pin.length is None or not pin.hashes or "sha256" not in pin.hashes:
+        raise MetadataError(f"{name}: pinned without length or sha256")
+    try:
+        pin.verify_length_and_hashes(data)
+    except LengthOrHashMismatchError as error:
+        raise MetadataError(f"{name}: {_lowered(error)}") from error
+    if version != pin.version:
+        raise MetadataError(f"{name}: version {version} (expected {pin.version})")
+
+
+def decode(data: bytes, kind: type[Role], *, limit: int, name: str = "") -> Metadata[Role]:
+    """Parse a metadata file of at most `limit` bytes, unverified; raises MetadataError."""
+    where = name or kind.type
+    if len(data) > limit:
+        raise MetadataError(f"{where}: {len(data)} bytes (limit {limit})")
+    try:
+        metadata: Metadata[Role] = Metadata.from_bytes(data)
+    except RepositoryError as error:
+        raise MetadataError(f"{where}: not TUF metadata") from error
+    if metadata.signed.type != kind.type:
+        raise MetadataError(f"{where}: is metadata of type {metadata.signed.type} (expected {kind.type})")
+    return metadata
+
+
+def _verify_first_root(data: bytes) -> Root:
+    metadata = decode(data, Root, limit=layout.MAX_ROOT_BYTES, name="trust root")
+    _check_signatures(metadata.signed, "root", metadata)
+    return metadata.signed
+
+
+def _check_signatures(delegator: Root | Targets, role: str, metadata: Metadata[Role]) -> None:
+    try:
+        delegator.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
+    except (RepositoryError, ValueError) as error:
+        raise MetadataError(f"{role}: {_lowered(error)}") from error
+
+
+def _lowered(error: Exception) -> str:
+    text = str(error)
+    return text[:1].lower() + text[1:]

@@ -1,0 +1,154 @@
+"""The committed history of a repository, walked back from verified snapshot metadata. Pure: the caller fetches.
+
+Each snapshot role file names its predecessor by version and digest, so the live one vouches for all before it, and the
+orphans of lost races, which lie in the store under numbers of their own, are never mistaken for history. Each channel
+role file met on the way is verified against the delegation of its own time: who holds just the snapshot key cannot
+invent a release.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from tuf.api.metadata import MetaFile, Root, Snapshot, Targets
+
+from policy_core.trust import layout
+from policy_core.trust.chain import (
+    MetadataChain,
+    check_pin,
+    decode,
+    live_release,
+    pinned,
+    verify_channel_role,
+    verify_role,
+    verify_roots,
+)
+from policy_core.trust.errors import MetadataError
+from policy_core.trust.release import Release
+
+Fetch = Callable[[str], bytes]
+"""Returns the bytes of a metadata object, by object name."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommittedState:
+    """One snapshot role file that once was live; `sha256` is of its bytes, `signed_at` its signed time."""
+
+    snapshot: Snapshot
+    sha256: str
+    signed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """From `signed_at` on, `release` was live in the channel (None: the channel existed, without a release)."""
+
+    release: Release | None
+    signed_at: datetime
+
+
+def walk_history(snapshot: bytes, fetch: Fetch) -> Iterator[CommittedState]:
+    """Yield the committed states, newest first; `snapshot` is the verified live one, the others are fetched lazily.
+
+    Raises MetadataError where the chain of digests breaks or goes back in time, and what `fetch` raises.
+    """
+    state = _committed(snapshot)
+    yield state
+    while (previous := state.snapshot.unrecognized_fields.get(layout.PREVIOUS)) is not None:
+        version, sha256 = _previous(previous, state)
+        older = _committed(fetch(layout.metadata_name(Snapshot.type, version)))
+        if older.sha256 != sha256 or older.snapshot.version != version:
+            raise MetadataError(f"history: snapshot {version} is not the one its successor names")
+        _check_order(older, state)
+        yield older
+        state = older
+
+
+def channel_history(chain: MetadataChain, *, trusted_root: bytes, channel: str, fetch: Fetch) -> Iterator[HistoryEntry]:
+    """Yield the releases of a channel, newest first, ending with the entry from which the channel existed.
+
+    `chain` is verified already. States are fetched only as far as the caller iterates. A channel role that was merely
+    signed anew (a renewal) is no release. Raises MetadataError, also for a gap in the release numbers.
+    """
+    verifier = _ChannelVerifier(channel, verify_roots(chain.roots, trusted_root=trusted_root), fetch)
+    entry: HistoryEntry | None = None
+    pin: MetaFile | None = None
+    for state in walk_history(chain.snapshot, fetch):
+        older_pin = state.snapshot.meta.get(f"{channel}.json")
+        if older_pin is None:
+            break  # the channel was added later
+        release = entry.release if entry and older_pin == pin else verifier.release(state.snapshot)
+        if entry is not None and release != entry.release:
+            _check_step(channel, release, entry.release)
+            yield entry
+        entry, pin = HistoryEntry(release=release, signed_at=state.signed_at), older_pin
+    if entry is None:
+        raise MetadataError(f"channel {channel}: the snapshot role does not list it")
+    if entry.release is not None:
+        raise MetadataError(f"history of {channel}: begins with release {entry.release.release} (expected none)")
+    yield entry
+
+
+class _ChannelVerifier:
+    """Verifies channel role files of the past, each against the targets metadata pinned beside it."""
+
+    def __init__(self, channel: str, roots: Sequence[Root], fetch: Fetch) -> None:
+        self._channel = channel
+        self._roots = roots
+        self._fetch = fetch
+        self._targets: dict[int, Targets] = {}
+
+    def release(self, snapshot: Snapshot) -> Release | None:
+        pin = pinned(snapshot, self._channel)
+        data = self._fetch(layout.metadata_name(self._channel, pin.version))
+        role = verify_channel_role(data, self._targets_of(pinned(snapshot, Targets.type)), self._channel, pin=pin)
+        return live_release(role, self._channel)
+
+    def _targets_of(self, pin: MetaFile) -> Targets:
+        """Return the pinned targets role, signed by the keys that any of the verified roots gave it."""
+        known = self._targets.get(pin.version)
+        if known is not None:
+            return known
+        data = self._fetch(layout.metadata_name(Targets.type, pin.version))
+        check_pin(Targets.type, data, decode(data, Targets, limit=layout.MAX_TARGETS_BYTES).signed.version, pin)
+        problem: MetadataError | None = None
+        for root in reversed(self._roots):
+            try:
+                targets = verify_role(data, Targets, root, limit=layout.MAX_TARGETS_BYTES)
+            except MetadataError as error:
+                problem = error
+            else:
+                return self._targets.setdefault(pin.version, targets)
+        raise MetadataError(f"history: targets {pin.version} is signed by no root's keys") from problem
+
+
+def _committed(data: bytes) -> CommittedState:
+    snapshot = decode(data, Snapshot, limit=layout.MAX_SNAPSHOT_BYTES).signed
+    signed_at = layout.parse_time(snapshot.unrecognized_fields.get(layout.SIGNED_AT))
+    return CommittedState(snapshot, hashlib.sha256(data).hexdigest(), signed_at)
+
+
+def _previous(previous: object, state: CommittedState) -> tuple[int, str]:
+    version = previous.get("version") if isinstance(previous, Mapping) else None
+    sha256 = previous.get("sha256") if isinstance(previous, Mapping) else None
+    if type(version) is not int or not isinstance(sha256, str) or not 0 < version < state.snapshot.version:
+        raise MetadataError(f"history: snapshot {state.snapshot.version} has a bad {layout.PREVIOUS}")
+    return version, sha256
+
+
+def _check_order(older: CommittedState, newer: CommittedState) -> None:
+    where = f"history: snapshot {newer.snapshot.version}"
+    if older.signed_at > newer.signed_at:
+        raise MetadataError(f"{where} was signed before its predecessor")
+    for name, pin in older.snapshot.meta.items():
+        successor = newer.snapshot.meta.get(name)
+        if successor is None or successor.version < pin.version:
+            raise MetadataError(f"{where} drops or goes back in {name}")
+
+
+def _check_step(channel: str, older: Release | None, newer: Release | None) -> None:
+    expected = (older.release if older else 0) + 1
+    if newer is None or newer.release != expected:
+        found = "none" if newer is None else newer.release
+        raise MetadataError(f"history of {channel}: release {found} follows {expected - 1} (expected {expected})")

@@ -1,0 +1,80 @@
+"""Where everything lies below a store's prefix, how long it may be, and how times are written. Pure.
+
+``metadata/timestamp.json`` is the only object that changes; numbered metadata and bundles never do.
+"""
+
+import re
+from datetime import UTC, datetime
+
+from policy_core.errors import InvalidError
+from policy_core.trust.errors import MetadataError
+
+TIMESTAMP = "metadata/timestamp.json"
+ROOT_FILE = "trust/root.json"
+"""Path of the first root in the policy repository: what hosts are given by hand."""
+
+MAX_ROOT_BYTES = 512_000
+MAX_TIMESTAMP_BYTES = 16_384
+MAX_SNAPSHOT_BYTES = 2_000_000
+MAX_TARGETS_BYTES = 5_000_000  # of the targets role and of each channel role
+MAX_ROOT_ROTATIONS = 256
+
+SIGNED_AT = "x-signed-at"
+PREVIOUS = "x-previous"
+
+TOP_LEVEL_ROLES = frozenset({"root", "targets", "snapshot", "timestamp"})
+MAX_CHANNEL_CHARS = 40
+
+_CHANNEL = re.compile(r"[a-z][a-z0-9-]*")
+_BUNDLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+
+
+class ChannelNameError(InvalidError):
+    """A channel name that could be mistaken for a role, a path or an option."""
+
+    default_hint = f"use lower-case letters, digits and '-', starting with a letter, {MAX_CHANNEL_CHARS} at most"
+
+
+def check_channel(name: str) -> str:
+    """Return `name` if it can be a channel; raises ChannelNameError otherwise."""
+    if name in TOP_LEVEL_ROLES:
+        raise ChannelNameError(f"channel {name!r}: is the name of a TUF role")
+    if len(name) > MAX_CHANNEL_CHARS or not _CHANNEL.fullmatch(name):
+        raise ChannelNameError(f"channel {name[:MAX_CHANNEL_CHARS]!r}: not a channel name")
+    return name
+
+
+def is_bundle_name(name: str) -> bool:
+    """Tell whether `name` can stand in a target path."""
+    return _BUNDLE_NAME.fullmatch(name) is not None
+
+
+def metadata_name(role: str, version: int) -> str:
+    """Return the object name of a numbered metadata file."""
+    return f"metadata/{version}.{role}.json"
+
+
+def target_path(channel: str, bundle_name: str) -> str:
+    """Return the path a channel role lists its bundle under."""
+    return f"{channel}/{bundle_name}.tar.gz"
+
+
+def target_object(channel: str, bundle_name: str, sha256: str) -> str:
+    """Return the object name of a bundle: TUF's consistent form of its target path."""
+    return f"targets/{channel}/{sha256}.{bundle_name}.tar.gz"
+
+
+def format_time(moment: datetime) -> str:
+    """Return an aware time as metadata spells it: UTC, whole seconds."""
+    return moment.astimezone(UTC).strftime(_TIME_FORMAT)
+
+
+def parse_time(text: object) -> datetime:
+    """Return the aware time of a signed field; raises MetadataError if it is none."""
+    try:
+        if isinstance(text, str):
+            return datetime.strptime(text, _TIME_FORMAT).replace(tzinfo=UTC)
+    except ValueError:
+        pass
+    raise MetadataError(f"signed time {text!r}: not of the form 2026-03-01T12:00:00Z")
