@@ -24,7 +24,8 @@ MAX_FILES = 20_000
 MAX_FILE_BYTES = 8 * 2**20
 MAX_TREE_BYTES = 128 * 2**20
 MAX_FOLDER_DEPTH = 16
-MAX_PATH_CHARS = 200  # leaves room for a prefix within the 255 bytes of a USTAR path
+MAX_PATH_CHARS = 150  # path and name fit the two fields of a USTAR header, whatever folder they are stored in
+MAX_NAME_CHARS = 100
 
 NO_COMMIT = "0" * 40
 """Revision of a work tree whose repository has no commit yet."""
@@ -226,8 +227,12 @@ class _Collector:
                 f"unusable file name {name!r}",
                 "use letters, digits, '.', '_' and '-' in names of files and folders",
             )
-        if len(path) > MAX_PATH_CHARS:
-            return self._refuse(path, f"path is too long ({len(path)} characters, limit {MAX_PATH_CHARS})", "")
+        if len(path) > MAX_PATH_CHARS or len(name) > MAX_NAME_CHARS:
+            return self._refuse(
+                path,
+                f"path is too long (limits: path {MAX_PATH_CHARS}, name {MAX_NAME_CHARS} characters)",
+                "shorten it",
+            )
         if size > MAX_FILE_BYTES:
             return self._refuse(path, f"file is too large ({size} bytes, limit {MAX_FILE_BYTES})", "split the file")
         self.size += size

@@ -1,0 +1,1 @@
+"""The policy language: strict YAML and CEL in, the rule model out, every problem with its place."""

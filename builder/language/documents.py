@@ -1,0 +1,210 @@
+"""Policy documents (DESIGN of the language: docs/reference/policy.md): one YAML file in, compiled rules out."""
+
+import datetime
+import re
+from dataclasses import dataclass
+
+import msgspec
+
+from builder.language import fields
+from builder.language.clauses import read_clauses
+from builder.language.metadata import Metadata, read_metadata
+from builder.language.nodes import BrokenNode, MapNode, Node, Report, ScalarNode, plain
+from builder.language.placing import place_in
+from builder.language.yamlfile import read_yaml
+from policy_core.constraints import canonical_constraint, check_constraint
+from policy_core.decision import BUILT_IN_REASON_CODES
+from policy_core.matcher.encoding import MAX_LINE_BYTES
+from policy_core.model import CONSTRAINING, Clauses, Condition, Constraint, Decision, Rule
+
+GATES = ("identity", "scope", "blast_radius", "reversibility")
+MAX_WHEN_CHARS = 4 * 2**10
+
+_DOCUMENT_KEYS = ("version", "id", "metadata", "mode", "tier", "rules")
+_RULE_KEYS = ("id", "gate", "match", "unless", "when", "decision", "constraints", "reason", "reason_code")
+_LATER = frozenset({"approval", "rate", "on_missing", "remediations"})
+_DECISIONS = tuple(decision.value for decision in Decision)
+_OTHER_WORDS = {
+    "permit": "allow", "block": "deny", "forbid": "deny", "require_human": "require_approval",
+    "require-approval": "require_approval", "allow-with-constraints": "allow_with_constraints", "limit": "throttle",
+}  # fmt: skip
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_ID_ALLOWED = "letters, digits, '.', '_' and '-', starting with a letter or digit"
+_REASON_CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_MAX_RULE_BYTES = MAX_LINE_BYTES - 2
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyDocument:
+    """One policy document: its rules in order, and the line each starts at; `id_line` is 0 for an id from the path."""
+
+    file: str
+    id: str
+    id_line: int
+    rules: tuple[Rule, ...]
+    lines: tuple[int, ...]
+    metadata: Metadata
+
+
+def read_document(content: bytes, report: Report, *, today: datetime.date | None) -> PolicyDocument | None:
+    """Return the document of a file below policies/, None if it has no usable rule list; problems go to the report.
+
+    `today` (UTC) is what dates in the metadata are held against; None does not judge them.
+    """
+    root = read_yaml(content, report)
+    found = fields.mapping(report, root, "policy document") if root else None
+    if found is None:
+        return None
+    fields.check_keys(report, found, "policy document", _DOCUMENT_KEYS)
+    _check_version(report, found)
+    for name, words, later in (("mode", ("enforce",), ("dry_run",)), ("tier", ("standard",), ("baseline",))):
+        if node := found.get(name):
+            fields.choice(report, node, name, words, later)
+    policy, id_line = _policy_id(report, found)
+    metadata = found.get("metadata")
+    reader = _RuleReader(report, content, policy)
+    rules = fields.require(report, found, "rules", "policy document", "list its rules under rules:")
+    return PolicyDocument(
+        file=report.file,
+        id=policy,
+        id_line=id_line,
+        rules=tuple(reader.read(rules)) if rules else (),
+        lines=tuple(reader.lines),
+        metadata=(metadata and read_metadata(report, metadata, today=today)) or Metadata(),
+    )
+
+
+def _check_version(report: Report, document: MapNode) -> None:
+    version = fields.require(report, document, "version", "policy document", "start it with version: v1")
+    if version and type(version) is not BrokenNode and plain(version) != "v1":
+        report.at(version, f"version: expected v1, found {fields.describe(version)}", "write version: v1")
+
+
+def _policy_id(report: Report, document: MapNode) -> tuple[str, int]:
+    """Return the id and its line: as written, or the path below policies/ without suffix, dots for slashes."""
+    node = document.get("id")
+    if node:
+        return fields.identifier(report, node, "policy id", _ID, _ID_ALLOWED) or "", node.line
+    derived = report.file.removeprefix("policies/").rsplit(".", 1)[0].replace("/", ".")
+    if not _ID.fullmatch(derived):
+        report.file_problem(
+            f"policy id {derived!r} from the path is not valid", f"rename the file to use {_ID_ALLOWED}"
+        )
+    return derived, 0
+
+
+class _RuleReader:
+    """Reads the rules of one document."""
+
+    def __init__(self, report: Report, content: bytes, policy: str) -> None:
+        self.report = report
+        self.content = content
+        self.policy = policy
+        self.lines: list[int] = []
+        self.ids: dict[str, int] = {}
+
+    def read(self, node: Node) -> list[Rule]:
+        """Return the rules that could be read, noting the line of each."""
+        rules = []
+        for item in fields.items(self.report, node, "rules") or ():
+            found = fields.mapping(self.report, item, "rule")
+            rule = self.rule(found) if found else None
+            if rule and found:
+                rules.append(rule)
+                self.lines.append(found.line)
+        return rules
+
+    def rule(self, node: MapNode) -> Rule | None:
+        report = self.report
+        fields.check_keys(report, node, "rule", _RULE_KEYS, _LATER)
+        rule_id = self.rule_id(node)
+        decision = self.decision(node)
+        match, unless = node.get("match"), node.get("unless")
+        when, gate, reason = node.get("when"), node.get("gate"), node.get("reason")
+        rule = Rule(
+            policy=self.policy,
+            id=rule_id,
+            decision=decision or Decision.DENY,
+            match=(match and read_clauses(report, match, "match")) or Clauses(),
+            unless=self.unless(unless) if unless else None,
+            when=self.condition(when) if when else None,
+            constraints=self.constraints(node, decision),
+            reason=(reason and fields.one_line(report, reason, "reason")) or "",
+            reason_code=self.reason_code(node),
+            gate=(gate and fields.choice(report, gate, "gate", GATES)) or "",
+        )
+        if (size := len(msgspec.json.encode(rule))) > _MAX_RULE_BYTES:
+            hint = "split the rule, or move long lists into data/"
+            report.at(node, f"rule is too large ({size} bytes compiled, limit {_MAX_RULE_BYTES})", hint)
+        return rule
+
+    def rule_id(self, node: MapNode) -> str:
+        value = fields.require(self.report, node, "id", "rule", "give every rule an id: answers and logs name it")
+        rule_id = value and fields.identifier(self.report, value, "rule id", _ID, _ID_ALLOWED)
+        if not value or not rule_id:
+            return ""
+        if rule_id in self.ids:
+            message = f"duplicate rule id {rule_id} (first in line {self.ids[rule_id]})"
+            self.report.at(value, message, "give each rule its own id")
+        self.ids.setdefault(rule_id, value.line)
+        return rule_id
+
+    def decision(self, node: MapNode) -> Decision | None:
+        hint = f"say what it decides: {', '.join(_DECISIONS)}"
+        value = fields.require(self.report, node, "decision", "rule", hint)
+        if type(value) is ScalarNode and value.value in _OTHER_WORDS:
+            word = str(value.value)
+            self.report.at(value, f"unknown decision {word!r}", f"did you mean {_OTHER_WORDS[word]!r}?")
+            return None
+        word = (value and fields.choice(self.report, value, "decision", _DECISIONS)) or ""
+        return Decision(word) if word else None
+
+    def unless(self, node: Node) -> Clauses | None:
+        before = len(self.report.problems)
+        clauses = read_clauses(self.report, node, "unless")
+        if clauses == Clauses() and len(self.report.problems) == before:
+            self.report.at(node, "unless has no clause, so the rule would never apply", "leave it out, or add a clause")
+        return clauses
+
+    def condition(self, node: Node) -> Condition | None:
+        source = fields.string(self.report, node, "when", max_chars=MAX_WHEN_CHARS)
+        if source is None or type(node) is not ScalarNode:
+            return None
+        from builder.language.cel import CelError, lower
+
+        try:
+            return lower(source)
+        except CelError as error:
+            text = self.content.decode().replace("\r\n", "\n").replace("\r", "\n")
+            for offset, message, hint in error.problems:
+                self.report.at(place_in(text, node, offset), f"when: {message}", hint)
+            return None
+
+    def constraints(self, node: MapNode, decision: Decision | None) -> dict[str, Constraint]:
+        entry = node.entries.get("constraints")
+        if entry is None:
+            if decision in CONSTRAINING:
+                self.report.at(node, f"{decision} without constraints", "add constraints: {max_runtime_sec: 60}, or so")
+            return {}
+        if decision and decision not in CONSTRAINING:
+            hint = "use allow_with_constraints, or constrain to narrow what another rule grants"
+            self.report.at(entry[0], f"constraints do not go with {decision}", hint)
+        found = fields.mapping(self.report, entry[1], "constraints")
+        constraints = {}
+        for name, (key, value) in found.entries.items() if found else ():
+            problem = check_constraint(name, plain(value))
+            if problem:
+                if not isinstance(value, BrokenNode):
+                    self.report.at(key, *problem)
+            else:
+                constraints[name] = canonical_constraint(plain(value))
+        return constraints
+
+    def reason_code(self, node: MapNode) -> str:
+        value = node.get("reason_code")
+        allowed = "lower-case letters, digits and '_', at most 64, starting with a letter"
+        code = value and fields.identifier(self.report, value, "reason_code", _REASON_CODE, allowed)
+        if value and code in BUILT_IN_REASON_CODES:
+            self.report.at(value, f"reason_code {code} is reserved for Writ itself", "choose a word of your own")
+        return code or ""

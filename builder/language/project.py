@@ -1,0 +1,107 @@
+"""``writ.yaml``: what the repository is called, where its bundles go, and through which channels."""
+
+import re
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from builder.language import fields
+from builder.language.nodes import BrokenNode, MapNode, Node, Report, ScalarNode, plain
+from builder.language.yamlfile import read_yaml
+from policy_core.errors import KnownError
+
+FILE = "writ.yaml"
+MAX_CHANNELS = 32
+
+_KEYS = ("name", "store", "channels")
+_LATER = ("gates", "governance")
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """The settings of a policy repository; channels in the order promotion takes them, the first is the default."""
+
+    name: str
+    store: str
+    channels: tuple[str, ...]
+
+
+def read_project(content: bytes | None, report: Report) -> Project | None:
+    """Return the settings in ``writ.yaml``, None if they have a problem."""
+    if content is None:
+        report.file_problem("is missing", "create it with name:, store: and channels:, or start with `writ init`")
+        return None
+    before = len(report.problems)
+    root = read_yaml(content, report)
+    found = fields.mapping(report, root, FILE) if root else None
+    if found is None:
+        return None
+    fields.check_keys(report, found, FILE, (*_KEYS, *_LATER))
+    for name in _LATER:
+        entry = found.entries.get(name)
+        if entry and plain(entry[1]) not in (None, {}, []):
+            report.at(entry[0], f"{name} is not yet supported", "remove it: it would not be enforced")
+    project = Project(name=_name(report, found), store=_store(report, found), channels=tuple(_channels(report, found)))
+    return project if len(report.problems) == before else None
+
+
+def _name(report: Report, found: MapNode) -> str:
+    node = fields.require(report, found, "name", FILE, "such as name: payments-policies")
+    allowed = "lower-case letters, digits and '-', at most 63"
+    return (node and fields.identifier(report, node, "name", _NAME, allowed)) or ""
+
+
+def _store(report: Report, found: MapNode) -> str:
+    node = fields.require(report, found, "store", FILE, "such as store: s3://my-bucket/policies")
+    url = node and fields.one_line(report, node, "store")
+    if not node or not url:
+        return ""
+    problem = _store_problem(url)
+    if problem:
+        report.at(node, f"store: {problem}", "write s3://BUCKET/PREFIX or file:///DIRECTORY, without credentials")
+    return url
+
+
+def _store_problem(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "not a URL"
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        return "a store URL has no credentials, query or fragment"
+    if parts.scheme == "s3":
+        return "" if parts.netloc else "names no bucket"
+    if parts.scheme == "file":
+        return "" if not parts.netloc and parts.path.startswith("/") else "expected an absolute directory"
+    if parts.scheme in ("http", "https"):
+        return "an https store is read-only, name the store to publish to"
+    return f"unknown kind of store {fields.shown(url)}"
+
+
+def _channels(report: Report, found: MapNode) -> list[str]:
+    node = fields.require(report, found, "channels", FILE, "such as channels: [prod]")
+    channels: list[str] = []
+    for item in (node and fields.items(report, node, "channels")) or ():
+        name = _channel(report, item)
+        if name in channels:
+            report.at(item, f"channel {name} is listed twice", "list it once")
+        elif name:
+            channels.append(name)
+    if node and len(channels) > MAX_CHANNELS:
+        report.at(node, f"too many channels (limit {MAX_CHANNELS})")
+    return channels
+
+
+def _channel(report: Report, node: Node) -> str:
+    from policy_core.trust.layout import check_channel
+
+    if type(node) is MapNode:
+        report.at(node, "settings of a single channel are not yet supported", "list the name only")
+    elif type(node) is ScalarNode and type(node.value) is str:
+        try:
+            return check_channel(node.value)
+        except KnownError as error:
+            report.at(node, error.message, error.hint)
+    elif type(node) is not BrokenNode:
+        report.at(node, f"entry of channels: expected text, found {fields.describe(node)}", "put it in quotes")
+    return ""
