@@ -1,0 +1,129 @@
+"""Closures of comprehensions, and the steps they pay.
+
+Steps bound the work that requests with long lists can cause: a comprehension over n elements takes n steps, even where
+it ends early; inside one, each operand of an operator costs more steps the larger it is (see `weighed`).
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from policy_core.condition.code import Frame, Run
+from policy_core.condition.operators import not_boolean
+from policy_core.condition.values import (
+    ELEMENTS_PER_STEP,
+    MAX_STEPS,
+    ConditionError,
+    LimitError,
+    Value,
+    elements,
+    mismatch,
+)
+from policy_core.request import Request
+
+
+def spend(frame: Frame, steps: int) -> None:
+    """Take steps from what is left; raise LimitError if that is not enough."""
+    frame[0] -= steps
+    if frame[0] < 0:
+        raise LimitError(f"more than {MAX_STEPS} steps in comprehensions")
+
+
+def weighed(operand: Run) -> Run:
+    """Return an operand of an operator inside a comprehension: one step for each ten elements of its value."""
+
+    def run(r: Request, f: Frame) -> Value:
+        value = operand(r, f)
+        if type(value) in _SIZED:
+            spend(f, elements(value) // ELEMENTS_PER_STEP)
+        return value
+
+    return run
+
+
+_SIZED = frozenset({str, list, dict})
+
+
+def _range(operand: Run, node: Value) -> Callable[[Request, Frame], Iterable[Value]]:
+    def run(r: Request, f: Frame) -> Iterable[Value]:
+        value = operand(r, f)
+        if type(value) is not list and type(value) is not dict:
+            raise mismatch(node, value)
+        spend(f, len(value))
+        return value
+
+    return run
+
+
+def _quantifier(dominant: bool) -> Callable[[Run, int, Run, Value], Run]:
+    """Return the maker of exists (true dominates errors) or all (false does)."""
+
+    def make(operand: Run, slot: int, body: Run, node: Value) -> Run:
+        items = _range(operand, node)
+
+        def run(r: Request, f: Frame) -> bool:
+            error = None
+            for item in items(r, f):
+                f[slot] = item
+                try:
+                    value = body(r, f)
+                except ConditionError as caught:
+                    error = error or caught
+                    continue
+                if value is dominant:
+                    return bool(value)
+                if type(value) is not bool:
+                    error = error or not_boolean(node, value)
+            if error is not None:
+                try:
+                    raise error
+                finally:
+                    del error  # or it and this frame keep each other alive
+            return not dominant
+
+        return run
+
+    return make
+
+
+def _filter(operand: Run, slot: int, body: Run, node: Value) -> Run:
+    items = _range(operand, node)
+
+    def run(r: Request, f: Frame) -> list[Value]:
+        kept = []
+        for item in items(r, f):
+            f[slot] = item
+            value = body(r, f)
+            if value is True:
+                kept.append(item)
+            elif value is not False:
+                raise not_boolean(node, value)
+        return kept
+
+    return run
+
+
+def _exists_one(operand: Run, slot: int, body: Run, node: Value) -> Run:
+    matching = _filter(operand, slot, body, node)
+    return lambda r, f: len(matching(r, f)) == 1
+
+
+def _map(operand: Run, slot: int, body: Run, node: Value) -> Run:
+    items = _range(operand, node)
+
+    def run(r: Request, f: Frame) -> list[Value]:
+        results = []
+        for item in items(r, f):
+            f[slot] = item
+            results.append(body(r, f))
+        return results
+
+    return run
+
+
+MAKERS: Final[dict[str, Callable[[Run, int, Run, Value], Run]]] = {
+    "exists": _quantifier(dominant=True),
+    "all": _quantifier(dominant=False),
+    "exists_one": _exists_one,
+    "filter": _filter,
+    "map": _map,
+}
