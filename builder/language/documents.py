@@ -37,11 +37,14 @@ _MAX_RULE_BYTES = MAX_LINE_BYTES - 2
 
 @dataclass(frozen=True, slots=True)
 class PolicyDocument:
-    """One policy document: its rules in order, and the line each starts at; `id_line` is 0 for an id from the path."""
+    """One policy document: its rules in order, and the line each starts at.
+
+    `id_place` is line and column of the id, zeros for one that comes from the path.
+    """
 
     file: str
     id: str
-    id_line: int
+    id_place: tuple[int, int]
     rules: tuple[Rule, ...]
     lines: tuple[int, ...]
     metadata: Metadata
@@ -57,41 +60,36 @@ def read_document(content: bytes, report: Report, *, today: datetime.date | None
     if found is None:
         return None
     fields.check_keys(report, found, "policy document", _DOCUMENT_KEYS)
-    _check_version(report, found)
+    fields.require(report, found, "version", "policy document", "start it with version: v1")
+    fields.check_version(report, found)
     for name, words, later in (("mode", ("enforce",), ("dry_run",)), ("tier", ("standard",), ("baseline",))):
         if node := found.get(name):
             fields.choice(report, node, name, words, later)
-    policy, id_line = _policy_id(report, found)
+    policy, id_place = _policy_id(report, found)
     metadata = found.get("metadata")
     reader = _RuleReader(report, content, policy)
     rules = fields.require(report, found, "rules", "policy document", "list its rules under rules:")
     return PolicyDocument(
         file=report.file,
         id=policy,
-        id_line=id_line,
+        id_place=id_place,
         rules=tuple(reader.read(rules)) if rules else (),
         lines=tuple(reader.lines),
         metadata=(metadata and read_metadata(report, metadata, today=today)) or Metadata(),
     )
 
 
-def _check_version(report: Report, document: MapNode) -> None:
-    version = fields.require(report, document, "version", "policy document", "start it with version: v1")
-    if version and type(version) is not BrokenNode and plain(version) != "v1":
-        report.at(version, f"version: expected v1, found {fields.describe(version)}", "write version: v1")
-
-
-def _policy_id(report: Report, document: MapNode) -> tuple[str, int]:
-    """Return the id and its line: as written, or the path below policies/ without suffix, dots for slashes."""
+def _policy_id(report: Report, document: MapNode) -> tuple[str, tuple[int, int]]:
+    """Return the id and its place: as written, or the path below policies/ without suffix, dots for slashes."""
     node = document.get("id")
     if node:
-        return fields.identifier(report, node, "policy id", _ID, _ID_ALLOWED) or "", node.line
+        return fields.identifier(report, node, "policy id", _ID, _ID_ALLOWED) or "", (node.line, node.column)
     derived = report.file.removeprefix("policies/").rsplit(".", 1)[0].replace("/", ".")
     if not _ID.fullmatch(derived):
         report.file_problem(
             f"policy id {derived!r} from the path is not valid", f"rename the file to use {_ID_ALLOWED}"
         )
-    return derived, 0
+    return derived, (0, 0)
 
 
 class _RuleReader:

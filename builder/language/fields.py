@@ -10,6 +10,7 @@ from policy_core.glob import RESERVED
 
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:\d{2})")
 _SHOWN_CHARS = 40
 
 
@@ -70,6 +71,13 @@ def require(report: Report, node: MapNode, name: str, what: str, hint: str) -> N
     if value is None:
         report.at(node, f"{what} has no {name}", hint)
     return value
+
+
+def check_version(report: Report, node: MapNode) -> None:
+    """Refuse a file of another version than ours."""
+    version = node.get("version")
+    if version and type(version) is not BrokenNode and not (type(version) is ScalarNode and version.value == "v1"):
+        report.at(version, f"version: expected v1, found {describe(version)}", "write version: v1")
 
 
 def items(report: Report, node: Node, what: str, *, may_be_empty: bool = False) -> list[Node] | None:
@@ -150,6 +158,18 @@ def date(report: Report, node: Node, what: str) -> datetime.date | None:
             pass  # such as the 30th of February: reported below
     if type(node) is not BrokenNode:
         report.at(node, f"{what}: expected a date, found {describe(node)}", "write it as 2026-11-01")
+    return None
+
+
+def moment(report: Report, node: Node, what: str) -> float | None:
+    """Return a time with its zone, written as 2026-11-01T12:00:00Z, as seconds since the epoch."""
+    if type(node) is ScalarNode and type(node.value) is str and _MOMENT.fullmatch(node.value):
+        try:
+            return datetime.datetime.fromisoformat(node.value).timestamp()
+        except (ValueError, OverflowError):
+            pass  # such as hour 25: reported below
+    if type(node) is not BrokenNode:
+        report.at(node, f"{what}: expected a time, found {describe(node)}", "write it as 2026-11-01T12:00:00Z")
     return None
 
 

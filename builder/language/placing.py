@@ -44,5 +44,5 @@ def _visible(text: str, node: ScalarNode) -> Iterator[int]:
 
 def _is_invisible(unit: str) -> bool:
     if len(unit) > 2:
-        return chr(int(unit[2:], base=16)).isspace()
+        return chr(int(f"0x{unit[2:]}", base=0)).isspace()
     return unit[1] in _INVISIBLE_ESCAPES if len(unit) == 2 else unit.isspace()

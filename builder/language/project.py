@@ -12,7 +12,7 @@ from policy_core.errors import KnownError
 FILE = "writ.yaml"
 MAX_CHANNELS = 32
 
-_KEYS = ("name", "store", "channels")
+_KEYS = ("version", "name", "store", "channels")
 _LATER = ("gates", "governance")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
@@ -37,6 +37,7 @@ def read_project(content: bytes | None, report: Report) -> Project | None:
     if found is None:
         return None
     fields.check_keys(report, found, FILE, (*_KEYS, *_LATER))
+    fields.check_version(report, found)
     for name in _LATER:
         entry = found.entries.get(name)
         if entry and plain(entry[1]) not in (None, {}, []):

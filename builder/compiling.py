@@ -1,0 +1,129 @@
+"""From a policy tree to compiled rules and their bundle: pure, the same tree always gives the same bytes."""
+
+import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import PurePosixPath
+from typing import Any
+
+import msgspec
+
+from builder.language import project as project_file
+from builder.language.data import read_data
+from builder.language.documents import PolicyDocument, read_document
+from builder.language.nodes import Report
+from builder.language.project import Project, read_project
+from builder.language.suites import Suite, read_suite
+from builder.source import PolicyTree
+from policy_core.bundle import DATA, MATCHER, SELFTEST, Bundle, build_bundle
+from policy_core.errors import InvalidPolicyError, Problem
+from policy_core.matcher import encode_rules
+from policy_core.model import Rule
+from policy_core.selftest import MAX_CASES, SelfTestCase, encode_cases
+
+_YAML_SUFFIXES = frozenset({".yaml", ".yml", ".json"})  # compared without case
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A policy tree that has no problem: its settings, documents (sorted by id), data, tests, and warnings."""
+
+    tree: PolicyTree
+    project: Project
+    documents: tuple[PolicyDocument, ...]
+    rules: tuple[Rule, ...]
+    data: Mapping[str, Any]
+    suites: tuple[Suite, ...]
+    warnings: tuple[Problem, ...]
+
+    def places(self) -> dict[str, str]:
+        """Return where each rule is written: ``<policy>/<rule>`` to *file:line*."""
+        return {
+            rule.name: f"{document.file}:{line}"
+            for document in self.documents
+            for rule, line in zip(document.rules, document.lines, strict=True)
+        }
+
+
+def compile_tree(tree: PolicyTree, *, today: datetime.date | None) -> Compiled:
+    """Compile a tree. Raises InvalidPolicyError with everything that is wrong anywhere in it.
+
+    `today` (UTC) is what `expires` and review dates are held against. None does not judge them: an old revision must
+    stay buildable to be compared with what was published from it.
+    """
+    overall = Report("")
+    problems, warnings = overall.problems, overall.warnings
+
+    def report(path: str) -> Report:
+        return Report(path, problems, warnings)
+
+    project = read_project(tree.files.get(project_file.FILE), report(project_file.FILE))
+    documents = [
+        document
+        for path, content in _yaml_files(tree, "policies", overall)
+        if (document := read_document(content, report(path), today=today))
+    ]
+    if not any(path.startswith("policies/") for path in tree.files):
+        report("policies").file_problem(
+            "there is no policy document", "put one into policies/, such as policies/a.yaml"
+        )
+    _check_ids(documents, overall)
+    documents.sort(key=lambda document: document.id)
+    data = read_data(tree.below("data"), overall)
+    for path, _ in _yaml_files(tree, "exceptions", overall):
+        report(path).file_problem("exceptions are not yet supported", "remove it: it would not be honoured")
+    rules = tuple(rule for document in documents for rule in document.rules)
+    names = frozenset() if problems else {rule.name: None for rule in rules}
+    suites = [
+        suite
+        for path, content in _yaml_files(tree, "tests", overall)
+        if (suite := read_suite(content, report(path), rules=names))
+    ]
+    if problems or project is None:
+        raise InvalidPolicyError(problems)
+    return Compiled(tree, project, tuple(documents), rules, data, tuple(suites), tuple(sorted(set(warnings))))
+
+
+def bundle_of(compiled: Compiled) -> tuple[bytes, Bundle]:
+    """Return the bundle archive of a compiled tree, and its description.
+
+    Raises ArchiveError if the bundle as a whole is too large.
+    """
+    tree = compiled.tree
+    files = {document.file: tree.files[document.file] for document in compiled.documents}
+    files[project_file.FILE] = tree.files[project_file.FILE]
+    files[MATCHER] = encode_rules(compiled.rules)
+    files[DATA] = msgspec.json.encode(compiled.data, order="sorted")
+    files[SELFTEST] = encode_cases(islice(_selftest_cases(compiled.suites), MAX_CASES))
+    return build_bundle(name=compiled.project.name, revision=tree.revision, dirty=tree.dirty, files=files)
+
+
+def _yaml_files(tree: PolicyTree, folder: str, overall: Report) -> Iterable[tuple[str, bytes]]:
+    """Yield the ``.yaml`` files of a folder; one that only looks like it would silently not be read."""
+    for path, content in tree.below(folder):
+        suffix = PurePosixPath(path).suffix
+        if suffix == ".yaml":
+            yield path, content
+        elif suffix.lower() in _YAML_SUFFIXES:
+            overall.problems.append(Problem(path, 0, 0, f"is not read (suffix {suffix})", "files here end in .yaml"))
+
+
+def _check_ids(documents: Iterable[PolicyDocument], overall: Report) -> None:
+    first: dict[str, PolicyDocument] = {}
+    for document in documents:
+        other = first.setdefault(document.id, document)
+        if other is not document and document.id:
+            where = Problem(other.file, *other.id_place, "").where
+            message = f"policy id {document.id} is used already in {where}"
+            overall.problems.append(Problem(document.file, *document.id_place, message, "give each policy its own id"))
+
+
+def _selftest_cases(suites: Iterable[Suite]) -> Iterable[SelfTestCase]:
+    """Yield what the sidecar asks itself before it activates the bundle; suites are sorted by file."""
+    return (
+        SelfTestCase(case.request, case.expect.decision, case.expect.rule or "", case.now, dict(case.host))
+        for suite in suites
+        for case in suite.cases
+        if not case.skip
+    )
