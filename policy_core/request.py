@@ -72,10 +72,10 @@ def normalise(raw: object, *, now: float, host: Mapping[str, str]) -> Request:
     """
     if type(raw) is not dict:
         raise RequestError("request: is not a JSON object")
-    if "subject" not in raw and "action" not in raw and "resource" not in raw:
-        if "input" in raw:
-            return normalise(raw["input"], now=now, host=host)
-        if "job" in raw:
+    if "subject" not in raw:
+        if type(raw.get("input")) is dict:
+            raw = raw["input"]
+        if "job" in raw and "subject" not in raw:
             raw = from_job(raw)
     try:
         subject, action, resource = raw["subject"], raw["action"], raw["resource"]

@@ -69,7 +69,7 @@ def trace_rule(
     condition = tuple(_condition(rule, request, data, evaluate))
     unless = () if rule.unless is None else tuple(_clauses("unless", rule.unless, request))
     outcomes = [clause.outcome for clause in (*match, *condition)]
-    if unless:
+    if rule.unless is not None:
         outcomes.append(conjunction(clause.outcome for clause in unless).negated())
     return RuleTrace(rule, conjunction(outcomes), (*match, *condition, *unless))
 

@@ -68,6 +68,7 @@ class Node:
     """The rules that share one action pattern."""
 
     members: list[_Member] = field(default_factory=list)
+    population: Counter[tuple[str, Any]] = field(default_factory=Counter)
     always: Rules = ()
     lookups: tuple[Lookup, ...] = ()
 
@@ -91,6 +92,7 @@ class Index:
                 node = self._nodes[pattern] = Node()
                 self._file(pattern, node)
             node.members.append(member)
+            node.population.update((dimension, value) for dimension, values in member.options for value in values)
 
     def build(self, compiler: CheckCompiler) -> Iterator[None]:
         """Key the rules of every node and compile their checks; yields after every few rules of work."""
@@ -142,17 +144,11 @@ def _build(node: Node, compiler: CheckCompiler) -> Iterator[None]:
     always: list[IndexedRule] = []
     tables: dict[str, dict[Any, list[IndexedRule]]] = {}
     keyed = len(node.members) > _SMALL_NODE
-    population = Counter(
-        (dimension, value)
-        for member in (node.members if keyed else ())
-        for dimension, values in member.options
-        for value in values
-    )
     for number, member in enumerate(node.members):
         if number % _SLICE == 0:
             yield
         options = member.options if keyed else ()
-        dimension, values = min(options, key=lambda option: _crowd(option, population), default=("", ()))
+        dimension, values = min(options, key=lambda option: _crowd(option, node.population), default=("", ()))
         indexed = IndexedRule(member.ordinal, compiler.checks(member.rule, without=frozenset(("actions", dimension))))
         if not dimension:
             always.append(indexed)
@@ -167,7 +163,7 @@ def _build(node: Node, compiler: CheckCompiler) -> Iterator[None]:
         (_keys(dimension), {value: tuple(rules) for value, rules in table.items()})
         for dimension, table in tables.items()
     )
-    node.members = []
+    node.members, node.population = [], Counter()
 
 
 def _crowd(option: Option, population: Mapping[tuple[str, Any], int]) -> int:

@@ -4,7 +4,7 @@ Implements the decision semantics of docs/explanation/semantics (points 1 to 6) 
 bundle is loaded; a decision is a straight line: look up, check, answer. `policy_core.testing.oracle` is the reference.
 """
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from policy_core.constraints import merge
@@ -17,6 +17,7 @@ from policy_core.request import Request
 from policy_core.trace import trace_rule
 
 MAX_REPORTED_ERRORS = 20
+_SLICE = 64  # rules between two yields, about 1 ms
 
 # which decision wins; rules that only constrain never decide
 _RANK = {
@@ -33,17 +34,27 @@ _NARROWED = (_REQUIRE_APPROVAL, _ALLOWED)  # answers that carry constraints
 
 
 class Matcher:
-    """An immutable, loaded policy; safe to share between threads (its only mutable part is a cache of plans)."""
+    """A loaded policy, not changed after `loading`; safe to share between threads (it only remembers plans)."""
 
     __slots__ = ("_data", "_index", "_names", "_ranks", "policy", "rules")
 
-    def __init__(self, rules: Sequence[Rule], index: Index, *, data: Mapping[str, Any], policy: PolicyRef) -> None:
-        self.rules = tuple(rules)
+    def __init__(self, *, data: Mapping[str, Any], policy: PolicyRef) -> None:
+        self.rules: list[Rule] = []
         self.policy = policy
-        self._index = index
+        self._index = Index()
         self._data = data
-        self._names = [rule.name for rule in rules]
-        self._ranks = [_RANK[rule.decision] for rule in rules]
+        self._names: list[str] = []
+        self._ranks: list[int] = []
+
+    def _add(self, rules: Iterable[Rule]) -> Iterator[None]:
+        """Take in rules while loading; yields after every few."""
+        for number, rule in enumerate(rules, start=1):
+            self._index.add(len(self.rules), rule)
+            self.rules.append(rule)
+            self._names.append(rule.name)
+            self._ranks.append(_RANK[rule.decision])
+            if number % _SLICE == 0:
+                yield
 
     def decide(self, request: Request, *, decision_id: str = "") -> Answer:
         """Return the complete answer to a normalised request."""
@@ -149,17 +160,12 @@ def loading(content: bytes, *, data: Mapping[str, Any], policy: PolicyRef) -> Ge
 
     Raises MatcherFormatError for content that `encode_rules` would not have written.
     """
-    rules: list[Rule] = []
-    index = Index()
+    matcher = Matcher(data=data, policy=policy)
     for line in decode_rules(content):
         yield
-        for number, rule in enumerate(line):
-            index.add(len(rules), rule)
-            rules.append(rule)
-            if number % 64 == 63:
-                yield
-    yield from index.build(CheckCompiler(data))
-    return Matcher(rules, index, data=data, policy=policy)
+        yield from matcher._add(line)
+    yield from matcher._index.build(CheckCompiler(data))
+    return matcher
 
 
 def load(content: bytes, *, data: Mapping[str, Any], policy: PolicyRef) -> Matcher:

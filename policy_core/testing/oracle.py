@@ -12,7 +12,7 @@ from policy_core.matcher.matcher import MAX_REPORTED_ERRORS
 from policy_core.model import CONSTRAINING, GRANTING, Constraint, Decision, Rule
 from policy_core.request import Request
 from policy_core.testing.conditions import evaluate_condition
-from policy_core.trace import Outcome, trace_rule
+from policy_core.trace import Outcome, RuleTrace, trace_rule
 
 
 def decide(rules: Sequence[Rule], request: Request, *, data: Mapping[str, Any], policy: PolicyRef) -> Answer:
@@ -40,13 +40,8 @@ def decide(rules: Sequence[Rule], request: Request, *, data: Mapping[str, Any], 
         policy=policy,
     )
     # 3. the first of: deny, require_approval, throttle, allowed
-    for word, says in (
-        (Decision.DENY, lambda t: t.rule.decision is Decision.DENY or _throttle_in_error(t)),
-        (Decision.REQUIRE_APPROVAL, lambda t: t.rule.decision is Decision.REQUIRE_APPROVAL),
-        (Decision.THROTTLE, lambda t: t.rule.decision is Decision.THROTTLE),
-        (Decision.ALLOW, lambda t: t.rule.decision in GRANTING),
-    ):
-        deciding = next((trace for trace in applied if says(trace)), None)
+    for word in (Decision.DENY, Decision.REQUIRE_APPROVAL, Decision.THROTTLE, Decision.ALLOW):
+        deciding = next((trace for trace in applied if _says(trace) is word), None)
         if deciding is None:
             continue
         rule = deciding.rule
@@ -63,8 +58,12 @@ def decide(rules: Sequence[Rule], request: Request, *, data: Mapping[str, Any], 
     return answer
 
 
-def _throttle_in_error(trace: Any) -> bool:
-    return trace.rule.decision is Decision.THROTTLE and trace.outcome is Outcome.ERROR
+def _says(trace: RuleTrace) -> Decision:
+    """Return the word a rule speaks for; a throttle in error speaks for deny, both kinds of grant for allow."""
+    decision = trace.rule.decision
+    if decision is Decision.THROTTLE and trace.outcome is Outcome.ERROR:
+        return Decision.DENY
+    return Decision.ALLOW if decision in GRANTING else decision
 
 
 def _tightest(sets: Sequence[Mapping[str, Constraint]]) -> dict[str, Constraint]:
@@ -72,7 +71,7 @@ def _tightest(sets: Sequence[Mapping[str, Constraint]]) -> dict[str, Constraint]
     for name in dict.fromkeys(name for constraints in sets for name in constraints):
         values = [constraints[name] for constraints in sets if name in constraints]
         if name.startswith("max_"):
-            merged[name] = min(values)  # type: ignore[type-var]
+            merged[name] = min(value for value in values if not isinstance(value, tuple))
         else:
             lists = [value for value in values if isinstance(value, tuple)]
             merged[name] = tuple(sorted(set(lists[0]).intersection(*lists[1:])))

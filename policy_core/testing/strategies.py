@@ -1,0 +1,150 @@
+"""Hypothesis strategies for rules and requests over one small vocabulary, so that they meet often enough to matter."""
+
+from typing import Any
+
+import msgspec
+from hypothesis import strategies as st
+
+from policy_core.model import CONSTRAINING, Clauses, Decision, EntityClauses, Rule
+from policy_core.testing.condition_strategies import conditions
+
+ACTIONS = ["job.agent.exec", "job.agent.exec.shell", "job.mcp.write.file", "service.restart", "service.read", "a", ""]
+ACTION_GLOBS = [
+    "job.*",
+    "job.agent.*",
+    "*",
+    "*.restart",
+    "service.?ead",
+    "job.*.write.*",
+    "*.*",
+    "a?",
+    "s*e",
+    *ACTIONS[:-1],
+]
+WORDS = ["prod", "write", "medium", "sre", "acme", "x"]
+WORD_GLOBS = ["p*", "?re", "*e", "m*d*m", *WORDS]
+SCALARS: list[Any] = ["prod", "sre", True, False, 0, 1, 1.0, 2.5]
+
+
+def _tuples(items: list[Any], *, least: int = 0, most: int = 2) -> st.SearchStrategy[tuple[Any, ...]]:
+    return st.lists(
+        st.sampled_from(items), min_size=least, max_size=most, unique_by=lambda item: (type(item), item)
+    ).map(tuple)
+
+
+def _usually_absent(strategy: st.SearchStrategy[Any], absent: Any) -> st.SearchStrategy[Any]:
+    return st.one_of(st.just(absent), st.just(absent), strategy)
+
+
+entity_clauses = st.builds(
+    EntityClauses,
+    types=_usually_absent(_tuples(["user", "agent", "a*"]), ()),
+    ids=_usually_absent(_tuples(["alice", "bot", "b*"]), ()),
+    roles=_usually_absent(_tuples(WORDS), ()),
+    properties=_usually_absent(
+        st.dictionaries(
+            st.sampled_from(["env", "size", "roles"]), _tuples([*SCALARS, "p*"], least=1), min_size=1, max_size=2
+        ),
+        {},
+    ),
+)
+
+clauses = st.builds(
+    Clauses,
+    actions=st.one_of(st.just(()), _tuples(ACTION_GLOBS)),
+    risk_tags=_usually_absent(_tuples(WORDS), ()),
+    risk_tags_any=_usually_absent(_tuples(WORDS), ()),
+    tenants=_usually_absent(_tuples(WORD_GLOBS), ()),
+    capabilities=_usually_absent(_tuples(WORD_GLOBS), ()),
+    pack_ids=_usually_absent(_tuples(WORD_GLOBS), ()),
+    requires=_usually_absent(_tuples(WORDS), ()),
+    labels=_usually_absent(st.dictionaries(st.sampled_from(["env", "team"]), st.sampled_from(WORD_GLOBS)), {}),
+    subject=_usually_absent(entity_clauses, None),
+    resource=_usually_absent(entity_clauses, None),
+)
+
+_bounds: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
+    st.sampled_from(["max_retries", "max_targets", "network_allowlist", "tool_allowlist"]),
+    st.none(),
+    min_size=1,
+    max_size=3,
+).flatmap(
+    lambda names: st.fixed_dictionaries(
+        {
+            name: st.integers(0, 5)
+            if name.startswith("max_")
+            else _tuples(WORDS, most=3).map(lambda t: tuple(sorted(t)))
+            for name in names
+        }
+    )
+)
+
+
+@st.composite
+def rules(draw: st.DrawFn) -> Rule:
+    """Draw one rule of a document that `policies` names."""
+    decision = draw(st.sampled_from(list(Decision)))
+    return Rule(
+        policy="",
+        id="",
+        decision=decision,
+        match=draw(clauses),
+        unless=draw(_usually_absent(clauses, None)),
+        when=draw(st.one_of(st.none(), st.none(), conditions())),
+        constraints=draw(_bounds) if decision in CONSTRAINING else {},
+        reason=draw(st.sampled_from(["", "because"])),
+        reason_code=draw(st.sampled_from(["", "identity_unknown"])),
+    )
+
+
+@st.composite
+def policies(draw: st.DrawFn, *, most: int = 12) -> list[Rule]:
+    """Draw the rules of a policy, in order and with distinct names."""
+    drawn = draw(st.lists(rules(), max_size=most))
+    return [
+        msgspec.structs.replace(rule, policy=f"doc{number // 3:03}", id=f"r{number}")
+        for number, rule in enumerate(drawn)
+    ]
+
+
+_odd = st.sampled_from([None, "prod", 5, True, [], ["prod"], ["prod", 3], {"env": "prod"}, {"env": 5}, {}])
+_string_lists = st.lists(st.sampled_from(WORDS), max_size=4)
+_property_values = st.one_of(st.sampled_from(SCALARS), st.none(), st.just(["prod"]))
+_properties = st.dictionaries(st.sampled_from(["env", "size"]), _property_values, max_size=2)
+
+
+def _with_roles(properties: dict[str, Any], roles: Any) -> dict[str, Any]:
+    return properties if roles is None else {**properties, "roles": roles}
+
+
+_entity_properties = st.builds(_with_roles, _properties, st.one_of(st.none(), _string_lists, _odd))
+_context = st.fixed_dictionaries(
+    {},
+    optional={
+        "risk_tags": st.one_of(_string_lists, _odd),
+        "requires": st.one_of(_string_lists, _odd),
+        "labels": st.one_of(st.dictionaries(st.sampled_from(["env", "team"]), st.sampled_from(WORDS)), _odd),
+        "tenant": st.one_of(st.sampled_from(WORDS), _odd),
+        "capability": st.one_of(st.sampled_from(WORDS), _odd),
+        "pack_id": st.one_of(st.sampled_from(WORDS), _odd),
+        "count": st.one_of(st.integers(0, 5), _odd),
+    },
+)
+
+requests = st.builds(
+    lambda subject_type, subject_id, subject, action, resource_type, resource_id, resource, context: {
+        "subject": {"type": subject_type, "id": subject_id, "properties": subject},
+        "action": {"name": action},
+        "resource": {"type": resource_type, "id": resource_id, "properties": resource},
+        "context": context,
+    },
+    st.sampled_from(["user", "agent", "x"]),
+    st.sampled_from(["alice", "bot", "carol"]),
+    _entity_properties,
+    st.one_of(st.sampled_from(ACTIONS), st.text("job.agent", max_size=8)),
+    st.sampled_from(["user", "agent", "job"]),
+    st.sampled_from(["alice", "bot", "db"]),
+    _entity_properties,
+    _context,
+)
+"""AuthZEN requests, with every part that clauses read sometimes absent and sometimes of the wrong type."""

@@ -1,0 +1,38 @@
+"""The fast matcher gives the very answer of the reference evaluator, errors included, on generated policies."""
+
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from policy_core.decision import PolicyRef
+from policy_core.matcher import encode_rules, load
+from policy_core.request import normalise
+from policy_core.testing import oracle
+from policy_core.testing.strategies import policies, requests
+
+POLICY = PolicyRef(bundle="sha256:0", revision="r")
+GENEROUS = {
+    "deadline": None,
+    "phases": [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+    "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large],
+}
+DATA = {"limits": {"restarts": 3}, "teams": ["sre", "dba"]}
+
+
+def _checked(rules, raw_requests):
+    """Compare every answer; the oracle sees the rules as they come back from the bundle."""
+    matcher = load(encode_rules(rules), data=DATA, policy=POLICY)
+    for raw in raw_requests:
+        request = normalise(raw, now=1_790_000_000.0, host={"env": "prod"})
+        assert matcher.decide(request) == oracle.decide(matcher.rules, request, data=DATA, policy=POLICY)
+
+
+@settings(max_examples=600, **GENEROUS)
+@given(policies(), st.lists(requests, min_size=16, max_size=16))
+def test_matcher_equals_the_oracle_on_small_policies(rules, raw_requests):
+    _checked(rules, raw_requests)
+
+
+@settings(max_examples=60, **GENEROUS)
+@given(policies(most=60), st.lists(requests, min_size=16, max_size=16))
+def test_matcher_equals_the_oracle_where_rules_share_nodes_of_the_index(rules, raw_requests):
+    _checked(rules, raw_requests)
