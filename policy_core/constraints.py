@@ -73,5 +73,5 @@ def merge(sets: Iterable[Mapping[str, Constraint]]) -> dict[str, Constraint]:
             elif isinstance(held, tuple) and isinstance(value, tuple):
                 merged[name] = tuple(item for item in held if item in value)
             else:
-                merged[name] = min(held, value)  # type: ignore[type-var]
+                merged[name] = min(held, value)
     return merged

@@ -46,19 +46,21 @@ class Request:
         now: float,
         host: Mapping[str, str],
     ) -> None:
-        self.subject = subject
-        self.action = action
-        self.resource = resource
-        self.context = context
-        self.now = now
-        self.host = host
         self.subject_type: str = subject["type"]
         self.subject_id: str = subject["id"]
         self.action_name: str = action["name"]
         self.resource_type: str = resource["type"]
         self.resource_id: str = resource["id"]
-        self.roles = _string_set(subject["properties"].get("roles"))
-        self.resource_roles = _string_set(resource["properties"].get("roles"))
+        subject_properties = _properties(subject)
+        resource_properties = _properties(resource)
+        self.subject = {"type": self.subject_type, "id": self.subject_id, "properties": subject_properties}
+        self.action = {"name": self.action_name, "properties": _properties(action)}
+        self.resource = {"type": self.resource_type, "id": self.resource_id, "properties": resource_properties}
+        self.context = context
+        self.now = now
+        self.host = host
+        self.roles = _string_set(subject_properties.get("roles"))
+        self.resource_roles = _string_set(resource_properties.get("roles"))
         self.tags = _string_set(context.get("risk_tags"))
         self.requires = _string_set(context.get("requires"))
         labels = context.get("labels")
@@ -72,30 +74,26 @@ def normalise(raw: object, *, now: float, host: Mapping[str, str]) -> Request:
     """
     if type(raw) is not dict:
         raise RequestError("request: is not a JSON object")
-    if "subject" not in raw:
-        if type(raw.get("input")) is dict:
-            raw = raw["input"]
-        if "job" in raw and "subject" not in raw:
-            raw = from_job(raw)
+    body: dict[str, Any] = raw
+    if "subject" not in body:
+        if type(body.get("input")) is dict:
+            body = body["input"]
+        if "job" in body and "subject" not in body:
+            body = from_job(body)
     try:
-        subject, action, resource = raw["subject"], raw["action"], raw["resource"]
-        context = raw.get("context")
+        context = body.get("context")
+        if context is None:
+            context = {}
+        request = Request(body["subject"], body["action"], body["resource"], context, now=now, host=host)
         if (
-            type(subject["type"]) is type(subject["id"]) is type(action["name"]) is str
-            and type(resource["type"]) is type(resource["id"]) is str
-            and (context is None or type(context) is dict)
+            type(request.subject_type) is type(request.subject_id) is type(request.action_name) is str
+            and type(request.resource_type) is type(request.resource_id) is type(request.action_name)
+            and type(context) is dict
         ):
-            return Request(
-                {"type": subject["type"], "id": subject["id"], "properties": _properties(subject)},
-                {"name": action["name"], "properties": _properties(action)},
-                {"type": resource["type"], "id": resource["id"], "properties": _properties(resource)},
-                {} if context is None else context,
-                now=now,
-                host=host,
-            )
-    except (KeyError, TypeError):
+            return request
+    except (KeyError, TypeError, AttributeError):
         pass  # one of the parts is missing or no object: say which below
-    raise RequestError("request: " + "; ".join(_problems(raw)))
+    raise RequestError("request: " + "; ".join(_problems(body)))
 
 
 def from_job(raw: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ Implements the decision semantics of docs/explanation/semantics (points 1 to 6) 
 bundle is loaded; a decision is a straight line: look up, check, answer. `policy_core.testing.oracle` is the reference.
 """
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any
 
 from policy_core.constraints import merge
@@ -34,27 +34,26 @@ _NARROWED = (_REQUIRE_APPROVAL, _ALLOWED)  # answers that carry constraints
 
 
 class Matcher:
-    """A loaded policy, not changed after `loading`; safe to share between threads (it only remembers plans)."""
+    """A loaded policy: immutable, safe to share between threads (its index only remembers plans)."""
 
     __slots__ = ("_data", "_index", "_names", "_ranks", "policy", "rules")
 
-    def __init__(self, *, data: Mapping[str, Any], policy: PolicyRef) -> None:
-        self.rules: list[Rule] = []
+    def __init__(
+        self,
+        rules: Sequence[Rule],
+        names: Sequence[str],
+        ranks: Sequence[int],
+        index: Index,
+        *,
+        data: Mapping[str, Any],
+        policy: PolicyRef,
+    ) -> None:
+        self.rules = rules
         self.policy = policy
-        self._index = Index()
+        self._names = names
+        self._ranks = ranks
+        self._index = index
         self._data = data
-        self._names: list[str] = []
-        self._ranks: list[int] = []
-
-    def _add(self, rules: Iterable[Rule]) -> Iterator[None]:
-        """Take in rules while loading; yields after every few."""
-        for number, rule in enumerate(rules, start=1):
-            self._index.add(len(self.rules), rule)
-            self.rules.append(rule)
-            self._names.append(rule.name)
-            self._ranks.append(_RANK[rule.decision])
-            if number % _SLICE == 0:
-                yield
 
     def decide(self, request: Request, *, decision_id: str = "") -> Answer:
         """Return the complete answer to a normalised request."""
@@ -160,12 +159,20 @@ def loading(content: bytes, *, data: Mapping[str, Any], policy: PolicyRef) -> Ge
 
     Raises MatcherFormatError for content that `encode_rules` would not have written.
     """
-    matcher = Matcher(data=data, policy=policy)
+    rules: list[Rule] = []
+    names: list[str] = []
+    ranks: list[int] = []
+    index = Index()
     for line in decode_rules(content):
-        yield
-        yield from matcher._add(line)
-    yield from matcher._index.build(CheckCompiler(data))
-    return matcher
+        for number, rule in enumerate(line):
+            if number % _SLICE == 0:
+                yield
+            index.add(len(rules), rule)
+            rules.append(rule)
+            names.append(rule.name)
+            ranks.append(_RANK[rule.decision])
+    yield from index.build(CheckCompiler(data))
+    return Matcher(rules, names, ranks, index, data=data, policy=policy)
 
 
 def load(content: bytes, *, data: Mapping[str, Any], policy: PolicyRef) -> Matcher:
