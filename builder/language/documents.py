@@ -11,14 +11,13 @@ from builder.language.clauses import read_clauses
 from builder.language.metadata import Metadata, read_metadata
 from builder.language.nodes import BrokenNode, MapNode, Node, Report, ScalarNode, plain
 from builder.language.placing import place_in
-from builder.language.yamlfile import read_yaml
+from builder.language.yamlfile import MAX_YAML_BYTES, read_yaml
 from policy_core.constraints import canonical_constraint, check_constraint
 from policy_core.decision import BUILT_IN_REASON_CODES
 from policy_core.matcher.encoding import MAX_LINE_BYTES
 from policy_core.model import CONSTRAINING, Clauses, Condition, Constraint, Decision, Rule
 
 GATES = ("identity", "scope", "blast_radius", "reversibility")
-MAX_WHEN_CHARS = 4 * 2**10
 
 _DOCUMENT_KEYS = ("version", "id", "metadata", "mode", "tier", "rules")
 _RULE_KEYS = ("id", "gate", "match", "unless", "when", "decision", "constraints", "reason", "reason_code")
@@ -166,7 +165,7 @@ class _RuleReader:
         return clauses
 
     def condition(self, node: Node) -> Condition | None:
-        source = fields.string(self.report, node, "when", max_chars=MAX_WHEN_CHARS)
+        source = fields.string(self.report, node, "when", max_chars=MAX_YAML_BYTES)
         if source is None or type(node) is not ScalarNode:
             return None
         from builder.language.cel import CelError, lower

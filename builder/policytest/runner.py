@@ -1,0 +1,129 @@
+"""Runs the cases of policy test suites and compares each answer with what its case expects."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from builder.compiling import Compiled
+from builder.explaining import matcher_for, nearest
+from builder.language.suites import Case, Expectation
+from policy_core.decision import Answer
+from policy_core.errors import GateError
+from policy_core.matcher import Matcher
+from policy_core.request import normalise
+from policy_core.trace import RuleTrace
+
+MAX_TRACED_FAILURES = 20
+"""Failures that show how near rules came; tracing is slow, and nobody reads more at once."""
+
+
+class Status(StrEnum):
+    """How a case ended."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+class PolicyTestsFailedError(GateError):
+    """At least one policy test failed."""
+
+    default_hint = "correct the policy, or the expectation; `writ explain` shows a single request clause by clause"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One part of an answer that is not what was expected."""
+
+    part: str
+    expected: object
+    got: object
+
+
+@dataclass(frozen=True, slots=True)
+class CaseResult:
+    """One case; a skipped one has no answer. `traces` are the rules nearest to a failing request."""
+
+    case: Case
+    status: Status
+    answer: Answer | None = None
+    differences: tuple[Difference, ...] = ()
+    traces: tuple[RuleTrace, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteResult:
+    """The results of one file, in its order."""
+
+    file: str
+    name: str
+    cases: tuple[CaseResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TestReport:
+    """The results of all suites; `places` maps rules to *file:line*."""
+
+    __test__ = False  # the name does not make it a test of pytest
+
+    suites: tuple[SuiteResult, ...]
+    places: Mapping[str, str]
+
+    def count(self, status: Status) -> int:
+        """Return how many cases ended like this."""
+        return sum(result.status is status for suite in self.suites for result in suite.cases)
+
+    @property
+    def passed(self) -> bool:
+        """Tell whether no case failed (true as well if there are none)."""
+        return not self.count(Status.FAILED)
+
+    def require_passed(self) -> None:
+        """Raise PolicyTestsFailedError, naming the first failing case, unless all passed."""
+        failed = [(suite, result) for suite in self.suites for result in suite.cases if result.differences]
+        if failed:
+            suite, result = failed[0]
+            more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
+            raise PolicyTestsFailedError(f"{suite.file}:{result.case.line}: {result.case.name}: test failed{more}")
+
+
+def run_suites(compiled: Compiled) -> TestReport:
+    """Run every case of a compiled tree. Never raises for a failing test: see `TestReport.require_passed`."""
+    matcher = matcher_for(compiled.rules, compiled.data, compiled.tree.revision)
+    runner = _Runner(matcher, compiled.data)
+    return TestReport(
+        suites=tuple(
+            SuiteResult(suite.file, suite.name, tuple(map(runner.run, suite.cases))) for suite in compiled.suites
+        ),
+        places=compiled.places(),
+    )
+
+
+class _Runner:
+    def __init__(self, matcher: Matcher, data: Mapping[str, Any]) -> None:
+        self.matcher = matcher
+        self.data = data
+        self.traced = 0
+
+    def run(self, case: Case) -> CaseResult:
+        if case.skip:
+            return CaseResult(case, Status.SKIPPED)
+        request = normalise(case.request, now=case.now, host=case.host)
+        answer = self.matcher.decide(request)
+        differences = tuple(_differences(case.expect, answer))
+        if not differences:
+            return CaseResult(case, Status.PASSED, answer)
+        self.traced += 1
+        traces = nearest(self.matcher.rules, request, self.data) if self.traced <= MAX_TRACED_FAILURES else ()
+        return CaseResult(case, Status.FAILED, answer, differences, traces)
+
+
+def _differences(expect: Expectation, answer: Answer) -> Iterator[Difference]:
+    parts = (
+        ("decision", expect.decision, str(answer.decision)),
+        ("rule", expect.rule, answer.matched_rule),
+        ("reason_code", expect.reason_code, answer.reason_code),
+        ("constraints", expect.constraints, answer.constraints),
+    )
+    return (Difference(part, wanted, got) for part, wanted, got in parts if wanted is not None and wanted != got)
