@@ -1,0 +1,1 @@
+"""Benchmarks of the hot paths, each beside a peer in the same run; figures: docs/reference/performance.md."""
