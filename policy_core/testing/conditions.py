@@ -109,7 +109,7 @@ class _Evaluation:
                 failed = True
                 continue
             if value is dominant:
-                return dominant
+                return bool(value)
             if not isinstance(value, bool):
                 failed = True
         _require(not failed, "an operand has no boolean value")
