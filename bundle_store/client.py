@@ -16,7 +16,7 @@ from tuf.api import exceptions as tuf_errors
 from tuf.api.metadata import Root
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
-from bundle_store.port import ObjectNotFoundError, ObjectTooLargeError, Store
+from bundle_store.port import ObjectNotFoundError, ObjectTooLargeError, Store, StoredObject, StoreUnavailableError
 from policy_core.errors import RemoteError
 from policy_core.trust import layout
 from policy_core.trust.chain import MetadataChain, VerifiedRelease, decode, verify_chain
@@ -67,27 +67,12 @@ class TrustedClient:
         Raises MetadataError if the bytes are not the signed ones, RemoteError.
         """
         name = layout.target_object(release.channel, release.name, release.sha256)
-        try:
-            stored = self._store.get(name, max_bytes=release.length)
-        except ObjectTooLargeError as error:
-            raise MetadataError(f"{self._store.url}: {name}: longer than signed ({release.length} bytes)") from error
-        body = stored.body if stored else b""
+        body = read_signed(self._store, name, max_bytes=release.length).body
         if len(body) != release.length:
             raise MetadataError(f"{self._store.url}: {name}: {len(body)} bytes (expected {release.length})")
         if hashlib.sha256(body).hexdigest() != release.sha256:
             raise MetadataError(f"{self._store.url}: {name}: content does not have the signed digest")
         return body
-
-    def fetch(self, name: str) -> bytes:
-        """Return a numbered metadata object, unverified: for `policy_core.trust.history`, which verifies it.
-
-        Raises MetadataError if it is too long, RemoteError.
-        """
-        try:
-            stored = self._store.get(name, max_bytes=layout.MAX_TARGETS_BYTES)
-        except ObjectTooLargeError as error:
-            raise MetadataError(f"{self._store.url}: {name}: longer than metadata may be") from error
-        return stored.body if stored else b""
 
     def _read_chain(self) -> MetadataChain:
         """Read the files the Updater has just accepted; it keeps every root it has seen under its version."""
@@ -131,7 +116,7 @@ class TrustedClient:
             cause = error.__cause__
             if isinstance(cause, ObjectNotFoundError) and layout.TIMESTAMP in cause.message:
                 cause.hint = "nothing was ever published here: check the store's address, or run `writ keys init`"
-            if isinstance(cause, RemoteError):
+            if isinstance(cause, RemoteError | MetadataError):
                 raise cause from None
             raise MetadataError(f"{url}: {_one_line(error)}") from error
         except tuf_errors.ExpiredMetadataError as error:
@@ -142,6 +127,20 @@ class TrustedClient:
             raise MetadataError(f"{url}: {_one_line(error)}") from error
         except OSError as error:
             raise CacheError(f"{self._cache}: {error.strerror or error}") from error
+
+
+def read_signed(store: Store, name: str, *, max_bytes: int) -> StoredObject:
+    """Return an object that signed metadata gives a length for, its content still unverified.
+
+    Raises MetadataError if it is longer than `max_bytes`, RemoteError.
+    """
+    try:
+        stored = store.get(name, max_bytes=max_bytes)
+    except ObjectTooLargeError as error:
+        raise MetadataError(error.message) from error
+    if stored is None:
+        raise StoreUnavailableError(f"{store.url}: {name}: answered 'not modified' to an unconditional request")
+    return stored
 
 
 class _StoreFetcher(FetcherInterface):
@@ -155,10 +154,9 @@ class _StoreFetcher(FetcherInterface):
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         try:
-            stored = self._store.get(url, max_bytes=layout.MAX_TARGETS_BYTES)
+            return iter((read_signed(self._store, url, max_bytes=layout.MAX_TARGETS_BYTES).body,))
         except ObjectNotFoundError as error:
             raise tuf_errors.DownloadHTTPError(error.message, 404) from error
-        return iter((stored.body,) if stored else ())
 
 
 _CONFIG = UpdaterConfig(

@@ -39,9 +39,12 @@ class StoredObject:
 
 
 class Store(Protocol):
-    """Read access, all a host needs. `url` names the store in messages, without credentials or query."""
+    """Read access, all a host needs."""
 
-    url: str
+    @property
+    def url(self) -> str:
+        """Name the store in messages, without credentials or query."""
+        ...
 
     def get(self, name: str, *, max_bytes: int, unless_etag: str = "") -> StoredObject | None:
         """Return the object, or None if its ETag is still `unless_etag` (one conditional request).

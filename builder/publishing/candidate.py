@@ -1,0 +1,42 @@
+"""From a revision to a bundle that may be published: compiled, tested, built from the commit and nothing else."""
+
+import datetime
+from dataclasses import dataclass
+
+from builder.compiling import bundle_of, compile_tree
+from builder.policytest import run_suites
+from builder.source import PolicyRepository
+from policy_core.bundle import Bundle
+from policy_core.errors import InvalidError, Problem
+
+
+class DirtyBundleError(InvalidError):
+    """The bundle holds uncommitted files; hosts only ever get what a commit says."""
+
+    default_hint = "commit first, then publish the commit"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A bundle file, what it contains, and what lint had to say about its source."""
+
+    blob: bytes
+    bundle: Bundle
+    warnings: tuple[Problem, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what must never leave the machine it was tried on."""
+        if self.bundle.dirty:
+            raise DirtyBundleError("bundle: built from uncommitted files")
+
+
+def prepare_candidate(repository: PolicyRepository, revision: str, *, today: datetime.date) -> Candidate:
+    """Check, test and build the committed tree of `revision`.
+
+    Raises InvalidPolicyError, PolicyTestsFailedError, UsageError for an unknown revision or a shallow clone.
+    """
+    repository.require_history()
+    compiled = compile_tree(repository.tree(revision), today=today)
+    run_suites(compiled).require_passed()
+    blob, bundle = bundle_of(compiled)
+    return Candidate(blob, bundle, compiled.warnings)

@@ -1,0 +1,78 @@
+"""The first metadata of a store, and the trust root that hosts are given: ``writ keys init --dev``.
+
+Order: keys, then ``trust/root.json`` committed, then the store, whose timestamp comes last. Each step recognises its
+own earlier result, so a run that was cut short is completed by the next one.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from securesystemslib.signer import Key
+from tuf.api.metadata import MetaFile, Root
+
+from builder.publishing import metadata
+from builder.publishing.keys import AnyRole, KeyRing, create_keys
+from builder.publishing.staging import verify_staged
+from builder.publishing.writing import put_immutable, put_numbered, swap_timestamp
+from bundle_store.port import ObjectNotFoundError, WritableStore
+from policy_core.errors import ConflictError
+from policy_core.trust import layout
+from policy_core.trust.chain import decode
+
+TOP_LEVEL = ("root", "targets", "snapshot", "timestamp")
+
+
+def create_trust(key_ring: KeyRing, channels: Sequence[str], now: datetime) -> bytes:
+    """Create the keys of all roles and return the first root, signed; raises ConflictError if keys exist."""
+    keys = create_keys(key_ring.directory, [*TOP_LEVEL, *channels])
+    root = metadata.first_root({role: keys[role] for role in TOP_LEVEL}, now)
+    return key_ring.sign("root", root, [keys["root"]])
+
+
+def initialise_store(
+    store: WritableStore, trusted_root: bytes, key_ring: KeyRing, channels: Sequence[str], now: datetime
+) -> bool:
+    """Write the first metadata and tell whether there was none; False: this very root is served there already.
+
+    Raises ConflictError if the store belongs to another root, StagedStateError, RemoteError.
+    """
+    if not put_immutable(store, layout.metadata_name("root", 1), trusted_root):
+        raise _foreign(store)
+    if _has_timestamp(store):
+        return False
+    root = decode(trusted_root, Root, limit=layout.MAX_ROOT_BYTES).signed
+    keys = {role: [root.get_key(keyid) for keyid in root.roles[role].keyids] for role in TOP_LEVEL}
+
+    def put(role: str, make: Callable[[int], AnyRole], keys: Sequence[Key]) -> MetaFile:
+        version, data = put_numbered(store, role, 1, lambda version: key_ring.sign(role, make(version), keys))
+        return metadata.pin_of(version, data)
+
+    channel_keys = {channel: key_ring.public_key(channel) for channel in channels}
+    pins = {
+        channel: put(channel, lambda version: metadata.channel_role(version, None, now), [key])
+        for channel, key in channel_keys.items()
+    }
+    pins["targets"] = put(
+        "targets", lambda version: metadata.first_targets(version, channel_keys, now), keys["targets"]
+    )
+    pin = put("snapshot", lambda version: metadata.first_snapshot(version, pins, now), keys["snapshot"])
+    timestamp = key_ring.sign("timestamp", metadata.timestamp(1, pin, now), keys["timestamp"])
+    for channel in channels:
+        verify_staged(store, timestamp, trusted_root=trusted_root, channel=channel, release=None, live=None)
+    swap_timestamp(store, timestamp, etag=None)
+    return True
+
+
+def _has_timestamp(store: WritableStore) -> bool:
+    try:
+        store.get(layout.TIMESTAMP, max_bytes=layout.MAX_TIMESTAMP_BYTES)
+    except ObjectNotFoundError:
+        return False
+    return True
+
+
+def _foreign(store: WritableStore) -> ConflictError:
+    return ConflictError(
+        f"{store.url}: holds the metadata of another trust root",
+        hint="give this policy repository a store, or a prefix, of its own in writ.yaml",
+    )

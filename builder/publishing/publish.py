@@ -1,0 +1,84 @@
+"""Publish a commit: the next release of a channel, if it descends from everything published there before.
+
+The newest revision *ever* published counts, not the live one. So when a release was rolled back, running its old job
+again cannot undo the rollback; only a new commit on top can.
+"""
+
+from collections.abc import Callable, Iterator
+
+from builder.publishing.candidate import Candidate
+from builder.publishing.commit import NothingToDo, Outcome, Proposal, Publisher, commit
+from builder.publishing.state import LiveState
+from builder.source import PolicyRepository
+from policy_core.errors import ConflictError
+from policy_core.trust.history import HistoryEntry
+from policy_core.trust.release import PUBLISH, ROLLBACK, Release
+
+
+class SupersededError(ConflictError):
+    """The revision may not be published any more: something else came after it, or beside it."""
+
+
+def publish(publisher: Publisher, repository: PolicyRepository, candidate: Candidate, *, actor: str) -> Outcome:
+    """Make the candidate live and return the outcome; probe the store with `probe_conditional_writes` before.
+
+    Raises SupersededError, ConflictError, TrustError, RemoteError, and for keys UsageError.
+    """
+
+    def propose(state: LiveState, history: Callable[[], Iterator[HistoryEntry]]) -> Proposal | NothingToDo:
+        live, bundle = state.verified.release, candidate.bundle
+        newest = newest_published(history())
+        if newest is not None:
+            if bundle.revision == newest.revision and live is not None and live.revision == newest.revision:
+                return NothingToDo(f"{_short(bundle.revision)} is live already, as release {live.release}")
+            _check_descent(repository, bundle.revision, newest, live)
+        if live is not None and live.policy_sha256 == bundle.policy_sha256:
+            return NothingToDo(f"the policy is the one of release {live.release}, which is live: nothing to publish")
+        release = Release(
+            channel=publisher.channel,
+            release=live.release + 1 if live else 1,
+            revision=bundle.revision,
+            action=PUBLISH,
+            reason="",
+            actor=actor,
+            name=bundle.name,
+            sha256=bundle.sha256,
+            length=len(candidate.blob),
+            content_sha256=bundle.content_sha256,
+            policy_sha256=bundle.policy_sha256,
+        )
+        return Proposal(release, candidate.blob)
+
+    return commit(publisher, propose)
+
+
+def newest_published(history: Iterator[HistoryEntry]) -> Release | None:
+    """Return the newest release that brought a new revision, None if nothing was ever released."""
+    for entry in history:
+        if entry.release is not None and entry.release.action != ROLLBACK:
+            return entry.release
+    return None
+
+
+def _check_descent(repository: PolicyRepository, revision: str, newest: Release, live: Release | None) -> None:
+    """Raise SupersededError unless `revision` strictly descends from the newest revision ever published."""
+    if repository.descends(revision, newest.revision):
+        return
+    where = f"{_short(revision)}: superseded by release {newest.release} of {newest.channel}"
+    if revision == newest.revision and live is not None:
+        why = f" ({live.reason})" if live.reason else ""
+        raise SupersededError(
+            f"{_short(revision)}: release {newest.release} of {newest.channel} was rolled back "
+            f"by release {live.release}{why}",
+            hint="commit the correction on top and publish that: the same commit again would undo the rollback",
+        )
+    if repository.descends(newest.revision, revision):
+        raise SupersededError(f"{where}, which was built from a later commit ({_short(newest.revision)})")
+    raise SupersededError(
+        f"{where}, whose commit {_short(newest.revision)} is no ancestor of it",
+        hint="merge or rebase onto what was published (`git fetch` if that commit is not here), then publish again",
+    )
+
+
+def _short(revision: str) -> str:
+    return revision[:12]

@@ -1,0 +1,99 @@
+"""The state of a channel in a store, verified from the trust root, and its history.
+
+Expiry is reported, not enforced: publishing is what ends it, and history stays true when the present has expired.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tuf.api.metadata import Key, Root, Snapshot, Targets, Timestamp
+
+from bundle_store.client import read_signed
+from bundle_store.port import ObjectNotFoundError, Store
+from policy_core.errors import UsageError
+from policy_core.trust import layout
+from policy_core.trust.chain import MetadataChain, VerifiedRelease, decode, verify_chain, verify_roots
+from policy_core.trust.history import HistoryEntry, channel_history
+
+
+@dataclass(frozen=True, slots=True)
+class LiveState:
+    """One verified state of a store; `etag` is of its timestamp, and publishing over it is conditional on that."""
+
+    chain: MetadataChain
+    verified: VerifiedRelease
+    etag: str
+    root: Root
+    targets: Targets
+    snapshot: Snapshot
+    timestamp: Timestamp
+
+    def keys(self, role: str) -> Sequence[Key]:
+        """Return the public keys that may sign for a top-level role or a channel."""
+        delegator = self.root if role in layout.TOP_LEVEL_ROLES else self.targets
+        return [delegator.get_key(keyid) for keyid in delegator.get_delegated_role(role).keyids]
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelReader:
+    """Reads one channel of one store, trusting one root."""
+
+    store: Store
+    channel: str
+    trusted_root: bytes
+
+    def read(self) -> LiveState:
+        """Fetch and verify what is live now.
+
+        Raises UsageError before ``keys init`` or for an unknown channel, MetadataError, RemoteError.
+        """
+        # 1. The timestamp first: what it pins cannot change afterwards.
+        try:
+            stored = read_signed(self.store, layout.TIMESTAMP, max_bytes=layout.MAX_TIMESTAMP_BYTES)
+        except ObjectNotFoundError as error:
+            raise UsageError(
+                f"{self.store.url}: no metadata here", hint="run `writ keys init --dev` first, or check `store`"
+            ) from error
+        timestamp = decode(stored.body, Timestamp, limit=layout.MAX_TIMESTAMP_BYTES).signed
+        # 2. All it leads to, by number.
+        roots = tuple(self._newer_roots())
+        snapshot_bytes = self.fetch(layout.metadata_name(Snapshot.type, timestamp.snapshot_meta.version))
+        snapshot = decode(snapshot_bytes, Snapshot, limit=layout.MAX_SNAPSHOT_BYTES).signed
+        chain = MetadataChain(
+            roots=roots,
+            timestamp=stored.body,
+            snapshot=snapshot_bytes,
+            targets=self._fetch_pinned(snapshot, Targets.type),
+            channel=self._fetch_pinned(snapshot, self.channel),
+        )
+        # 3. Verify, then read.
+        verified = verify_chain(chain, trusted_root=self.trusted_root, channel=self.channel)
+        root = verify_roots(roots, trusted_root=self.trusted_root)[-1]
+        targets = decode(chain.targets, Targets, limit=layout.MAX_TARGETS_BYTES).signed
+        return LiveState(chain, verified, stored.etag, root, targets, snapshot, timestamp)
+
+    def history(self, state: LiveState) -> Iterator[HistoryEntry]:
+        """Yield the releases of the channel, newest first, fetching as far as the caller iterates."""
+        return channel_history(state.chain, trusted_root=self.trusted_root, channel=self.channel, fetch=self.fetch)
+
+    def fetch(self, name: str) -> bytes:
+        """Return a numbered metadata object, unverified; raises MetadataError if it is too long, RemoteError."""
+        return read_signed(self.store, name, max_bytes=layout.MAX_TARGETS_BYTES).body
+
+    def _fetch_pinned(self, snapshot: Snapshot, role: str) -> bytes:
+        pin = snapshot.meta.get(f"{role}.json")
+        if pin is None:
+            known = {name.removesuffix(".json") for name in snapshot.meta} - layout.TOP_LEVEL_ROLES
+            raise UsageError(
+                f"channel {self.channel}: {self.store.url} has no such channel",
+                hint=f"channels there: {', '.join(sorted(known))}",
+            )
+        return self.fetch(layout.metadata_name(role, pin.version))
+
+    def _newer_roots(self) -> Iterator[bytes]:
+        first = decode(self.trusted_root, Root, limit=layout.MAX_ROOT_BYTES).signed.version + 1
+        for version in range(first, first + layout.MAX_ROOT_ROTATIONS):
+            try:
+                yield self.fetch(layout.metadata_name(Root.type, version))
+            except ObjectNotFoundError:
+                return

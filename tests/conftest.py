@@ -1,0 +1,149 @@
+"""What tests share: a home of their own, an S3 API over HTTP, and a real policy repository under git."""
+
+import os
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+WRIT_YAML = """\
+version: v1
+name: demo-policies
+store: {store}
+channels: [{channels}]
+"""
+POLICY = """\
+version: v1
+rules:
+  - id: reads
+    match: {{actions: ["service.read"]}}
+    decision: allow
+    reason: {reason}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give every test an empty home, so that it neither reads nor writes a developer's keys and settings."""
+    home = tmp_path_factory.mktemp("home")
+    for name in [name for name in os.environ if name.startswith(("AWS_", "WRIT_", "GIT_", "XDG_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "config"))
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(home / "gitconfig"))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """Serve moto's S3 API on a free loopback port, once per worker."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def aws(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Point boto3 at the S3 server; the value is its endpoint."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    return s3_endpoint
+
+
+@pytest.fixture
+def bucket(aws: str) -> str:
+    """Create a bucket of the test's own."""
+    import boto3
+
+    name = f"writ-{uuid.uuid4()}"
+    boto3.session.Session().client("s3").create_bucket(Bucket=name)
+    return name
+
+
+@pytest.fixture
+def s3_url(bucket: str) -> str:
+    """Name an empty store in S3."""
+    return f"s3://{bucket}/policies"
+
+
+@pytest.fixture
+def file_url(tmp_path: Path) -> str:
+    """Name an empty store in a directory."""
+    return (tmp_path / "store").as_uri()
+
+
+@pytest.fixture(params=["file", "s3"])
+def store_url(request: pytest.FixtureRequest) -> str:
+    """Name an empty store, once of each writable kind."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@dataclass(frozen=True)
+class GitFolder:
+    """A git work tree; `git` runs a command in it and returns what it printed."""
+
+    path: Path
+
+    def git(self, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=self.path,
+            env={**os.environ, **(environment or {})},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.strip()
+
+    def write(self, files: Mapping[str, str]) -> None:
+        for name, content in files.items():
+            (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.path / name).write_text(content, encoding="utf-8")
+
+    def commit(self, files: Mapping[str, str], message: str = "Change policies") -> str:
+        """Write the files, commit everything, and return the commit id."""
+        self.write(files)
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "--message", message)
+        return self.git("rev-parse", "HEAD")
+
+    def commit_policy(self, reason: str) -> str:
+        """Commit a policy that differs from any other by the reason it gives."""
+        return self.commit({"policies/a.yaml": POLICY.format(reason=reason)}, f"Policy: {reason}")
+
+    def clone(self, path: Path, *options: str) -> "GitFolder":
+        subprocess.run(["git", "clone", "--quiet", *options, self.path.as_uri(), path], check=True, capture_output=True)
+        return GitFolder(path)._named()
+
+    def _named(self) -> "GitFolder":
+        self.git("config", "user.name", "Ada Example")
+        self.git("config", "user.email", "ada@example.com")
+        return self
+
+
+@pytest.fixture
+def policy_repository(tmp_path: Path) -> Callable[..., GitFolder]:
+    """Make policy repositories: one commit with ``writ.yaml`` and one policy."""
+
+    def make(store: str, *, channels: str = "prod", name: str = "repository") -> GitFolder:
+        path = tmp_path / name
+        path.mkdir()
+        folder = GitFolder(path)
+        folder.git("init", "--quiet", "--initial-branch=main")
+        folder._named()
+        folder.write({"writ.yaml": WRIT_YAML.format(store=store, channels=channels)})
+        folder.commit_policy("first")
+        return folder
+
+    return make
