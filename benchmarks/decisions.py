@@ -3,6 +3,8 @@
 Both get decoded requests and return decision and reasons. Before anything is timed, both must agree on every request.
 """
 
+from typing import Any
+
 import cedarpy
 
 from benchmarks.measuring import each_us, percentile, table
@@ -40,7 +42,7 @@ def run() -> None:
             entities = cedarpy.Entities.from_json_str("[]")
             asked = [cedar_request(request) for request in raw[:PEER_CALLS]]
 
-            def peer(request: object, policies=policies, entities=entities) -> cedarpy.AuthzResult:  # type: ignore[no-untyped-def]
+            def peer(request: Any, policies=policies, entities=entities) -> cedarpy.AuthzResult:  # type: ignore[no-untyped-def]
                 return cedarpy.is_authorized(request, policies, entities)
 
             for request, theirs in zip(raw, asked, strict=False):

@@ -64,7 +64,8 @@ def _slices_ms(content: bytes) -> list[float]:
     """Load as a sidecar does, collector off, and return the CPU time of every slice in milliseconds, sorted."""
     gc.collect()
     gc.disable()
-    steps, times = loading(content, data={}, policy=POLICY), []
+    steps = loading(content, data={}, policy=POLICY)
+    times: list[float] = []
     try:
         while True:
             started = time.thread_time()

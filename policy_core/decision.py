@@ -7,12 +7,9 @@ from policy_core.model import Constraint, Decision
 MATCHED_RULE = "matched_rule"
 NO_MATCHING_RULE = "no_matching_rule"
 EVALUATION_ERROR = "evaluation_error"
-CONSTRAINT_CONFLICT = "constraint_conflict"
 POLICY_UNAVAILABLE = "policy_unavailable"
 POLICY_STALE = "policy_stale"
-BUILT_IN_REASON_CODES = frozenset(
-    {MATCHED_RULE, NO_MATCHING_RULE, EVALUATION_ERROR, CONSTRAINT_CONFLICT, POLICY_UNAVAILABLE, POLICY_STALE}
-)
+BUILT_IN_REASON_CODES = frozenset({MATCHED_RULE, NO_MATCHING_RULE, EVALUATION_ERROR, POLICY_UNAVAILABLE, POLICY_STALE})
 
 
 class PolicyRef(msgspec.Struct, frozen=True, omit_defaults=True):

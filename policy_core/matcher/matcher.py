@@ -1,6 +1,6 @@
 """The matcher: from a normalised request to a complete answer, the same whatever order the rules were written in.
 
-Implements the decision semantics of docs/explanation/semantics (points 1 to 6) over the index. The work is done when a
+Implements the decision semantics of docs/reference/decisions.md over the index. The work is done when a
 bundle is loaded; a decision is a straight line: look up, check, answer. `policy_core.testing.oracle` is the reference.
 """
 

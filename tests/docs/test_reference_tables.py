@@ -1,0 +1,28 @@
+"""Tables in the reference pages say what the code says."""
+
+import re
+from pathlib import Path
+
+from policy_core.constraints import REGISTRY
+from policy_core.decision import BUILT_IN_REASON_CODES
+
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
+
+
+def _rows(page: str) -> list[list[str]]:
+    lines = (REFERENCE / page).read_text().splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| `")]
+
+
+def test_the_constraints_page_lists_the_registry():
+    listed = {name.strip("`"): (merge, bounds) for name, merge, bounds in _rows("constraints.md")}
+
+    assert listed == {
+        name: ("least" if name.startswith("max_") else "intersection", bounds) for name, bounds in REGISTRY.items()
+    }
+
+
+def test_the_decisions_page_lists_the_reason_codes():
+    listed = {row[0].strip("`") for row in _rows("decisions.md") if re.fullmatch(r"`[a-z_]+`", row[0])}
+
+    assert listed >= BUILT_IN_REASON_CODES
