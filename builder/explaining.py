@@ -8,11 +8,11 @@ from policy_core.condition import render_condition
 from policy_core.decision import Answer, PolicyRef
 from policy_core.glob import match_glob
 from policy_core.matcher import Matcher, encode_rules, load
-from policy_core.model import Rule
+from policy_core.model import GRANTING, Rule
 from policy_core.request import Request
 from policy_core.trace import ClauseTrace, Outcome, RuleTrace, conjunction, trace_rule
 
-MAX_NEAR_RULES = 5
+MAX_NEAR_RULES = 4
 
 _MARKS = {Outcome.TRUE: "✓", Outcome.FALSE: "✗", Outcome.ERROR: "!"}
 _WORDS = {Outcome.TRUE: "applies", Outcome.FALSE: "does not apply", Outcome.ERROR: "in error"}
@@ -36,12 +36,19 @@ def explain_request(matcher: Matcher, request: Request, data: Mapping[str, Any])
     return Explanation(matcher.decide(request), nearest(matcher.rules, request, data))
 
 
-def nearest(rules: Sequence[Rule], request: Request, data: Mapping[str, Any]) -> tuple[RuleTrace, ...]:
-    """Return the rules about this action: all that apply or are in error, in order, then the closest misses."""
-    traces = [trace_rule(rule, request, data) for rule in rules if _is_about(rule, request.action_name)]
+def nearest(
+    rules: Sequence[Rule], request: Request, data: Mapping[str, Any], *, wanted: str = ""
+) -> tuple[RuleTrace, ...]:
+    """Return the rules about this action: all that apply or are in error, in order, then the closest misses.
+
+    The rule named `wanted` is always among them. Of equal misses those that would grant come first.
+    """
+    traces = [
+        trace_rule(rule, request, data) for rule in rules if rule.name == wanted or _is_about(rule, request.action_name)
+    ]
     relevant = [trace for trace in traces if trace.outcome is not Outcome.FALSE]
     misses = [trace for trace in traces if trace.outcome is Outcome.FALSE]
-    misses.sort(key=_distance)
+    misses.sort(key=lambda trace: (trace.rule.name != wanted, _distance(trace), trace.rule.decision not in GRANTING))
     return (*relevant, *misses[:MAX_NEAR_RULES])
 
 

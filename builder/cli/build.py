@@ -62,13 +62,16 @@ def build(
 
 def _print_text(record: dict[str, object]) -> None:
     dirty = " (dirty: with uncommitted files, never published)" if record["dirty"] else ""
-    click.echo(f"bundle    {record['name']}: {record['rules']} rules in {record['policies']} policies")
-    click.echo(f"revision  {record['revision']}{dirty}")
-    click.echo(f"bytes     {record['length']}")
-    for name, what in (("sha256", "bundle"), ("content_sha256", "content"), ("policy_sha256", "policy")):
-        click.echo(f"{what:<8}  sha256:{record[name]}")
+    rows = {
+        "bundle": f"{record['name']}, {record['length']} bytes",
+        "rules": f"{record['rules']} in {record['policies']} policies",
+        "revision": f"{record['revision']}{dirty}",
+        **{name: f"sha256:{record[name]}" for name in ("sha256", "content_sha256", "policy_sha256")},
+    }
     if record["file"]:
-        click.echo(f"written   {record['file']}")
+        rows["written to"] = str(record["file"])
+    for name, value in rows.items():
+        click.echo(f"{name:<15} {value}")
 
 
 def _write(path: Path, blob: bytes) -> None:

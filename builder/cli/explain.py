@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from builder.cli.marks import echo_marked
 from builder.cli.shared import format_option, print_json
 from policy_core.errors import UsageError
 
@@ -53,7 +54,7 @@ def explain(
         print_json(explanation_record(explanation, places))
     else:
         for line in describe_explanation(explanation, places, described_tree(compiled.tree)):
-            click.echo(line)
+            echo_marked(line)
 
 
 def _read_request(directory: Path, file: Path) -> Any:

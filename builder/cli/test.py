@@ -2,6 +2,7 @@
 
 import click
 
+from builder.cli.marks import echo_marked
 from builder.cli.shared import format_option, print_json
 
 
@@ -28,5 +29,5 @@ def test(context: click.Context, revision: str | None, output_format: str) -> No
         print_json(report_record(report))
     else:
         for line in describe_report(report):
-            click.echo(line)
+            echo_marked(line)
     report.require_passed()

@@ -17,18 +17,23 @@ import yaml.scanner
 
 from builder.language.nodes import BrokenNode, ListNode, MapNode, Node, Report, ScalarNode
 
+
+class PureParser(yaml.reader.Reader, yaml.scanner.Scanner, yaml.parser.Parser):
+    """The same events from pure Python, where PyYAML comes without libyaml."""
+
+    def __init__(self, stream: str) -> None:
+        yaml.reader.Reader.__init__(self, stream)
+        yaml.scanner.Scanner.__init__(self)
+        yaml.parser.Parser.__init__(self)
+
+
+_new_parser: Callable[[str], Any] = PureParser
 try:
-    from yaml._yaml import CParser as _EventParser  # libyaml: 8 times faster
-except ImportError:  # PyYAML built without libyaml
-
-    class _EventParser(yaml.reader.Reader, yaml.scanner.Scanner, yaml.parser.Parser):  # type: ignore[no-redef]
-        """The same events from pure Python."""
-
-        def __init__(self, stream: str) -> None:
-            yaml.reader.Reader.__init__(self, stream)
-            yaml.scanner.Scanner.__init__(self)
-            yaml.parser.Parser.__init__(self)
-
+    from yaml._yaml import CParser
+except ImportError:
+    pass
+else:
+    _new_parser = CParser  # libyaml: 8 times faster
 
 MAX_YAML_BYTES = 4 * 2**20
 MAX_DEPTH = 32
@@ -148,7 +153,7 @@ class _Composer:
     __slots__ = ("next_event", "report")
 
     def __init__(self, text: str, report: Report) -> None:
-        self.next_event: Callable[[], Any] = _EventParser(text).get_event
+        self.next_event: Callable[[], Any] = _new_parser(text).get_event
         self.report = report
 
     def document(self) -> Node:

@@ -115,7 +115,9 @@ class _Runner:
         if not differences:
             return CaseResult(case, Status.PASSED, answer)
         self.traced += 1
-        traces = nearest(self.matcher.rules, request, self.data) if self.traced <= MAX_TRACED_FAILURES else ()
+        traces: tuple[RuleTrace, ...] = ()
+        if self.traced <= MAX_TRACED_FAILURES:
+            traces = nearest(self.matcher.rules, request, self.data, wanted=case.expect.rule or "")
         return CaseResult(case, Status.FAILED, answer, differences, traces)
 
 
