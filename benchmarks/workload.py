@@ -1,7 +1,7 @@
 """One generated workload for all benchmarks: policy documents, requests, and the same rules in Cedar's language.
 
-500 teams, 100 tenants; per team rules that allow, deny, ask, bound and name single subjects, as an organisation of that
-size would write them. The same seed gives the same workload everywhere.
+Twenty rules for each team, that allow, deny, ask, bound and name single subjects, as an organisation of that size would
+write them; 100 tenants. The same seed gives the same workload everywhere.
 """
 
 import random
@@ -9,7 +9,7 @@ from typing import Any
 
 from policy_core.model import GRANTING, Clauses, Rule
 
-TEAMS, TENANTS, TAGS = 500, 100, 40
+RULES_PER_TEAM, TENANTS, TAGS = 20, 100, 40
 RULES_PER_FILE = 100
 
 _TEMPLATES = (
@@ -59,7 +59,7 @@ def documents(rules: int) -> dict[str, bytes]:
 
 def _entry(i: int) -> str:
     return _TEMPLATES[i % len(_TEMPLATES)].format(
-        i=i, team=i // 5 % TEAMS, tenant=i // 7 % TENANTS, tag=i // 11 % TAGS, retries=i % 7 + 1
+        i=i, team=i // RULES_PER_TEAM, tenant=i // 7 % TENANTS, tag=i // 11 % TAGS, retries=i % 7 + 1
     )
 
 
@@ -77,7 +77,7 @@ def _request(draw: random.Random, rules: int) -> dict[str, Any]:
             "id": f"user-{draw.randrange(rules)}",
             "properties": {"roles": [draw.choice(["dev", "sre"])]},
         },
-        "action": {"name": f"job.team{draw.randrange(TEAMS)}.{verb}"},
+        "action": {"name": f"job.team{draw.randrange(rules // RULES_PER_TEAM)}.{verb}"},
         "resource": {"type": "database", "id": f"database-{draw.randrange(rules)}"},
         "context": {
             "tenant": f"tenant-{draw.randrange(TENANTS)}",
