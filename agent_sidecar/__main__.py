@@ -1,0 +1,7 @@
+"""``python -m agent_sidecar`` is ``writ-sidecar``."""
+
+import sys
+
+from agent_sidecar.cli import main
+
+sys.exit(main())

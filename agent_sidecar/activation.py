@@ -1,0 +1,89 @@
+"""Activations: the immutable objects requests are answered from. Making one is all the work; answering is a line.
+
+A request reads the reference to the activation in force once, so it sees one policy from start to end.
+"""
+
+import math
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import agent_sidecar.lean_imports  # noqa: F401 - before TUF
+from agent_sidecar.snapshots import SnapshotRef
+from policy_core.bundle import MATCHER, SELFTEST, BundleError, read_bundle
+from policy_core.decision import POLICY_STALE, POLICY_UNAVAILABLE, Answer, PolicyRef, refusal
+from policy_core.matcher import Matcher, loading
+from policy_core.request import normalise
+from policy_core.selftest import run_selftest
+from policy_core.trust.release import Release
+
+
+class Answering(Protocol):
+    """What the decision API needs of whatever is in force."""
+
+    def answer(self, raw: object, *, now: float, decision_id: str) -> Answer:
+        """Return the answer to a decoded request at host time `now`. Raises RequestError for a wrong shape."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """A loaded, self-tested policy. From host time `deny_after` on it is too stale, and everything is denied."""
+
+    ref: SnapshotRef
+    policy: PolicyRef
+    matcher: Matcher
+    host: Mapping[str, str]
+    activated_at: float
+    deny_after: float
+
+    def answer(self, raw: object, *, now: float, decision_id: str) -> Answer:
+        """Return the answer to a decoded request at host time `now`. Raises RequestError for a wrong shape."""
+        if now >= self.deny_after:
+            return refusal(POLICY_STALE, _STALE, decision_id=decision_id, policy=self.policy)
+        return self.matcher.decide(normalise(raw, now=now, host=self.host), decision_id=decision_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """In force while there is no policy to enforce: denies everything, and says why."""
+
+    reason: str
+
+    def answer(self, raw: object, *, now: float, decision_id: str) -> Answer:  # noqa: ARG002 - the port's signature
+        """Return a refusal."""
+        return refusal(POLICY_UNAVAILABLE, self.reason, decision_id=decision_id)
+
+
+def prepare(
+    blob: bytes, release: Release, *, host: Mapping[str, str], now: float, pause: Callable[[], object] = lambda: None
+) -> Activation:
+    """Return an activation of a verified bundle, loaded and self-tested; `pause` is called between slices of the work.
+
+    Raises InvalidError if the bundle cannot be used by this version, is not what its release says, or fails its own
+    tests.
+    """
+    bundle = read_bundle(blob)
+    pause()
+    if bundle.dirty or (bundle.revision, bundle.content_sha256) != (release.revision, release.content_sha256):
+        raise BundleError(f"bundle {bundle.name}: is not the content of revision {release.revision} that was signed")
+    policy = PolicyRef(
+        bundle=f"sha256:{release.sha256}", revision=release.revision, channel=release.channel, release=release.release
+    )
+    matcher = _run(loading(bundle.files[MATCHER], data=bundle.data, policy=policy), pause)
+    for _ in run_selftest(matcher, bundle.files.get(SELFTEST, b"")):
+        pause()
+    return Activation(SnapshotRef.of(release), policy, matcher, host, now, deny_after=math.inf)
+
+
+def _run(steps: Generator[None, None, Matcher], pause: Callable[[], object]) -> Matcher:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            matcher: Matcher = done.value
+            return matcher
+        pause()
+
+
+_STALE = "the policy's metadata expired longer ago than this host allows"

@@ -1,0 +1,63 @@
+"""Calls a running sidecar over its Unix sockets: what the commands, and no daemon, use."""
+
+import http.client
+import socket
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from policy_core.errors import ConflictError, KnownError, RemoteError, UsageError
+
+TIMEOUT_S = 70.0
+MAX_REPLY_BYTES = 16 << 20
+_KINDS: dict[int, type[KnownError]] = {400: UsageError, 409: ConflictError, 413: UsageError}
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=TIMEOUT_S)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the socket file."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+def call(path: Path, method: str, target: str, body: bytes | None = None) -> Any:
+    """Return the decoded JSON reply of the sidecar behind a socket.
+
+    Raises RemoteError if none answers or it cannot, and what its reply says otherwise: UsageError, ConflictError.
+    """
+    connection = _UnixConnection(path)
+    try:
+        connection.request(method, target, body, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        status, content = response.status, response.read(MAX_REPLY_BYTES)
+    except (FileNotFoundError, ConnectionRefusedError) as error:
+        raise RemoteError(f"{path}: no sidecar answers there", hint="start it with writ-sidecar run") from error
+    except PermissionError as error:
+        raise UsageError(f"{path}: permission denied", hint="use the account the sidecar runs under") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise RemoteError(f"{path}: the sidecar broke off: {error}") from error
+    finally:
+        connection.close()
+    try:
+        reply = msgspec.json.decode(content)
+    except (ValueError, RecursionError) as error:
+        raise RemoteError(f"{path}: not a sidecar: {error}") from error
+    if status != 200:
+        raise _error_of(path, status, reply)
+    return reply
+
+
+def _error_of(path: Path, status: int, reply: Any) -> KnownError:
+    kind = _KINDS.get(status, RemoteError)
+    if isinstance(reply, str):
+        return kind(reply)
+    found = reply.get("error") if isinstance(reply, dict) else None
+    if not isinstance(found, dict):
+        return kind(f"{path}: status {status}")
+    return kind(str(found.get("message")), hint=str(found.get("hint", "")))

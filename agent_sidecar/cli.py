@@ -1,0 +1,285 @@
+"""``writ-sidecar``: run the daemon, ask it, and intervene on this host. Each command parses, calls, prints."""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from agent_sidecar.texts import answer_text, event_text, status_text
+from policy_core import __version__
+from policy_core.decision import Answer
+from policy_core.errors import KnownError, UsageError, report
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+MAX_REQUEST_BYTES = 1 << 20
+HISTORY_EVENTS = 20
+
+_PATH = click.Path(path_type=Path)
+_DIRECTORY = click.Path(path_type=Path, file_okay=False)
+format_option: Callable[[Command], Command] = click.option(
+    "--format", "output_format", type=click.Choice(["text", "json"]), default="text", show_default=True,
+    help="Print for people or for machines.",
+)  # fmt: skip
+config_option: Callable[[Command], Command] = click.option(
+    "--config", type=click.Path(path_type=Path, dir_okay=False, exists=True), metavar="FILE",
+    help="Configuration of the sidecar (TOML).",
+)  # fmt: skip
+state_option: Callable[[Command], Command] = click.option(
+    "--state", type=_DIRECTORY, metavar="DIR", help="State directory of the sidecar."
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="writ-sidecar")
+def writ_sidecar() -> None:
+    """Enforce signed policy on this host: poll, verify, hot-swap, decide.
+
+    \b
+    Example:
+      writ-sidecar run --config /etc/writ/sidecar.toml
+      writ-sidecar status --state /var/lib/writ
+      writ-sidecar rollback --state /var/lib/writ --reason "restarts refused since 14:02"
+    """
+
+
+@writ_sidecar.command()
+@config_option
+@click.option("--store", metavar="URL", help="s3://bucket/prefix, file:///dir or https://host/path.")
+@click.option("--channel", metavar="NAME", help="Channel to follow, such as prod.")
+@click.option("--root", type=_PATH, metavar="FILE", help="Trust root: the first TUF root, given to this host by hand.")
+@click.option("--state", type=_DIRECTORY, metavar="DIR", help="Directory this sidecar keeps its state in, alone.")
+@click.option("--socket", type=_PATH, metavar="PATH", help="Decision socket.  [default: decision.sock in --state]")
+@click.option("--listen", metavar="ADDRESS:PORT", help="Decide on loopback TCP too; needs --token-file.")
+@click.option("--token-file", type=_PATH, metavar="FILE", help="Bearer token TCP callers must send.")
+@click.option("--poll", metavar="DURATION", help="Interval of polls, such as 30s.  [default: 30s]")
+@click.option("--min-release", type=int, metavar="N", help="Refuse releases below N.  [default: 0]")
+@click.option("--host-label", multiple=True, metavar="KEY=VALUE", help="Label of this host, seen as host.KEY.")
+@click.option("--on-stale", type=click.Choice(["keep", "deny"]), help="Once metadata has expired.  [default: keep]")
+@click.option("--max-stale", metavar="DURATION", help="With --on-stale deny: deny that long after.  [default: 0s]")
+def run(config: Path | None, **flags: Any) -> None:
+    """Run the sidecar until SIGTERM.
+
+    Flags win over the configuration file, which also knows socket_mode, max_pin and [host].
+
+    \b
+    Example:
+      writ-sidecar run --store s3://policies/acme --channel prod --root root.json \\
+          --state /var/lib/writ --socket /run/writ/decision.sock
+    """
+    from agent_sidecar.configuration import read_configuration
+
+    labels = flags.pop("host_label")
+    flags["host"] = _labels(labels) if labels else None
+    configuration = read_configuration(config, flags)
+    try:
+        from agent_sidecar.daemon import run as run_daemon
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"run: {error.name} is not installed", hint='install the sidecar: pip install "writ-policy[sidecar]"'
+        ) from error
+    run_daemon(configuration)
+
+
+@writ_sidecar.command()
+@click.option("--socket", type=_PATH, metavar="PATH", help="Ask the sidecar behind this decision socket.")
+@click.option("--state", type=_DIRECTORY, metavar="DIR", help="Answer from the snapshot on disk, without a daemon.")
+@format_option
+@click.argument("request_file", type=click.File("rb"), metavar="FILE|-")
+def decide(socket: Path | None, state: Path | None, output_format: str, request_file: Any) -> None:
+    """Answer one request. The exit code is 0 for every decision: read the decision, not the code.
+
+    \b
+    Example:
+      writ-sidecar decide --socket /run/writ/decision.sock request.json
+      echo '{"job": {"topic": "service.restart"}}' | writ-sidecar decide --state /var/lib/writ -
+    """
+    body = request_file.read(MAX_REQUEST_BYTES + 1)
+    if len(body) > MAX_REQUEST_BYTES:
+        raise UsageError(f"request: too large (expected at most {MAX_REQUEST_BYTES} bytes)")
+    if (socket is None) == (state is None):
+        raise UsageError("decide: expected either --socket or --state")
+    if socket:
+        from agent_sidecar.calling import call
+
+        answer = call(socket, "POST", "/access/v1/evaluation", body)["context"]
+    else:
+        answer = msgspec.to_builtins(_answer_in_process(state or Path(), body))
+    if output_format == "json":
+        _print_json(answer)
+    else:
+        click.echo(answer_text(answer))
+
+
+@writ_sidecar.command()
+@state_option
+@config_option
+@format_option
+def status(state: Path | None, config: Path | None, output_format: str) -> None:
+    """Show what a running sidecar enforces, and how fresh it is.
+
+    \b
+    Example:
+      writ-sidecar status --state /var/lib/writ
+    """
+    _print_status(_admin(state, config, "GET", "/status"), output_format)
+
+
+@writ_sidecar.command()
+@state_option
+@config_option
+@click.option("-n", "count", type=click.IntRange(1, 1000), default=HISTORY_EVENTS, show_default=True, help="Events.")
+@format_option
+def history(state: Path | None, config: Path | None, count: int, output_format: str) -> None:
+    """Show what this host activated, refused and rolled back, newest last; needs no running sidecar.
+
+    \b
+    Example:
+      writ-sidecar history --state /var/lib/writ -n 5
+    """
+    from agent_sidecar.history import History
+
+    directory = _state_directory(state, config)
+    if not directory.is_dir():
+        raise UsageError(f"{directory}: is not the state directory of a sidecar")
+    events = History(directory).last(count)
+    if output_format == "json":
+        _print_json(events)
+        return
+    for event in events:
+        click.echo(event_text(msgspec.to_builtins(event)))
+
+
+@writ_sidecar.command()
+@state_option
+@config_option
+@click.option("--reason", required=True, metavar="TEXT", help="Why; kept in the history and shown in the status.")
+@format_option
+def rollback(state: Path | None, config: Path | None, reason: str, output_format: str) -> None:
+    """Enforce the previous snapshot on this host, at once and without network, until resume.
+
+    \b
+    Example:
+      writ-sidecar rollback --state /var/lib/writ --reason "restarts refused since 14:02"
+    """
+    order = msgspec.json.encode({"reason": reason})
+    _print_status(_admin(state, config, "POST", "/rollback", order), output_format)
+
+
+@writ_sidecar.command()
+@state_option
+@config_option
+@click.option("--reason", default="", metavar="TEXT", help="Why; kept in the history.")
+@format_option
+def resume(state: Path | None, config: Path | None, reason: str, output_format: str) -> None:
+    """End a rollback on this host: enforce the channel's current release again.
+
+    \b
+    Example:
+      writ-sidecar resume --state /var/lib/writ
+    """
+    order = msgspec.json.encode({"reason": reason})
+    _print_status(_admin(state, config, "POST", "/resume", order), output_format)
+
+
+@writ_sidecar.command()
+@state_option
+@config_option
+@click.option("--root", type=_PATH, metavar="FILE", help="Trust root to verify from.  [default: the sidecar's]")
+@format_option
+def verify(state: Path | None, config: Path | None, root: Path | None, output_format: str) -> None:
+    """Verify the snapshots on disk again: signatures, digests, and the policy's own tests; needs no network.
+
+    \b
+    Example:
+      writ-sidecar verify --state /var/lib/writ --root root.json
+    """
+    from agent_sidecar.inspecting import verify as verify_state
+
+    found = verify_state(_state_directory(state, config), trusted_root=_root(root) if root else None)
+    if output_format == "json":
+        _print_json(found)
+    else:
+        for each in found:
+            where = f"{each.role:8}  release {each.release}  {each.bundle[:19]}  {each.revision[:12]}"
+            expiry = f"metadata {'expired' if each.expired else 'valid until'} {each.expires_at}"
+            click.echo(f"{where}  {each.problem or f'verified, {each.rules} rules, {expiry}'}")
+    if any(each.problem for each in found):
+        from agent_sidecar.snapshots import SnapshotError
+
+        raise SnapshotError("verify: a snapshot does not hold")
+    if not found:
+        raise UsageError("verify: there is no snapshot yet", hint="see writ-sidecar status")
+
+
+def _admin(state: Path | None, config: Path | None, method: str, target: str, body: bytes | None = None) -> Any:
+    from agent_sidecar.calling import call
+    from agent_sidecar.state import ADMIN_SOCKET
+
+    return call(_state_directory(state, config) / ADMIN_SOCKET, method, target, body)
+
+
+def _state_directory(state: Path | None, config: Path | None) -> Path:
+    if (state is None) == (config is None):
+        raise UsageError("expected either --state or --config", hint="they say which sidecar is meant")
+    if state:
+        return state
+    from agent_sidecar.configuration import state_directory
+
+    return state_directory(config or Path())
+
+
+def _answer_in_process(state: Path, body: bytes) -> Answer:
+    from agent_sidecar.inspecting import answer
+
+    try:
+        request = msgspec.json.decode(body)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"request: is not JSON: {error}") from error
+    return answer(state, request)
+
+
+def _root(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be read: {error.strerror}") from error
+
+
+def _labels(pairs: Sequence[str]) -> dict[str, str]:
+    labels = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not name or not equals:
+            raise UsageError(f"--host-label: {pair!r} is no label (expected KEY=VALUE)")
+        labels[name] = value
+    return labels
+
+
+def _print_json(value: object) -> None:
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+
+
+def _print_status(document: Any, output_format: str) -> None:
+    if output_format == "json":
+        _print_json(document)
+    else:
+        click.echo(status_text(document))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``writ-sidecar`` and return its exit code (docs/reference/exit-codes.md)."""
+    try:
+        return writ_sidecar.main(arguments, prog_name="writ-sidecar", standalone_mode=False) or 0
+    except KnownError as error:
+        for line in report(error):
+            click.echo(line, err=True)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return 130

@@ -1,0 +1,256 @@
+"""Configuration of a running sidecar: built once at start from a TOML file, then flags; all mistakes reported together.
+
+Its reference page is docs/reference/sidecar-cli.md. Paths in a file are relative to that file, in flags to the working
+directory. Files that hold trust (the root, the token) are read here, so that a mistake shows at start.
+"""
+
+import difflib
+import ipaddress
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from policy_core.errors import InvalidError, UsageError
+from policy_core.trust.layout import check_channel
+
+MAX_ROOT_BYTES = 1 << 20
+MIN_TOKEN_BYTES, MAX_TOKEN_BYTES = 16, 4096
+MIN_POLL_S, MAX_POLL_S = 0.1, 3600.0
+MAX_PIN_S = 7 * 86400.0
+MAX_HOST_LABELS = 64
+SOCKET = "decision.sock"
+"""Name of the decision socket in the state directory, where no path is given."""
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+Value = TypeVar("Value")
+
+
+class ConfigurationError(UsageError):
+    """The configuration has mistakes; the message lists all of them."""
+
+    default_hint = "see writ-sidecar run --help"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """What ``writ-sidecar run`` needs to know.
+
+    `trusted_root` holds the bytes of the first TUF root; `listen` is a loopback address and port, with `token`.
+    `stale_limit_s` is how long after the first expiry of its metadata a policy still answers (None: for ever).
+    """
+
+    store: str
+    channel: str
+    trusted_root: bytes = field(repr=False)
+    state: Path
+    socket: Path
+    socket_mode: int = 0o660
+    listen: tuple[str, int] | None = None
+    token: bytes = field(default=b"", repr=False)
+    poll_s: float = 30.0
+    min_release: int = 0
+    stale_limit_s: float | None = None
+    max_pin_s: float = 4 * 3600.0
+    host: Mapping[str, str] = field(default_factory=dict)
+
+
+KEYS = (
+    "store", "channel", "root", "state", "socket", "socket_mode", "listen", "token_file", "poll", "min_release",
+    "on_stale", "max_stale", "max_pin", "host",
+)  # fmt: skip
+
+
+def read_configuration(file: Path | None, flags: Mapping[str, Any]) -> Configuration:
+    """Return the configuration of a TOML file overridden by flags (same keys; None where not given).
+
+    Raises ConfigurationError listing every mistake.
+    """
+    settings, problems = _read_toml(file) if file else ({}, [])
+    given = {key: value for key, value in flags.items() if value is not None}
+    host = {**settings.get("host", {}), **given.pop("host", {})} if isinstance(settings.get("host", {}), dict) else {}
+    settings |= given
+    if host:
+        settings["host"] = host
+    problems += _unknown(settings)
+
+    def take(key: str, parse: Callable[[Any], Value], default: Value) -> Value:
+        if key not in settings:
+            return default
+        try:
+            return parse(settings[key])
+        except (ValueError, InvalidError) as error:
+            problems.append(f"{key}: {error}")
+            return default
+
+    problems += [f"{key} is missing" for key in ("store", "channel", "root", "state") if key not in settings]
+    state = take("state", _path, Path())
+    limit_s = take("max_stale", duration_s, None)
+    on_stale = take("on_stale", _one_of("keep", "deny"), "keep")
+    if on_stale == "keep" and limit_s is not None:
+        problems.append('max_stale: bounds nothing while on_stale is "keep" (expected on_stale = "deny")')
+    listen = take("listen", _loopback, None)
+    if listen and "token_file" not in settings:
+        problems.append("listen: needs token_file (TCP is open to every user of this machine)")
+    if "token_file" in settings and "listen" not in settings:
+        problems.append("token_file: guards nothing without listen")
+    configuration = Configuration(
+        store=take("store", _text, ""),
+        channel=take("channel", _channel, ""),
+        trusted_root=take("root", _root, b""),
+        state=state,
+        socket=take("socket", _path, state / SOCKET),
+        socket_mode=take("socket_mode", _mode, 0o660),
+        listen=listen,
+        token=take("token_file", _token, b""),
+        poll_s=take("poll", _between(MIN_POLL_S, MAX_POLL_S), 30.0),
+        min_release=take("min_release", _count, 0),
+        stale_limit_s=(limit_s or 0.0) if on_stale == "deny" else None,
+        max_pin_s=take("max_pin", _between(1.0, MAX_PIN_S), 4 * 3600.0),
+        host=take("host", host_labels, {}),
+    )
+    if problems:
+        raise ConfigurationError(f"{file or 'run'}: {'; '.join(problems)}")
+    return configuration
+
+
+def state_directory(file: Path) -> Path:
+    """Return just the state directory a configuration file names. Raises ConfigurationError."""
+    settings, problems = _read_toml(file)
+    state = settings.get("state")
+    if not isinstance(state, Path):
+        problems.append("state is missing")
+    if problems or not isinstance(state, Path):
+        raise ConfigurationError(f"{file}: {'; '.join(problems)}")
+    return state
+
+
+def duration_s(value: object) -> float:
+    """Return seconds of ``500ms``, ``30s``, ``1.5h`` and the like. Raises ValueError."""
+    found = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if not found:
+        raise ValueError(f"not a duration (expected for example 30s, 5m or 24h, found {value!r})")
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def host_labels(value: object) -> dict[str, str]:
+    """Return labels of the host, seen by conditions as ``host.<name>``. Raises ValueError."""
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        raise ValueError('every label is a text (expected for example env = "prod")')
+    if len(value) > MAX_HOST_LABELS:
+        raise ValueError(f"too many labels (expected at most {MAX_HOST_LABELS}, found {len(value)})")
+    return value
+
+
+def _read_toml(file: Path) -> tuple[dict[str, Any], list[str]]:
+    try:
+        settings = tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{file}: cannot be read: {error.strerror}") from error
+    except ValueError as error:  # tomllib.TOMLDecodeError and UnicodeDecodeError
+        raise ConfigurationError(f"{file}: is not TOML: {error}") from error
+    problems = []
+    for key in ("root", "state", "socket", "token_file"):
+        if key in settings:
+            if isinstance(settings[key], str):
+                settings[key] = file.absolute().parent / settings[key]
+            else:
+                problems.append(f"{key}: is not a path")
+                del settings[key]
+    return settings, problems
+
+
+def _unknown(settings: Mapping[str, Any]) -> list[str]:
+    problems = []
+    for key in settings.keys() - set(KEYS):
+        near = difflib.get_close_matches(key, KEYS, n=1)
+        problems.append(f"{key} is not a setting" + (f" (did you mean {near[0]}?)" if near else ""))
+    return sorted(problems)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("is not a text")
+    return value
+
+
+def _channel(value: object) -> str:
+    check_channel(_text(value))
+    return _text(value)
+
+
+def _path(value: object) -> Path:
+    if not isinstance(value, str | Path) or not str(value):
+        raise ValueError("is not a path")
+    return Path(value).absolute()
+
+
+def _one_of(*words: str) -> Callable[[object], str]:
+    def parse(value: object) -> str:
+        if value not in words:
+            raise ValueError(f"unknown word (expected {' or '.join(words)}, found {value!r})")
+        return str(value)
+
+    return parse
+
+
+def _between(least: float, most: float) -> Callable[[object], float]:
+    def parse(value: object) -> float:
+        seconds = duration_s(value)
+        if not least <= seconds <= most:
+            raise ValueError(f"out of range (expected {least:g}s to {most:g}s, found {value})")
+        return seconds
+
+    return parse
+
+
+def _count(value: object) -> int:
+    if type(value) is not int or not 0 <= value < 2**53:
+        raise ValueError(f"is not a count (found {value!r})")
+    return value
+
+
+def _mode(value: object) -> int:
+    if not isinstance(value, str) or not re.fullmatch(r"0?[0-7]{3}", value):
+        raise ValueError(f'is not a file mode (expected for example "0660", found {value!r})')
+    return int(value, 8)
+
+
+def _loopback(value: object) -> tuple[str, int] | None:
+    address, colon, port = _text(value).rpartition(":")
+    try:
+        loopback = ipaddress.ip_address(address.strip("[]")).is_loopback
+        number = int(port)
+    except ValueError:
+        loopback, number = False, -1
+    if not colon or not loopback or not 0 <= number < 65536:
+        raise ValueError(f"is not a loopback address (expected for example 127.0.0.1:8181, found {value})")
+    return address.strip("[]"), number
+
+
+def _root(value: object) -> bytes:
+    return _read(_path(value), MAX_ROOT_BYTES)
+
+
+def _token(value: object) -> bytes:
+    path = _path(value)
+    token = _read(path, MAX_TOKEN_BYTES).strip()
+    if path.stat().st_mode & 0o007:
+        raise ValueError(f"{path} is open to every user of this machine (expected mode 0600)")
+    if len(token) < MIN_TOKEN_BYTES or not token.isascii() or len(token.split()) != 1:
+        raise ValueError(f"{path} holds no token (expected one line of at least {MIN_TOKEN_BYTES} ASCII characters)")
+    return token
+
+
+def _read(path: Path, max_bytes: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(max_bytes + 1)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    if not content or len(content) > max_bytes:
+        raise ValueError(f"{path} has a wrong size (expected 1 to {max_bytes} bytes)")
+    return content

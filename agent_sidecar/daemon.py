@@ -1,0 +1,218 @@
+"""``writ-sidecar run``: the parts put together, and their start and end in the right order.
+
+Start: lock and state, enforce what is on disk, listen, answer, then poll. End (SIGTERM, SIGINT): stop accepting, let
+requests under way finish within a limit, cut the rest, stop polling. A second signal ends at once.
+"""
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop
+
+import agent_sidecar.lean_imports  # noqa: F401 - before TUF
+from agent_sidecar import logs
+from agent_sidecar.configuration import Configuration
+from agent_sidecar.durable import StateError
+from agent_sidecar.enforcement import Enforcement
+from agent_sidecar.history import History
+from agent_sidecar.host_clock import HostClock
+from agent_sidecar.polling import Poller
+from agent_sidecar.server.administration import AdminApi
+from agent_sidecar.server.decisions import DecisionApi
+from agent_sidecar.server.listening import check_socket_path, listen_tcp, listen_unix
+from agent_sidecar.server.protocol import TICK_S, Connection, Service
+from agent_sidecar.state import ADMIN_SOCKET, Settings, StateDirectory
+from agent_sidecar.status import Status, is_ready, status_of
+from agent_sidecar.updating import Updater
+from bundle_store.client import TrustedClient
+from bundle_store.opening import open_reader
+from policy_core import __version__
+
+DRAIN_S = 5.0
+POLLER_STOP_S = 2.0
+SWITCH_INTERVAL_S = 0.0005
+"""How long the polling thread may keep a request waiting for the interpreter, while it verifies and loads."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Listener:
+    service: Service
+    sock: socket.socket
+    path: Path | None = None
+
+
+class Daemon:
+    """A sidecar between `start` and `end`."""
+
+    def __init__(self, configuration: Configuration, directory: StateDirectory) -> None:
+        self._configuration = configuration
+        self._clock = HostClock()
+        history = History(directory.path)
+        self._enforcement = Enforcement(
+            directory,
+            clock=self._clock,
+            history=history,
+            min_release=configuration.min_release,
+            max_pin_s=configuration.max_pin_s,
+        )
+        store = open_reader(configuration.store)
+        self._updater = Updater(
+            store=store,
+            client=TrustedClient(
+                store,
+                trusted_root=configuration.trusted_root,
+                channel=configuration.channel,
+                cache=directory.path / "tuf",
+            ),
+            snapshots=directory.snapshots,
+            enforcement=self._enforcement,
+            clock=self._clock,
+            history=history,
+            min_release=configuration.min_release,
+        )
+        self._poller = Poller(self._updater, poll_s=configuration.poll_s, first=self._enforcement.load_rest)
+        self._api = DecisionApi(
+            in_force=lambda: self._enforcement.active,
+            clock=self._clock,
+            status=self.status,
+            is_ready=lambda: is_ready(self._enforcement, self._clock),
+        )
+        admin = AdminApi(enforcement=self._enforcement, poller=self._poller, history=history, status=self.status)
+        self._local = Service(self._api.routes)
+        self._tcp = Service(self._api.routes, token=configuration.token)
+        self._admin = Service(admin.routes, max_connections=32)
+        self._services = (self._local, self._tcp, self._admin)
+
+    def status(self) -> Status:
+        """Return the status document."""
+        return status_of(
+            self._enforcement, self._updater, self._clock, polls=self._poller.polls, decisions=self._api.decisions
+        )
+
+    def listen(self, state: Path) -> list[_Listener]:
+        """Return the listening sockets. Raises UsageError or ConflictError, with none left open."""
+        configuration = self._configuration
+        with ExitStack() as made:
+            listeners = [
+                _listen(made, self._admin, state / ADMIN_SOCKET, mode=0o600),
+                _listen(made, self._local, configuration.socket, mode=configuration.socket_mode),
+            ]
+            if configuration.listen:
+                listeners.append(_Listener(self._tcp, made.enter_context(listen_tcp(*configuration.listen))))
+            made.pop_all()
+        return listeners
+
+    async def serve(self, listeners: list[_Listener]) -> int:
+        """Answer until a signal comes; return how many connections had to be cut."""
+        loop = asyncio.get_running_loop()
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, _on_signal, stop)
+        servers = [
+            await loop.create_server(_factory(listener.service), sock=listener.sock)
+            if listener.path is None
+            else await loop.create_unix_server(_factory(listener.service), sock=listener.sock)
+            for listener in listeners
+        ]
+        self._poller.start()
+        ticking = asyncio.create_task(self._tick())
+        logs.info(
+            "serving",
+            version=__version__,
+            channel=self._configuration.channel,
+            store=self.status().store,
+            sockets=[str(listener.path or listener.sock.getsockname()) for listener in listeners],
+        )
+        await stop.wait()
+        for server in servers:
+            server.close()
+        cut = await self._drain()
+        ticking.cancel()
+        await asyncio.to_thread(self._poller.stop, timeout_s=POLLER_STOP_S)
+        return cut
+
+    def start(self) -> None:
+        """Enforce what is on disk, without network."""
+        self._updater.start()
+        gc.collect()
+        gc.freeze()  # the libraries and the policy stay: collecting them is wasted time in some request
+
+    def end(self) -> None:
+        """Keep the time seen for the next start."""
+        with contextlib.suppress(StateError):  # the disk has refused before, and said so
+            self._enforcement.note_time(every_s=0.0)
+
+    async def _tick(self) -> None:
+        """Once a second: connections that wait too long, rollbacks that have held as long as they may."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            for service in self._services:
+                service.sweep()
+            pin = self._enforcement.state.pin
+            if pin and self._clock() >= pin.until:
+                try:
+                    await asyncio.to_thread(self._enforcement.end_expired_pin)
+                except StateError as error:
+                    logs.warning("resume_failed", reason=error.message, hint=error.hint)
+
+    async def _drain(self) -> int:
+        for service in self._services:
+            service.close()
+        loop = asyncio.get_running_loop()
+        limit = loop.time() + DRAIN_S
+        while any(service.connections for service in self._services) and loop.time() < limit:
+            await asyncio.sleep(0.02)
+        return sum(service.abort() for service in self._services)
+
+
+def run(configuration: Configuration) -> None:
+    """Run a sidecar until a signal ends it. Raises KnownError if it cannot start."""
+    logs.configure()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    check_socket_path(configuration.state / ADMIN_SOCKET)
+    settings = Settings(
+        store=open_reader(configuration.store).url,
+        channel=configuration.channel,
+        host=dict(configuration.host),
+        stale_limit_s=configuration.stale_limit_s,
+    )
+    opened = StateDirectory.open(configuration.state, settings=settings, trusted_root=configuration.trusted_root)
+    with closing(opened) as directory:
+        daemon = Daemon(configuration, directory)
+        daemon.start()
+        listeners = daemon.listen(directory.path)
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                cut = runner.run(daemon.serve(listeners))
+        finally:
+            for listener in listeners:
+                if listener.path:
+                    listener.path.unlink(missing_ok=True)
+            daemon.end()
+        logs.info("stopped", connections_cut=cut)
+
+
+def _listen(made: ExitStack, service: Service, path: Path, *, mode: int) -> _Listener:
+    sock = made.enter_context(listen_unix(path, mode=mode))
+    made.callback(path.unlink, missing_ok=True)
+    return _Listener(service, sock, path)
+
+
+def _factory(service: Service) -> Callable[[], Connection]:
+    return lambda: Connection(service)
+
+
+def _on_signal(stop: asyncio.Event) -> None:
+    if stop.is_set():
+        logs.warning("forced")
+        os._exit(130)
+    stop.set()

@@ -1,0 +1,248 @@
+"""Which snapshot this host enforces: the current one, or the previous one while a host rollback holds.
+
+The only writer of `active`, the one reference requests are answered from. Whatever changes what is in force is durable
+first and takes effect with one assignment after it. Going back needs no network, as the previous snapshot stays loaded;
+a second rollback is refused, so it never toggles. Releases verified during a rollback become the current snapshot and
+wait for its end.
+"""
+
+import math
+import threading
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+import agent_sidecar.lean_imports  # noqa: F401 - before TUF
+from agent_sidecar import logs
+from agent_sidecar.activation import Activation, Unavailable, prepare
+from agent_sidecar.history import History, HistoryEvent, moment
+from agent_sidecar.host_clock import HostClock
+from agent_sidecar.snapshots import Snapshot, SnapshotError, SnapshotRef
+from agent_sidecar.state import MAX_REJECTED, Pin, Rejection, State, StateDirectory
+from policy_core.errors import ConflictError, InvalidError, KnownError, UsageError
+from policy_core.trust.chain import MetadataChain, VerifiedRelease
+
+MAX_REASON_CHARS = 500
+NO_POLICY = Unavailable("no verified policy has been loaded yet")
+PINNED_DAMAGED = Unavailable("the snapshot this host was rolled back to cannot be used; resume ends the rollback")
+
+
+class Enforcement:
+    """Holds the loaded activations and the state they follow; safe to call from any thread."""
+
+    def __init__(
+        self, directory: StateDirectory, *, clock: HostClock, history: History, min_release: int, max_pin_s: float
+    ) -> None:
+        self.active: Activation | Unavailable = NO_POLICY
+        self.unusable: dict[SnapshotRef, str] = {}
+        self._directory = directory
+        self._snapshots = directory.snapshots
+        self._clock = clock
+        self._history = history
+        self._min_release = min_release
+        self._max_pin_s = max_pin_s
+        self._loaded: dict[SnapshotRef, Activation] = {}
+        self._deny_after = math.inf
+        self._lock = threading.RLock()
+        clock.raise_to(self.state.time_seen)
+
+    @property
+    def state(self) -> State:
+        """Return the durable state as of now."""
+        return self._directory.state
+
+    def is_loaded(self, ref: SnapshotRef | None) -> bool:
+        """Tell whether a snapshot could take effect at once."""
+        return ref in self._loaded
+
+    def start(self) -> VerifiedRelease | None:
+        """Enforce what is on disk, verified again, without network; return what its newest metadata says.
+
+        Only what is to be enforced is loaded: `load_rest` does the rest once requests are being answered.
+        """
+        self.end_expired_pin()
+        with self._lock:
+            found = {ref: snapshot for ref in self.state.referenced if (snapshot := self._verify(ref))}
+            for ref in self._wanted():
+                if ref in found and self._prepare(ref, found[ref]):
+                    break
+            self._select()
+        if isinstance(self.active, Activation):
+            self._record("started" if self.active.ref == self._wanted()[0] else "fallback", self.active.ref)
+        return max((snapshot.verified for snapshot in found.values()), key=lambda each: each.signed_at, default=None)
+
+    def load_rest(self) -> None:
+        """Load the snapshot that is not in force, so that going back or forth is instant."""
+        for ref in self.state.referenced:
+            with self._lock:
+                if ref in self.state.referenced and not self.is_loaded(ref):
+                    self._load(ref)
+
+    def believe_until(self, expires: float) -> None:
+        """Take note when (host time) the newest verified metadata expires, which may bound how long it is enforced."""
+        limit_s = self.state.settings.stale_limit_s
+        with self._lock:
+            self._deny_after = math.inf if limit_s is None else expires + limit_s
+            self._select()
+
+    def install(self, activation: Activation, chain: MetadataChain, blob: bytes, verified: VerifiedRelease) -> None:
+        """Make a prepared activation current: snapshot durable, then state, then in force. Raises StateError."""
+        ref = activation.ref
+        self._snapshots.save(ref, blob, chain)
+        with self._lock:
+            state = self.state
+            previous = state.previous
+            if not state.pin and state.current and state.current.sha256 != ref.sha256 and self.is_loaded(state.current):
+                previous = state.current
+            self._save(current=ref, previous=previous, highest_release=ref.release, versions=dict(verified.versions))
+            loaded = {**self._loaded, ref: activation}
+            self._loaded = {kept: loaded[kept] for kept in self.state.referenced if kept in loaded}
+            self.unusable = {kept: why for kept, why in self.unusable.items() if kept in self.state.referenced}
+            self.unusable.pop(ref, None)
+            self._select()
+            pinned = self.state.pin is not None
+        self._snapshots.collect(self.state.referenced)
+        self._record("held" if pinned else "activated", ref)
+
+    def keep_chain(self, ref: SnapshotRef, chain: MetadataChain, verified: VerifiedRelease) -> None:
+        """Save newer metadata that authorises the current snapshot again; nothing to do if it is the same.
+
+        Raises StateError.
+        """
+        with self._lock:
+            versions = dict(verified.versions)
+            if versions != self.state.versions:
+                self._snapshots.save_chain(ref, chain)
+                self._save(versions=versions)
+
+    def reject(self, rejection: Rejection) -> None:
+        """Remember a refusal that is about the bytes, so that they are not fetched again. Raises StateError."""
+        with self._lock:
+            others = [old for old in self.state.rejected if old.sha256 != rejection.sha256]
+            self._save(rejected=(*others, rejection)[-MAX_REJECTED:])
+
+    def note_time(self, *, every_s: float) -> None:
+        """Persist the time seen, if what is on disk is older than `every_s` seconds. Raises StateError."""
+        with self._lock:
+            if self._clock() - self.state.time_seen >= every_s:
+                self._save()
+
+    def rollback(self, *, reason: str, by: str) -> None:
+        """Enforce the previous snapshot until `resume`, or until the longest time a rollback may hold is over.
+
+        Raises UsageError for a bad reason, ConflictError if one holds already or there is nothing to go back to,
+        StateError.
+        """
+        if not 0 < len(reason) <= MAX_REASON_CHARS or not reason.isprintable():
+            raise UsageError(f"reason: expected 1 to {MAX_REASON_CHARS} printable characters on one line")
+        with self._lock:
+            previous = self._rollback_target()
+            now = self._clock()
+            self._save(pin=Pin(now, now + self._max_pin_s, reason, by))
+            self._select()
+        self._record("rollback", previous, reason=reason, by=by)
+
+    def resume(self, *, reason: str, by: str) -> None:
+        """End a host rollback: enforce the current snapshot again.
+
+        Raises ConflictError if none holds or the current snapshot cannot be used, StateError.
+        """
+        with self._lock:
+            state = self.state
+            if not state.pin or not state.current:
+                raise ConflictError("resume: no rollback is in force", hint="see writ-sidecar status")
+            if not self.is_loaded(state.current) and not self._load(state.current):
+                raise ConflictError(
+                    f"resume: the current snapshot cannot be used: {self.unusable[state.current]}",
+                    hint="the next poll fetches it again",
+                )
+            self._save(pin=None)
+            self._select()
+        self._record("resume", state.current, reason=reason, by=by)
+
+    def end_expired_pin(self) -> bool:
+        """Resume if a rollback has held as long as it may, and tell whether it had. Raises StateError."""
+        with self._lock:
+            pin, current = self.state.pin, self.state.current
+            if not pin or not current or self._clock() < pin.until:
+                return False
+            self._save(pin=None)
+            self._select()
+        self._record("resume", current, reason="the longest time a rollback may hold is over", by="timer")
+        return True
+
+    def _rollback_target(self) -> SnapshotRef:
+        state = self.state
+        if state.pin:
+            raise ConflictError(
+                f"rollback: one is in force since {moment(state.pin.since)}: {state.pin.reason}",
+                hint="it never goes back further; end it with writ-sidecar resume",
+            )
+        previous, current = state.previous, state.current
+        if not previous or not current:
+            raise ConflictError("rollback: there is no previous snapshot", hint="see writ-sidecar history")
+        if previous.sha256 == current.sha256:
+            raise ConflictError("rollback: the previous snapshot holds the same policy as the current one")
+        if not self.is_loaded(previous) and not self._load(previous):
+            raise ConflictError(f"rollback: the previous snapshot cannot be used: {self.unusable[previous]}")
+        return previous
+
+    def _wanted(self) -> tuple[SnapshotRef, ...]:
+        """Return what to enforce, best first; a host rollback has no second choice, as the first was refused."""
+        state = self.state
+        if state.pin:
+            return (state.previous,) if state.previous else ()
+        return state.referenced
+
+    def _select(self) -> None:
+        for ref in self._wanted():
+            if ref in self._loaded:
+                self.active = replace(self._loaded[ref], deny_after=self._deny_after)
+                return
+        self.active = PINNED_DAMAGED if self.state.pin else NO_POLICY
+
+    def _load(self, ref: SnapshotRef) -> bool:
+        """Load a snapshot from disk; False if it cannot be used, with the reason in `unusable`."""
+        snapshot = self._verify(ref)
+        return snapshot is not None and self._prepare(ref, snapshot)
+
+    def _verify(self, ref: SnapshotRef) -> Snapshot | None:
+        try:
+            return self._snapshots.load(
+                ref,
+                trusted_root=self._directory.trusted_root,
+                channel=self.state.settings.channel,
+                min_release=self._min_release,
+            )
+        except SnapshotError as error:
+            self._mark_unusable(ref, error)
+            return None
+
+    def _prepare(self, ref: SnapshotRef, snapshot: Snapshot) -> bool:
+        try:
+            activation = prepare(snapshot.blob, snapshot.release, host=self.state.settings.host, now=self._clock())
+        except InvalidError as error:
+            self._mark_unusable(ref, error)
+            return False
+        self._loaded[ref] = activation
+        self.unusable.pop(ref, None)
+        return True
+
+    def _mark_unusable(self, ref: SnapshotRef, error: KnownError) -> None:
+        if self.unusable.get(ref) != error.message:
+            self.unusable[ref] = error.message
+            logs.warning(
+                "snapshot_unusable", bundle_digest=f"sha256:{ref.sha256}", reason=error.message, hint=error.hint
+            )
+
+    def _save(self, **changes: Any) -> None:
+        self._directory.save(msgspec.structs.replace(self.state, time_seen=self._clock(), **changes))
+
+    def _record(self, event: str, ref: SnapshotRef, *, reason: str = "", by: str = "") -> None:
+        self._history.record(
+            HistoryEvent(
+                at=moment(self._clock()), event=event, bundle_digest=f"sha256:{ref.sha256}", revision=ref.revision,
+                channel=self.state.settings.channel, release=ref.release, reason=reason, by=by,
+            )
+        )  # fmt: skip

@@ -1,0 +1,79 @@
+"""The admin API, on a socket only the owner of the state directory can open: rollback, resume, refresh, history."""
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+
+from agent_sidecar.enforcement import Enforcement
+from agent_sidecar.history import History
+from agent_sidecar.polling import Poller
+from agent_sidecar.server.protocol import Connection, Routes
+from agent_sidecar.server.replies import Reply, encode, error_reply
+from policy_core.errors import UsageError
+
+REFRESH_PATIENCE_S = 60.0
+HISTORY_EVENTS = 1000
+
+
+class _Order(msgspec.Struct, forbid_unknown_fields=True):
+    reason: str = ""
+
+
+class AdminApi:
+    """What an operator on this host may do. Orders run in a thread: they wait for the disk, decisions do not."""
+
+    def __init__(
+        self, *, enforcement: Enforcement, poller: Poller, history: History, status: Callable[[], object]
+    ) -> None:
+        self._enforcement = enforcement
+        self._poller = poller
+        self._history = history
+        self._status = status
+
+    @property
+    def routes(self) -> Routes:
+        """Return the paths of this API."""
+        return {
+            b"/rollback": (b"POST", self.rollback),
+            b"/resume": (b"POST", self.resume),
+            b"/refresh": (b"POST", self.refresh),
+            b"/status": (b"GET", self.status),
+            b"/history": (b"GET", self.history),
+        }
+
+    async def rollback(self, body: bytes | bytearray, peer: Connection) -> Reply:
+        """Enforce the previous snapshot; the reply follows once that is durable and in force."""
+        order, by = _order(body), peer.peer
+        await asyncio.to_thread(self._enforcement.rollback, reason=order.reason, by=by)
+        return self.status(b"", peer)
+
+    async def resume(self, body: bytes | bytearray, peer: Connection) -> Reply:
+        """Enforce the current snapshot again."""
+        order, by = _order(body), peer.peer
+        await asyncio.to_thread(self._enforcement.resume, reason=order.reason, by=by)
+        return self.status(b"", peer)
+
+    async def refresh(self, _body: bytes | bytearray, _peer: Connection) -> Reply:
+        """Poll now, root included, and reply with the outcome."""
+        try:
+            async with asyncio.timeout(REFRESH_PATIENCE_S):
+                outcome = await asyncio.wrap_future(self._poller.refresh())
+        except TimeoutError:
+            return error_reply(504, "timeout", f"the poll has not ended within {REFRESH_PATIENCE_S:.0f} s")
+        return 200, encode({"outcome": outcome, "status": self._status()})
+
+    def status(self, _body: bytes | bytearray, _peer: Connection) -> Reply:
+        """Reply with the status document."""
+        return 200, encode(self._status())
+
+    async def history(self, _body: bytes | bytearray, _peer: Connection) -> Reply:
+        """Reply with the newest events, oldest first."""
+        return 200, encode(await asyncio.to_thread(self._history.last, HISTORY_EVENTS))
+
+
+def _order(body: bytes | bytearray) -> _Order:
+    try:
+        return msgspec.json.decode(body or b"{}", type=_Order)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"order: {error}", hint='send {"reason": "…"}') from error

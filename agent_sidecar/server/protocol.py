@@ -1,0 +1,344 @@
+"""HTTP/1.1 for decisions: parsed by httptools, answered in the event loop, bounded in every direction.
+
+Limits: bytes and number of headers, body, idle time, time for headers and body, connections. Pipelined requests are
+answered in order, and together in one write. A peer that does not read its answers is no longer read from. After a
+refusal that ends the connection (413, 431, 400) what the peer still sends is read and dropped for a moment, as closing
+at once would reset the connection before the answer arrives.
+"""
+
+import asyncio
+import hmac
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import cast
+
+import httptools
+
+from agent_sidecar import logs
+from agent_sidecar.server.replies import HEADS, Reply, error_reply, known_error_reply
+from policy_core.errors import KnownError
+
+MAX_HEADER_BYTES = 16 << 10
+MAX_HEADERS = 64
+MAX_BODY_BYTES = 1 << 20
+MAX_REQUEST_BYTES = 4 << 20  # with chunk framing and trailers, which are no part of the body
+MAX_CONNECTIONS = 1024
+MAX_DRAINED_BYTES = 16 << 20
+MAX_REQUEST_ID_CHARS = 128
+TICK_S = 1.0
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+Handler = Callable[[bytes | bytearray, "Connection"], Reply | Awaitable[Reply]]
+Routes = Mapping[bytes, tuple[bytes, Handler]]
+"""Path to the one method it has and what answers it."""
+
+
+class Phase(Enum):
+    """What a connection waits for; each has its own patience."""
+
+    IDLE = "idle"
+    HEADERS = "headers"
+    BODY = "body"
+    ANSWERING = "answering"
+    DRAINING = "draining"
+
+
+PATIENCE_TICKS = {Phase.IDLE: 75, Phase.HEADERS: 10, Phase.BODY: 10, Phase.DRAINING: 2}
+"""Seconds (ticks of `TICK_S`) a connection may stay in a phase. An answer under way is bounded by its handler."""
+
+
+@dataclass(eq=False, slots=True)
+class Service:
+    """One API behind one or more sockets: its routes, its open connections, and the token TCP peers must show."""
+
+    routes: Routes
+    token: bytes = b""
+    max_connections: int = MAX_CONNECTIONS
+    connections: "set[Connection]" = field(default_factory=set)
+    tick: int = 0
+    closing: bool = False
+    requests: int = 0
+
+    def sweep(self) -> None:
+        """Advance time by a tick and end connections that have waited too long."""
+        self.tick += 1
+        for connection in list(self.connections):
+            connection.check_patience()
+
+    def close(self) -> None:
+        """Let requests under way finish and close everything else."""
+        self.closing = True
+        for connection in list(self.connections):
+            connection.close_when_idle()
+
+    def abort(self) -> int:
+        """Cut what is still open and return how many connections that were."""
+        left = list(self.connections)
+        for connection in left:
+            connection.abort()
+        return len(left)
+
+
+class Connection(asyncio.Protocol):
+    """One connection; httptools calls the ``on_`` methods while `data_received` feeds it."""
+
+    __slots__ = (
+        "_authorised", "_body", "_body_bytes", "_expects_continue", "_head_bytes", "_headers", "_out", "_parser",
+        "_phase", "_request_id", "_seen_bytes", "_service", "_since", "_transport", "_url",
+    )  # fmt: skip
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._phase = Phase.IDLE
+        self._since = service.tick
+        self._out: list[bytes] = []
+        self._seen_bytes = 0
+        self._reset()
+
+    @property
+    def peer(self) -> str:
+        """Return who is at the other end of a Unix socket, as the kernel says: ``uid 1000``."""
+        sock: socket.socket | None = self._transport.get_extra_info("socket") if self._transport else None
+        if sock is None or sock.family != socket.AF_UNIX or not hasattr(socket, "SO_PEERCRED"):
+            return "unknown"
+        credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        return f"uid {struct.unpack('3i', credentials)[1]}"
+
+    # what asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection, or turn it away if there are too many."""
+        self._transport = cast("asyncio.Transport", transport)
+        service = self._service
+        if service.closing or len(service.connections) >= service.max_connections:
+            reply = error_reply(503, "too_many_connections", "this sidecar serves no more connections at once")
+            self._transport.write(_message(reply, keep_alive=False))
+            self._transport.close()
+            return
+        service.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol's signature
+        """Forget the connection."""
+        self._service.connections.discard(self)
+        self._transport = None
+        del self._parser  # it refers to this connection; without the cycle both go at once
+
+    def data_received(self, data: bytes) -> None:
+        """Feed what arrived to the parser; answers of all requests completed by it leave in one write."""
+        self._seen_bytes += len(data)
+        if self._phase is Phase.DRAINING:
+            if self._seen_bytes > MAX_DRAINED_BYTES:
+                self.abort()
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refuse(400, "bad_request", "upgrading the protocol is not supported")
+        except httptools.HttpParserError as error:
+            self._refuse(400, "bad_request", f"not an HTTP request: {error}")
+        if self._phase in _IN_HEAD and self._seen_bytes > MAX_HEADER_BYTES:
+            self._refuse(431, "headers_too_large", f"headers are larger than {MAX_HEADER_BYTES} bytes")
+        elif self._phase is Phase.BODY and self._seen_bytes > MAX_REQUEST_BYTES:
+            self._refuse(413, "body_too_large", f"the request is larger than {MAX_REQUEST_BYTES} bytes")
+        self._send()
+
+    def _send(self) -> None:
+        if self._transport and self._out:
+            self._transport.write(self._out[0] if len(self._out) == 1 else b"".join(self._out))
+            self._out.clear()
+            if self._phase is Phase.DRAINING:
+                self._transport.write_eof()
+
+    def eof_received(self) -> None:
+        """Close our side too: a peer that half-closes gets what is written already."""
+
+    def pause_writing(self) -> None:
+        """Stop reading from a peer that does not read its answers."""
+        if self._transport:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Read again."""
+        if self._transport and self._phase is not Phase.ANSWERING:
+            self._transport.resume_reading()
+
+    # what httptools calls
+
+    def on_message_begin(self) -> None:
+        """Begin a request, unless this connection takes no more of them."""
+        if self._phase is Phase.IDLE:
+            self._enter(Phase.HEADERS)
+            self._reset()
+
+    def _reset(self) -> None:
+        self._url = b""
+        self._body: bytes | bytearray = b""
+        self._headers = 0
+        self._head_bytes = 0
+        self._body_bytes = 0
+        self._request_id = b""
+        self._authorised = not self._service.token
+        self._expects_continue = False
+
+    def on_url(self, url: bytes) -> None:
+        """Collect the target."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep the few headers that mean something here."""
+        self._headers += 1
+        self._head_bytes += len(name) + len(value)
+        name = name.lower()
+        if name == b"x-request-id":
+            if len(value) <= MAX_REQUEST_ID_CHARS and value.isascii() and value.decode("ascii").isprintable():
+                self._request_id = value
+        elif name == b"authorization":
+            self._authorised = self._authorised or hmac.compare_digest(value, b"Bearer " + self._service.token)
+        elif name == b"expect":
+            self._expects_continue = value.lower() == b"100-continue"
+        elif name == b"content-length" and value.isdigit() and int(value[:20]) > MAX_BODY_BYTES:
+            self._body_bytes = MAX_BODY_BYTES + 1
+
+    def on_headers_complete(self) -> None:
+        """Refuse early what will not be answered, before its body is read."""
+        if self._phase is not Phase.HEADERS:
+            return
+        self._enter(Phase.BODY)
+        if self._head_bytes + len(self._url) > MAX_HEADER_BYTES or self._headers > MAX_HEADERS:
+            self._refuse(
+                431, "headers_too_large", f"more than {MAX_HEADERS} headers or {MAX_HEADER_BYTES} bytes of them"
+            )
+        elif not self._authorised:
+            self._refuse(401, "unauthorised", "send the token as Authorization: Bearer")
+        elif self._body_bytes > MAX_BODY_BYTES:
+            self._refuse(413, "body_too_large", f"the body is larger than {MAX_BODY_BYTES} bytes")
+        elif self._expects_continue:
+            self._out.append(_CONTINUE)
+
+    def on_body(self, body: bytes) -> None:
+        """Collect the body."""
+        if self._phase is not Phase.BODY:
+            return
+        self._body_bytes += len(body)
+        if self._body_bytes > MAX_BODY_BYTES:
+            self._refuse(413, "body_too_large", f"the body is larger than {MAX_BODY_BYTES} bytes")
+        elif not self._body:
+            self._body = body  # the usual case: all of it at once
+        else:
+            if isinstance(self._body, bytes):
+                self._body = bytearray(self._body)  # grows in place, however small the pieces are
+            self._body += body
+
+    def on_message_complete(self) -> None:
+        """Answer the request."""
+        if self._phase is not Phase.BODY:
+            return
+        service = self._service
+        service.requests += 1
+        url = self._url
+        route = service.routes.get(url) or service.routes.get(url.partition(b"?")[0])
+        if route is None:
+            self._answer(error_reply(404, "not_found", "there is nothing at this path"))
+            return
+        method, handler = route
+        if method != self._parser.get_method():
+            reply = error_reply(405, "method_not_allowed", f"this path takes {method.decode()} only")
+            self._answer(reply, b"Allow: %b\r\n" % method)
+            return
+        answer = self._handle(handler)
+        if isinstance(answer, tuple):
+            self._answer(answer)
+        else:
+            self._enter(Phase.ANSWERING)
+            asyncio.ensure_future(answer).add_done_callback(self._answer_later)
+
+    # ends of a request
+
+    def _handle(self, handler: Handler) -> Reply | Awaitable[Reply]:
+        try:
+            return handler(self._body, self)
+        except KnownError as error:
+            return known_error_reply(error)
+        except Exception as error:  # noqa: BLE001 - request boundary: one bad request must not end the others
+            logs.bug("request_failed", error, path=self._url.decode("latin-1"))
+            return error_reply(500, "internal_error", "the sidecar failed on this request; its log says how")
+
+    def _answer(self, reply: Reply, extra: bytes = b"") -> None:
+        keep_alive = self._parser.should_keep_alive() and not self._service.closing
+        self._out.append(_message(reply, keep_alive=keep_alive, request_id=self._request_id, extra=extra))
+        if keep_alive:
+            self._enter(Phase.IDLE)
+            self._seen_bytes = 0
+        else:
+            self._drain()
+
+    def _answer_later(self, done: "asyncio.Future[Reply]") -> None:
+        """Send the answer of a handler that had to wait; it is the last one of its connection."""
+        if done.cancelled() or not self._transport:
+            return
+        error = done.exception()
+        if isinstance(error, KnownError):
+            reply = known_error_reply(error)
+        elif error is not None:
+            logs.bug("request_failed", error, path=self._url.decode("latin-1"))
+            reply = error_reply(500, "internal_error", "the sidecar failed on this request; its log says how")
+        else:
+            reply = done.result()
+        self._transport.write(_message(reply, keep_alive=False, request_id=self._request_id))
+        self._transport.close()
+
+    def _refuse(self, status: int, code: str, message: str) -> None:
+        if self._phase is not Phase.DRAINING:
+            extra = b"WWW-Authenticate: Bearer\r\n" if status == 401 else b""
+            reply = error_reply(status, code, message)
+            self._out.append(_message(reply, keep_alive=False, request_id=self._request_id, extra=extra))
+            self._drain()
+
+    def _drain(self) -> None:
+        self._enter(Phase.DRAINING)
+        self._seen_bytes = 0
+
+    # time and shutdown
+
+    def _enter(self, phase: Phase) -> None:
+        self._phase = phase
+        self._since = self._service.tick
+
+    def check_patience(self) -> None:
+        """End the connection if it has been in its phase for too long."""
+        patience = PATIENCE_TICKS.get(self._phase)
+        if patience is None or self._service.tick - self._since <= patience or not self._transport:
+            return
+        if self._phase in (Phase.HEADERS, Phase.BODY):
+            reply = error_reply(408, "timeout", f"the request did not arrive within {patience} s")
+            self._transport.write(_message(reply, keep_alive=False))
+        self._transport.close()
+        self._enter(Phase.DRAINING)
+
+    def close_when_idle(self) -> None:
+        """Close now if no request is under way; otherwise its answer will say that it is the last."""
+        if self._transport and self._phase in (Phase.IDLE, Phase.DRAINING):
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close without waiting for anything."""
+        if self._transport:
+            self._transport.abort()
+
+
+_IN_HEAD = (Phase.IDLE, Phase.HEADERS)
+
+
+def _message(reply: Reply, *, keep_alive: bool, request_id: bytes = b"", extra: bytes = b"") -> bytes:
+    status, body = reply
+    head = b"%b%d\r\n%b" % (HEADS[status], len(body), extra)
+    if request_id:
+        head += b"X-Request-ID: %b\r\n" % request_id
+    if not keep_alive:
+        head += b"Connection: close\r\n"
+    return b"%b\r\n%b" % (head, body)

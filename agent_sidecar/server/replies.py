@@ -1,0 +1,30 @@
+"""Replies as bytes: the few status lines and error bodies this server knows."""
+
+from http import HTTPStatus
+
+import msgspec
+
+from policy_core.errors import ConflictError, KnownError, RemoteError, UsageError
+
+Reply = tuple[int, bytes]
+"""Status and JSON body."""
+
+encode = msgspec.json.Encoder().encode
+
+HEADS = {
+    status: f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
+    "Content-Type: application/json\r\nContent-Length: ".encode()
+    for status in (200, 400, 401, 404, 405, 408, 409, 413, 431, 500, 503, 504)
+}
+_STATUS = ((ConflictError, 409), (UsageError, 400), (RemoteError, 503))
+
+
+def error_reply(status: int, code: str, message: str, hint: str = "") -> Reply:
+    """Return an error as ``{"error": {"code", "message", "hint"}}``."""
+    return status, encode({"error": {"code": code, "message": message} | ({"hint": hint} if hint else {})})
+
+
+def known_error_reply(error: KnownError) -> Reply:
+    """Return an expected error with the status that tells a caller what kind it is."""
+    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+    return error_reply(status, type(error).__name__.removesuffix("Error").lower(), error.message, error.hint)

@@ -1,0 +1,160 @@
+"""The status document: what is enforced, what would be without a host rollback, and how fresh it is.
+
+``GET /status`` and ``writ-sidecar status --format json``; its fields are a contract (docs/reference/sidecar-api.md).
+"""
+
+import msgspec
+
+from agent_sidecar.activation import Activation
+from agent_sidecar.enforcement import Enforcement
+from agent_sidecar.freshness import Failure, FreshnessState
+from agent_sidecar.history import moment
+from agent_sidecar.host_clock import HostClock
+from agent_sidecar.snapshots import SnapshotRef
+from agent_sidecar.state import Pin
+from agent_sidecar.updating import Updater
+from policy_core import __version__
+
+
+class SnapshotStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A snapshot, and why it cannot be used if so."""
+
+    bundle: str
+    revision: str
+    release: int
+    unusable: str = ""
+
+
+class EnforcedStatus(msgspec.Struct, frozen=True):
+    """What requests are answered from."""
+
+    bundle: str
+    revision: str
+    release: int
+    rules: int
+    activated_at: str
+
+
+class PinStatus(msgspec.Struct, frozen=True):
+    """A host rollback in force."""
+
+    since: str
+    until: str
+    reason: str
+    by: str
+
+
+class FailureStatus(msgspec.Struct, frozen=True):
+    """Why the store gave no usable answer."""
+
+    since: str
+    message: str
+    hint: str
+
+
+class RejectionStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What was refused and is not enforced."""
+
+    at: str
+    reason: str
+    hint: str = ""
+    release: int = 0
+    revision: str = ""
+    bundle: str = ""
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """The document; times are RFC 3339, empty where there is none yet."""
+
+    state: FreshnessState
+    ready: bool
+    reason: str
+    version: str
+    store: str
+    channel: str
+    enforced: EnforcedStatus | None
+    pinned: PinStatus | None
+    current: SnapshotStatus | None
+    previous: SnapshotStatus | None
+    signed_at: str
+    expires_at: str
+    verified_at: str
+    answered_at: str
+    failure: FailureStatus | None
+    rejection: RejectionStatus | None
+    clock_behind_s: float
+    polls: int
+    decisions: int
+
+
+def status_of(
+    enforcement: Enforcement, updater: Updater, clock: HostClock, *, polls: int = 0, decisions: int = 0
+) -> Status:
+    """Return the status as of now."""
+    now, state, active, freshness = clock(), enforcement.state, enforcement.active, updater.freshness
+    return Status(
+        state=freshness.state(now),
+        ready=is_ready(enforcement, clock),
+        reason=_reason(active, now),
+        version=__version__,
+        store=state.settings.store,
+        channel=state.settings.channel,
+        enforced=_enforced(active),
+        pinned=_pin(state.pin),
+        current=_snapshot(state.current, enforcement),
+        previous=_snapshot(state.previous, enforcement),
+        signed_at=_moment(freshness.signed_at),
+        expires_at=_moment(freshness.expires),
+        verified_at=_moment(freshness.verified_at),
+        answered_at=_moment(freshness.answered_at),
+        failure=_failure(freshness.failure),
+        rejection=_rejection(updater),
+        clock_behind_s=round(clock.behind_s, 1),
+        polls=polls,
+        decisions=decisions,
+    )
+
+
+def is_ready(enforcement: Enforcement, clock: HostClock) -> bool:
+    """Tell whether a policy is enforced that is not too stale to answer from."""
+    active = enforcement.active
+    return isinstance(active, Activation) and clock() < active.deny_after
+
+
+def _reason(active: object, now: float) -> str:
+    if not isinstance(active, Activation):
+        return getattr(active, "reason", "")
+    return "" if now < active.deny_after else "the policy is stale beyond its limit: everything is denied"
+
+
+def _enforced(active: object) -> EnforcedStatus | None:
+    if not isinstance(active, Activation):
+        return None
+    policy, rules = active.policy, len(active.matcher.rules)
+    return EnforcedStatus(policy.bundle, policy.revision, policy.release, rules, moment(active.activated_at))
+
+
+def _snapshot(ref: SnapshotRef | None, enforcement: Enforcement) -> SnapshotStatus | None:
+    if ref is None:
+        return None
+    return SnapshotStatus(f"sha256:{ref.sha256}", ref.revision, ref.release, enforcement.unusable.get(ref, ""))
+
+
+def _failure(failure: Failure | None) -> FailureStatus | None:
+    return FailureStatus(moment(failure.since), failure.message, failure.hint) if failure else None
+
+
+def _pin(pin: Pin | None) -> PinStatus | None:
+    return PinStatus(moment(pin.since), moment(pin.until), pin.reason, pin.by) if pin else None
+
+
+def _rejection(updater: Updater) -> RejectionStatus | None:
+    found = updater.rejection
+    if found is None:
+        return None
+    bundle = f"sha256:{found.sha256}" if found.sha256 else ""
+    return RejectionStatus(moment(found.at), found.reason, found.hint, found.release, found.revision, bundle)
+
+
+def _moment(seconds: float) -> str:
+    return moment(seconds) if seconds > 0 else ""

@@ -1,0 +1,73 @@
+"""Replies of a sidecar as text for people. Terminal control characters in them are shown, not obeyed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def plain(text: object) -> str:
+    """Return a text with control characters escaped: requests and policies must not steer a terminal."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(text))
+
+
+def answer_text(answer: Mapping[str, Any]) -> str:
+    """Return an answer: the decision first, then what it rests on."""
+    lines = [answer["decision"]]
+    keys = ("matched_rule", "reason_code", "reason", "constraints", "applied_rules", "errors")
+    lines += [f"  {key:13} {_value(answer[key])}" for key in keys if answer.get(key)]
+    if answer.get("policy"):
+        lines.append(f"  {'policy':13} {_place(answer['policy'])}")
+    return "\n".join(lines)
+
+
+def status_text(status: Mapping[str, Any]) -> str:
+    """Return a status document: what is enforced, why not something else, and how fresh it is."""
+    lines = [f"channel    {status['channel']} of {status['store']}"]
+    enforced, pinned = status["enforced"], status["pinned"]
+    lines.append(
+        f"enforced   {_place(enforced)}, {enforced['rules']} rules" if enforced else "enforced   nothing: all denied"
+    )
+    if status["reason"]:
+        lines.append(f"           {plain(status['reason'])}")
+    if pinned:
+        lines.append(f"pinned     until {pinned['until']} by {pinned['by']}: {plain(pinned['reason'])}")
+        lines.append("           end it with writ-sidecar resume")
+    for name in ("current", "previous"):
+        if status[name]:
+            unusable = status[name].get("unusable", "")
+            lines.append(f"{name:10} {_place(status[name])}{f' UNUSABLE: {plain(unusable)}' if unusable else ''}")
+    lines.append(
+        f"state      {status['state']}, signed {status['signed_at'] or 'never'}, expires {status['expires_at'] or '-'}"
+    )
+    for name, what, when in (("failure", "message", "since"), ("rejection", "reason", "at")):
+        if status[name]:
+            lines.append(f"{name:10} {plain(status[name][what])} ({when} {status[name][when]})")
+            lines.append(f"           hint: {plain(status[name].get('hint', ''))}")
+    if status["clock_behind_s"]:
+        lines.append(f"clock      {status['clock_behind_s']:.0f} s behind the latest time this host has seen")
+    return "\n".join(lines)
+
+
+def event_text(event: Mapping[str, Any]) -> str:
+    """Return one line of the history."""
+    release = f"release {event['release']}" if event.get("release") else ""
+    by = f"by {event['by']}" if event.get("by") else ""
+    facts = (
+        release,
+        event.get("bundle_digest", "")[:19],
+        event.get("revision", "")[:12],
+        by,
+        plain(event.get("reason", "")),
+    )
+    return "  ".join([event["at"], f"{event['event']:10}", *filter(None, facts)])
+
+
+def _place(policy: Mapping[str, Any]) -> str:
+    return f"release {policy.get('release', 0)}, {policy['bundle'][:19]}, revision {policy['revision'][:12]}"
+
+
+def _value(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{plain(key)}={_value(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_value, value))
+    return plain(value)

@@ -1,0 +1,266 @@
+"""One poll of the store: is there something new, is it to be trusted, does it work; only then it is enforced.
+
+The order is the guarantee. (1) One conditional GET of the timestamp; unchanged, and no root probe due: done.
+(2) A full TUF update from the trust root. (3) Host time, versions and release may not fall. (4) The bundle, from disk
+or store, is loaded and tests itself aside. (5) Snapshot durable, state durable, then one reference changes. (6) Only
+now the ETag is remembered, so that nothing hides a failed update.
+
+A refusal is permanent until something changes: it is reported once, and while the store serves the same timestamp a
+poll costs one conditional GET. Bytes that were refused although their digest was signed are never fetched again.
+"""
+
+import contextlib
+import gc
+import time
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from typing import Protocol
+
+from msgspec import structs
+
+import agent_sidecar.lean_imports  # noqa: F401 - before TUF
+from agent_sidecar import logs
+from agent_sidecar.activation import prepare
+from agent_sidecar.durable import StateError
+from agent_sidecar.enforcement import Enforcement
+from agent_sidecar.freshness import Freshness
+from agent_sidecar.history import History, HistoryEvent, moment
+from agent_sidecar.host_clock import HostClock
+from agent_sidecar.snapshots import SnapshotFolder, SnapshotRef
+from agent_sidecar.state import Rejection
+from bundle_store.port import Store
+from policy_core import __version__
+from policy_core.errors import InvalidError, KnownError, RemoteError, TrustError
+from policy_core.trust.chain import MetadataChain, VerifiedRelease
+from policy_core.trust.errors import ExpiredError, RollbackError
+from policy_core.trust.layout import MAX_TIMESTAMP_BYTES, TIMESTAMP
+from policy_core.trust.release import Release
+
+ROOT_PROBE_S = 600.0
+"""How often a new root, which a changed timestamp need not announce, is looked for; also the retry of a refusal."""
+TIME_PERSISTED_EVERY_S = 300.0
+
+
+class Outcome(StrEnum):
+    """How a poll ended."""
+
+    UNCHANGED = "unchanged"
+    ACTIVATED = "activated"
+    REJECTED = "rejected"
+    UNREACHABLE = "unreachable"
+
+
+class ReleaseError(TrustError):
+    """A correctly signed release that this host must not go to."""
+
+    default_hint = "a rollback is published as a higher release: writ rollback"
+
+
+class Client(Protocol):
+    """What is needed of `bundle_store.client.TrustedClient`."""
+
+    def refresh(self) -> tuple[MetadataChain, VerifiedRelease]:
+        """Return the newest metadata, verified. Raises TrustError, RemoteError."""
+        ...
+
+    def download(self, release: Release) -> bytes:
+        """Return the bundle of a release, verified. Raises TrustError, RemoteError."""
+        ...
+
+
+class Updater:
+    """Polls one channel of one store into an enforcement; used by one thread, its attributes may be read by any."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        client: Client,
+        snapshots: SnapshotFolder,
+        enforcement: Enforcement,
+        clock: HostClock,
+        history: History,
+        min_release: int = 0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.freshness = Freshness()
+        self.rejection: Rejection | None = None
+        self._store = store
+        self._client = client
+        self._snapshots = snapshots
+        self._enforcement = enforcement
+        self._clock = clock
+        self._history = history
+        self._min_release = min_release
+        self._monotonic = monotonic
+        self._etag = ""
+        self._probe_due = 0.0
+        self._clock_reported = False
+
+    def start(self) -> None:
+        """Enforce what is on disk."""
+        found = self._enforcement.start()
+        if found:
+            self._take_times(self.freshness.loaded(found), found)
+
+    def poll(self, *, full: bool = False) -> Outcome:
+        """Look for something new, `full` even if the timestamp is unchanged. Never raises an expected error."""
+        self._watch_clock()
+        try:
+            outcome = self._poll(full=full)
+            self._enforcement.note_time(every_s=TIME_PERSISTED_EVERY_S)
+        except (RemoteError, StateError) as error:
+            self._fail(error)
+            return Outcome.UNREACHABLE
+        except (TrustError, InvalidError) as error:
+            self._reject(error)
+            return Outcome.REJECTED
+        return outcome
+
+    def _poll(self, *, full: bool) -> Outcome:
+        found = self._store.get(TIMESTAMP, max_bytes=MAX_TIMESTAMP_BYTES, unless_etag=self._etag)
+        if found is None and not full and self._monotonic() < self._probe_due:
+            self._answered()
+            return Outcome.UNCHANGED
+        try:
+            outcome = self._update()
+        except (RemoteError, StateError):
+            raise
+        except (TrustError, InvalidError) as error:
+            self._answered()
+            self._reject(error)
+            outcome = Outcome.REJECTED
+        self._etag = found.etag if found else self._etag
+        self._probe_due = self._monotonic() + ROOT_PROBE_S
+        return outcome
+
+    def _update(self) -> Outcome:
+        chain, verified = self._client.refresh()
+        self._check_versions(verified)
+        self._check_expiry(verified)
+        self._take_times(self.freshness.verified(verified, self._clock()), verified)
+        release = verified.release
+        if release is None:
+            if self._enforcement.state.highest_release:
+                raise ReleaseError("channel: lists no release any more")
+            return Outcome.UNCHANGED
+        self._check_release(release)
+        ref = SnapshotRef.of(release)
+        if ref == self._enforcement.state.current and self._enforcement.is_loaded(ref):
+            self._enforcement.keep_chain(ref, chain, verified)
+            self.rejection = None
+            return Outcome.UNCHANGED
+        if known := self._refused_before(release):
+            self.rejection = known
+            return Outcome.REJECTED
+        blob = self._snapshots.bundle(release.sha256) or self._client.download(release)
+        with _collector_waiting():
+            try:
+                activation = prepare(
+                    blob, release, host=self._enforcement.state.settings.host, now=self._clock(), pause=_let_others_run
+                )
+            except InvalidError as error:
+                self._reject(error, release)
+                return Outcome.REJECTED
+        self._enforcement.install(activation, chain, blob, verified)
+        self.rejection = None
+        return Outcome.ACTIVATED
+
+    def _check_versions(self, verified: VerifiedRelease) -> None:
+        """Refuse metadata older than what was in force, even if the TUF client's own memory was lost.
+
+        A new root may reset the other roles: that is how a repository recovers from a stolen key that signed huge
+        versions (TUF 5.3.11).
+        """
+        seen, found = self._enforcement.state.versions, verified.versions
+        roles = ("root",) if found["root"] != seen.get("root", 0) else tuple(seen)
+        for role in roles:
+            if found.get(role, 0) < seen.get(role, 0):
+                raise RollbackError(f"{role}: version {found.get(role, 0)} (expected at least {seen[role]})")
+
+    def _check_expiry(self, verified: VerifiedRelease) -> None:
+        """Refuse what expired by host time; the TUF client went by the system clock, which may have been set back."""
+        now = self._clock()
+        for role, expires in verified.expires.items():
+            if expires.timestamp() <= now:
+                raise ExpiredError(f"{role}: expired at {moment(expires.timestamp())} (host time {moment(now)})")
+
+    def _check_release(self, release: Release) -> None:
+        state, number = self._enforcement.state, release.release
+        if number < self._min_release:
+            raise ReleaseError(
+                f"release {number}: below the least this host accepts ({self._min_release})",
+                hint="the store may have been replaced by an older one; if it is right, lower min_release",
+            )
+        if number < state.highest_release:
+            raise ReleaseError(f"release {number}: lower than {state.highest_release}, which this host has seen")
+        if state.current and number == state.current.release and SnapshotRef.of(release) != state.current:
+            raise ReleaseError(f"release {number}: lists other bytes than before")
+
+    def _refused_before(self, release: Release) -> Rejection | None:
+        """Return the refusal of these very bytes by this version of the sidecar, which would end the same way."""
+        for rejection in self._enforcement.state.rejected:
+            if (rejection.sha256, rejection.version) == (release.sha256, __version__):
+                return rejection
+        return None
+
+    def _reject(self, error: KnownError, release: Release | None = None) -> None:
+        """Report a refusal, once; with a release, it is about the signed bytes and holds for good."""
+        rejection = Rejection(at=self._clock(), reason=error.message, hint=error.hint)
+        if release:
+            about = {"release": release.release, "revision": release.revision, "sha256": release.sha256}
+            rejection = structs.replace(rejection, version=__version__, **about)
+            self._enforcement.reject(rejection)
+        reported, self.rejection = self.rejection, rejection
+        if not reported or (reported.reason, reported.sha256) != (rejection.reason, rejection.sha256):
+            self._record("rejected", rejection.reason, release)
+
+    def _fail(self, error: KnownError) -> None:
+        if not self.freshness.failure or self.freshness.failure.message != error.message:
+            logs.warning("store_unreachable", reason=error.message, hint=error.hint)
+        self.freshness = self.freshness.failed(error, self._clock())
+
+    def _answered(self) -> None:
+        self.freshness = self.freshness.answered(self._clock())
+
+    def _take_times(self, freshness: Freshness, verified: VerifiedRelease) -> None:
+        self.freshness = freshness
+        self._clock.raise_to(verified.signed_at.timestamp())
+        self._enforcement.believe_until(freshness.expires)
+
+    def _watch_clock(self) -> None:
+        """Report once when the system clock was set back; host time stands still until it has caught up."""
+        self._clock()
+        behind_s = self._clock.behind_s
+        if behind_s and not self._clock_reported:
+            self._record("clock_back", f"the system clock is {behind_s:.0f} s behind the latest time seen", None)
+        self._clock_reported = behind_s > 0
+
+    def _record(self, event: str, reason: str, release: Release | None) -> None:
+        self._history.record(
+            HistoryEvent(
+                at=moment(self._clock()),
+                event=event,
+                bundle_digest=f"sha256:{release.sha256}" if release else "",
+                revision=release.revision if release else "",
+                channel=self._enforcement.state.settings.channel,
+                release=release.release if release else 0,
+                reason=reason,
+            )
+        )
+
+
+def _let_others_run() -> None:
+    """Give up the interpreter between slices of work, so that requests are answered meanwhile."""
+    time.sleep(0)
+
+
+@contextlib.contextmanager
+def _collector_waiting() -> Iterator[None]:
+    """Keep the garbage collector from walking a growing policy again and again, and later from walking it at all."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
