@@ -1,7 +1,7 @@
 """``writ explain``: why a request gets its answer."""
 
-import datetime
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -82,15 +82,14 @@ def _read_request(directory: Path, file: Path) -> Any:
 
 def _seconds(moment: str | None) -> float:
     """Return seconds since the epoch of a time with its zone; now, if none is given."""
+    from builder.language.fields import MOMENT_HINT, parse_moment
+
     if moment is None:
-        return datetime.datetime.now(datetime.UTC).timestamp()
-    try:
-        parsed = datetime.datetime.fromisoformat(moment)
-        if parsed.tzinfo is not None:
-            return parsed.timestamp()
-    except (ValueError, OverflowError):
-        pass  # reported below, like a time without zone
-    raise UsageError(f"--now {moment}: not a time with its zone", hint="write it as 2026-11-01T12:00:00Z")
+        return time.time()
+    seconds = parse_moment(moment)
+    if seconds is None:
+        raise UsageError(f"--now {moment}: not a time with its zone", hint=MOMENT_HINT)
+    return seconds
 
 
 def _labels(pairs: Iterable[str]) -> dict[str, str]:

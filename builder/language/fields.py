@@ -11,6 +11,8 @@ from policy_core.glob import RESERVED
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:\d{2})")
+_YEAR_10000 = 253_402_300_800  # seconds since the epoch
+MOMENT_HINT = "write it as 2026-11-01T12:00:00Z"
 _SHOWN_CHARS = 40
 
 
@@ -163,14 +165,22 @@ def date(report: Report, node: Node, what: str) -> datetime.date | None:
 
 def moment(report: Report, node: Node, what: str) -> float | None:
     """Return a time with its zone, written as 2026-11-01T12:00:00Z, as seconds since the epoch."""
-    if type(node) is ScalarNode and type(node.value) is str and _MOMENT.fullmatch(node.value):
-        try:
-            return datetime.datetime.fromisoformat(node.value).timestamp()
-        except (ValueError, OverflowError):
-            pass  # such as hour 25: reported below
+    if type(node) is ScalarNode and type(node.value) is str and (seconds := parse_moment(node.value)) is not None:
+        return seconds
     if type(node) is not BrokenNode:
-        report.at(node, f"{what}: expected a time, found {describe(node)}", "write it as 2026-11-01T12:00:00Z")
+        report.at(node, f"{what}: expected a time, found {describe(node)}", MOMENT_HINT)
     return None
+
+
+def parse_moment(text: str) -> float | None:
+    """Return seconds since the epoch of a time with its zone, from 1970 to 9999; None for anything else."""
+    if not _MOMENT.fullmatch(text):
+        return None
+    try:
+        seconds = datetime.datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):  # such as hour 25
+        return None
+    return seconds if 0 <= seconds < _YEAR_10000 else None
 
 
 def strings(report: Report, node: Node, what: str, *, may_be_empty: bool = False) -> tuple[str, ...]:

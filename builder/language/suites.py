@@ -98,7 +98,8 @@ class _SuiteReader:
         """Return time and host labels that a suite or case gives, else the ones handed in."""
         given = node.get("now")
         if given:
-            now = fields.moment(self.report, given, "now") or now
+            seconds = fields.moment(self.report, given, "now")
+            now = now if seconds is None else seconds
         labels = node.get("host")
         if labels:
             host = {name: text for name, (_, text) in fields.string_map(self.report, labels, "host").items()}

@@ -1,0 +1,339 @@
+"""Policy documents: what they compile to, and every refusal with its place."""
+
+import datetime
+
+import pytest
+
+from builder.language.documents import PolicyDocument, read_document
+from builder.language.nodes import Report
+from policy_core.errors import Problem
+from policy_core.model import Clauses, Decision, EntityClauses, Rule
+
+TODAY = datetime.date(2026, 11, 1)
+
+FULL = """\
+version: v1
+id: agents.production
+metadata:
+  title: Production guard rails
+  intent: |
+    Agents never change production
+    without a person
+  owners: {security: team-sec, platform: team-sre}
+  severity: high
+  controls: [{framework: SOC2, id: CC6.1}]
+  review: {cycle_days: 90, last_reviewed: 2026-10-01}
+  expires: 2026-11-01
+mode: enforce
+tier: standard
+rules:
+  - id: everything
+    gate: blast_radius
+    match:
+      topics: ["job.*", job.a?]
+      risk_tags: [prod, write]
+      risk_tags_any: [a]
+      tenants: [acme]
+      capabilities: ["cap.*"]
+      pack_ids: [p1]
+      requires: [git]
+      labels: {env: "pr*"}
+      subject: {types: [user], ids: ["a*"], roles: [sre], properties: {team: x, age: [1, 2.5, true, y]}}
+      resource: {types: [service]}
+    unless: {subject: {types: [robot]}}
+    when: size(resource.id) > 1
+    decision: allow_with_constraints
+    constraints: {max_retries: 1.0, network_allowlist: [b, a, b]}
+    reason: >
+      Production writes
+      need a person
+    reason_code: my_code
+  - {id: second, decision: deny}
+"""
+
+
+def read(text: str, *, file: str = "policies/a/b.yaml", today: datetime.date | None = TODAY) -> tuple[
+    PolicyDocument | None, list[Problem], list[Problem]
+]:  # fmt: skip
+    report = Report(file)
+    return read_document(text.encode(), report, today=today), sorted(report.problems), sorted(report.warnings)
+
+
+def rule(text: str) -> str:
+    """Return a document whose only rule, from line 4 on, has these lines."""
+    return "version: v1\nrules:\n  - id: r\n" + "".join(f"    {line}\n" for line in text.splitlines())
+
+
+def test_every_field_reaches_the_rule_model() -> None:
+    document, problems, warnings = read(FULL)
+
+    assert problems == []
+    assert [warning.message for warning in warnings] == []
+    assert document is not None
+    assert document.rules == (
+        Rule(
+            policy="agents.production",
+            id="everything",
+            decision=Decision.ALLOW_WITH_CONSTRAINTS,
+            match=Clauses(
+                actions=("job.*", "job.a?"),
+                risk_tags=("prod", "write"),
+                risk_tags_any=("a",),
+                tenants=("acme",),
+                capabilities=("cap.*",),
+                pack_ids=("p1",),
+                requires=("git",),
+                labels={"env": "pr*"},
+                subject=EntityClauses(("user",), ("a*",), ("sre",), {"team": ("x",), "age": (1, 2.5, True, "y")}),
+                resource=EntityClauses(types=("service",)),
+            ),
+            unless=Clauses(subject=EntityClauses(types=("robot",))),
+            when=document.rules[0].when,
+            constraints={"max_retries": 1, "network_allowlist": ("a", "b")},
+            reason="Production writes need a person",
+            reason_code="my_code",
+            gate="blast_radius",
+        ),
+        Rule(policy="agents.production", id="second", decision=Decision.DENY),
+    )
+    assert document.rules[0].when is not None
+    assert document.lines == (16, 37)
+    assert document.id_place == (2, 5)
+
+
+def test_metadata_is_kept_for_those_who_govern() -> None:
+    document, _, _ = read(FULL)
+
+    assert document is not None
+    metadata = document.metadata
+    assert metadata.owners == {"security": "team-sec", "platform": "team-sre"}
+    assert metadata.controls == (("SOC2", "CC6.1"),)
+    assert metadata.intent.startswith("Agents never")
+    assert (metadata.title, metadata.severity, metadata.review_cycle_days) == ("Production guard rails", "high", 90)
+    assert (metadata.last_reviewed, metadata.expires) == (datetime.date(2026, 10, 1), TODAY)
+
+
+def test_the_id_defaults_to_the_path_with_dots() -> None:
+    document, problems, _ = read(rule("decision: deny"), file="policies/a/b-c.d.yaml")
+
+    assert problems == []
+    assert document is not None
+    assert document.id == "a.b-c.d"
+    assert document.id_place == (0, 0)
+    assert document.rules[0].name == "a.b-c.d/r"
+
+
+def test_an_empty_list_of_risk_tags_is_no_constraint() -> None:
+    document, problems, _ = read(rule("match: {risk_tags: []}\ndecision: deny"))
+
+    assert problems == []
+    assert document is not None
+    assert document.rules[0].match == Clauses()
+
+
+DECISION = "decision: allow\n"
+
+DOCUMENT_PROBLEMS = [
+    ("[]", ["1:1 policy document: expected a mapping, found a list"]),
+    ("{}", ["1:1 policy document is empty"]),
+    ("text", ["1:1 policy document: expected a mapping, found the text 'text'"]),
+    ("rules: [{id: r, decision: deny}]", ["1:1 policy document has no version"]),
+    ("version: v1", ["1:1 policy document has no rules"]),
+    ("version: 1\nrules: [{id: r, decision: deny}]", ["1:10 version: expected v1, found 1"]),
+    ("version: v2\nrules: [{id: r, decision: deny}]", ["1:10 version: expected v1, found the text 'v2'"]),
+    ("version: v1\nrules: []", ["2:8 rules is an empty list"]),
+    ("version: v1\nrules: {a: b}", ["2:8 rules: expected a list, found a mapping"]),
+    ("version: v1\nrules: [x, {}]", ["2:9 rule: expected a mapping, found the text 'x'", "2:12 rule is empty"]),
+    ("version: v1\nrule: []", ["1:1 policy document has no rules", "2:1 unknown key 'rule' in policy document"]),
+    ("version: v1\nid: a/b\nrules: [{id: r, decision: deny}]", ["2:5 policy id 'a/b' is not valid"]),
+    ("version: v1\nid: ''\nrules: [{id: r, decision: deny}]", ["2:5 policy id is empty"]),
+    ("version: v1\nid: 7\nrules: [{id: r, decision: deny}]", ["2:5 policy id: expected text, found 7"]),
+    ("version: v1\nmode: dry_run\nrules: [{id: r, decision: deny}]", ["2:7 mode dry_run is not yet supported"]),
+    ("version: v1\nmode: shadow\nrules: [{id: r, decision: deny}]", ["2:7 unknown mode 'shadow'"]),
+    ("version: v1\ntier: baseline\nrules: [{id: r, decision: deny}]", ["2:7 tier baseline is not yet supported"]),
+    ("version: v1\nrules: [{decision: deny}]", ["2:9 rule has no id"]),
+    ("version: v1\nrules: [{id: a/b, decision: deny}]", ["2:14 rule id 'a/b' is not valid"]),
+    ("version: v1\nrules: [{id: -a, decision: deny}]", ["2:14 rule id '-a' is not valid"]),
+    ("version: v1\nrules: [{id: r, decision: deny}, {id: r, decision: allow}]",
+     ["2:39 duplicate rule id r (first in line 2)"]),
+    ("version: v1\nrules: *x", ["2:8 alias *x is not supported"]),
+    ("version: v1\nmetadata: {owner: x}\nrules: [{id: r, decision: deny}]", ["2:12 unknown key 'owner' in metadata"]),
+    ("version: v1\nmetadata: []\nrules: [{id: r, decision: deny}]",
+     ["2:11 metadata: expected a mapping, found a list"]),
+    ("version: v1\nmetadata: {severity: urgent}\nrules: [{id: r, decision: deny}]", ["2:22 unknown severity 'urgent'"]),
+    ("version: v1\nmetadata: {owners: {a: 1}}\nrules: [{id: r, decision: deny}]",
+     ["2:24 metadata.owners.a: expected text, found 1"]),
+    ("version: v1\nmetadata: {controls: [{framework: x}, y]}\nrules: [{id: r, decision: deny}]",
+     ["2:23 entry of metadata.controls has no id",
+      "2:39 entry of metadata.controls: expected a mapping, found the text 'y'"]),
+    ("version: v1\nmetadata: {review: {cycle_days: 0, last_reviewed: 2026-02-30}}\nrules: [{id: r, decision: deny}]",
+     ["2:33 cycle_days: expected a whole number from 1 to 3650, found 0",
+      "2:51 last_reviewed: expected a date, found the text '2026-02-30'"]),
+    ("version: v1\nmetadata: {expires: soon}\nrules: [{id: r, decision: deny}]",
+     ["2:21 expires: expected a date, found the text 'soon'"]),
+    ("version: v1\nmetadata: {expires: 2026-10-31}\nrules: [{id: r, decision: deny}]",
+     ["2:21 policy expired on 2026-10-31"]),
+    ("version: v1\nmetadata: {title: \"a\\nb\"}\nrules: [{id: r, decision: deny}]",
+     ["2:19 metadata.title has several lines"]),
+]  # fmt: skip
+
+RULE_PROBLEMS = [
+    ("match: {actions: [a]}", ["3:5 rule has no decision"]),
+    ("decision: permit", ["4:15 unknown decision 'permit'"]),
+    ("decision: maybe", ["4:15 unknown decision 'maybe'"]),
+    ("decision: [deny]", ["4:15 decision: expected text, found a list"]),
+    ("decision: on", ["4:15 unknown decision 'on'"]),
+    ("decision: true", ["4:15 decision: expected text, found true"]),
+    (DECISION + "match: {topic: [a]}", ["5:13 unknown key 'topic' in match"]),
+    (DECISION + "match: {}", ["5:12 match is empty"]),
+    (DECISION + "match: [a]", ["5:12 match: expected a mapping, found a list"]),
+    (DECISION + "match:", ["5:11 match: expected a mapping, found nothing"]),
+    (DECISION + "match: {topics: [a], actions: [b]}", ["5:26 topics and actions are two names for one clause"]),
+    (DECISION + "match: {actions: []}", ["5:22 match.actions is an empty list"]),
+    (DECISION + "match: {actions: a}", ["5:22 match.actions: expected a list, found the text 'a'"]),
+    (DECISION + "match: {actions: [1, '', {a: b}]}",
+     ["5:23 entry of match.actions: expected text, found 1", "5:26 entry of match.actions is empty",
+      "5:30 entry of match.actions: expected text, found a mapping"]),
+    (DECISION + "match: {actions: ['a[b]', 'c\\d']}",
+     ["5:23 match.actions: reserved character [ ] in glob 'a[b]'",
+      "5:31 match.actions: reserved character \\ in glob 'c\\\\d'"]),
+    (DECISION + "match: {tenants: ['{a}']}", ["5:23 match.tenants: reserved character { } in glob '{a}'"]),
+    (DECISION + "match: {risk_tags: ['prod*']}",
+     ["5:24 match.risk_tags are compared exactly, a '*' has no meaning there"]),
+    (DECISION + "match: {risk_tags_any: []}", ["5:28 match.risk_tags_any is an empty list"]),
+    (DECISION + "match: {labels: {}}", ["5:21 match.labels is empty"]),
+    (DECISION + "match: {labels: {a: 1, b: '[x]'}}",
+     ["5:25 match.labels.a: expected text, found 1", "5:31 match.labels.b: reserved character [ ] in glob '[x]'"]),
+    (DECISION + "match: {subject: {}}", ["5:22 match.subject is empty"]),
+    (DECISION + "match: {subject: {role: [a]}}", ["5:23 unknown key 'role' in match.subject"]),
+    (DECISION + "match: {subject: {roles: []}}", ["5:30 match.subject.roles is an empty list"]),
+    (DECISION + "match: {subject: {properties: {a: null, b: [], c: {d: e}, f: '{g}'}}}",
+     ["5:39 match.subject.properties.a: expected a value, found nothing",
+      "5:48 match.subject.properties.b is an empty list",
+      "5:55 match.subject.properties.c: expected text, numbers and booleans, found a mapping",
+      "5:66 match.subject.properties.f: reserved character { } in glob '{g}'"]),
+    (DECISION + "unless: {risk_tags: []}", ["5:13 unless has no clause, so the rule would never apply"]),
+    (DECISION + "unless: {not: {actions: [a]}}", ["5:14 not is not yet supported"]),
+    (DECISION + "match: {attributes: {a: {eq: 1}}, time: {after: x}}",
+     ["5:13 attributes is not yet supported", "5:39 time is not yet supported"]),
+    (DECISION + "rate: {limit: 3}\napproval: {}\non_missing: skip\nremediations: []",
+     ["5:5 rate is not yet supported", "6:5 approval is not yet supported", "7:5 on_missing is not yet supported",
+      "8:5 remediations is not yet supported"]),
+    (DECISION + "gate: luck", ["5:11 unknown gate 'luck'"]),
+    (DECISION + "reason: ''", ["5:13 reason is empty"]),
+    (DECISION + "reason: \"a\\nb\"", ["5:13 reason has several lines"]),
+    (DECISION + "reason: " + "x" * 1001, ["5:13 reason is too long (1001 characters, limit 1000)"]),
+    (DECISION + "reason_code: No", ["5:18 reason_code 'No' is not valid"]),
+    (DECISION + "reason_code: policy_stale", ["5:18 reason_code policy_stale is reserved for Writ itself"]),
+    (DECISION + "constraints: {max_retries: 1}", ["5:5 constraints do not go with allow"]),
+    ("decision: constrain", ["3:5 constrain without constraints"]),
+    ("decision: constrain\nconstraints: {}", ["5:18 constraints is empty"]),
+    ("decision: constrain\nconstraints: {max_retrys: 1}", ["5:19 unknown constraint max_retrys"]),
+    ("decision: constrain\nconstraints: {min_x: 1, max_retries: -1}",
+     ["5:19 constraint min_x is not yet supported",
+      "5:29 constraint max_retries must be a number of at least 0 and below 2^53"]),
+    ("decision: constrain\nconstraints: {network_allowlist: a.b}",
+     ["5:19 constraint network_allowlist must be a list of strings"]),
+    ("decision: constrain\nconstraints: {max_retries: *x}", ["5:32 alias *x is not supported"]),
+    (DECISION + "match: {actions: [" + ", ".join(f"action.number.{n}" for n in range(4_000)) + "]}",
+     ["3:5 rule is too large (82956 bytes compiled, limit 65534)"]),
+    (DECISION + "description: x", ["5:5 unknown key 'description' in rule"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "problems"), DOCUMENT_PROBLEMS + [(rule(text), problems) for text, problems in RULE_PROBLEMS]
+)
+def test_every_refusal_has_its_place(text: str, problems: list[str]) -> None:
+    _, found, _ = read(text)
+
+    assert [f"{problem.line}:{problem.column} {problem.message}" for problem in found] == problems
+    assert {problem.file for problem in found} == {"policies/a/b.yaml"}
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("version: v1\nrule: []", "did you mean 'rules'?"),
+        (rule("decision: permit"), "did you mean 'allow'?"),
+        (rule("decision: require-approval"), "did you mean 'require_approval'?"),
+        (rule("decision: alow"), "did you mean 'allow'?"),
+        (rule("decision: zzz"), "deny, require_approval, throttle, allow_with_constraints, allow, constrain"),
+        (rule("decision: deny\nmatch: {topic: [a]}"), "did you mean 'topics'?"),
+        (rule("decision: deny\nmatch: {actions: a}"), "write [a]"),
+        (rule("decision: deny\nmatch: {tenants: [007]}"), "put it in quotes"),
+        (rule("decision: constrain\nconstraints: {max_retrys: 1}"), "did you mean max_retries?"),
+    ],
+)
+def test_hints_say_what_to_write_instead(text: str, hint: str) -> None:
+    _, problems, _ = read(text)
+
+    assert any(hint in problem.hint for problem in problems)
+
+
+def test_all_problems_of_a_file_are_found_at_once() -> None:
+    _, problems, _ = read(
+        "version: v2\nidd: x\nrules:\n  - id: r\n    decision: maybe\n    match: {actions: ['[']}\n  - x\n"
+    )
+
+    assert [problem.line for problem in problems] == [1, 2, 5, 6, 7]
+
+
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [
+        ("decision: deny\nwhen: nonsense == 1", ["5:11"]),
+        ("decision: deny\nwhen: 'resource.id == \"a\" && nonsense'", ["5:34"]),
+        ('decision: deny\nwhen: "resource.id == \\"a\\" && nonsense"', ["5:36"]),
+        ("decision: deny\nwhen: |\n  resource.id == 'a'\n    && nonsense", ["7:12"]),
+        ("decision: deny\nwhen: >\n  resource.id == 'a'\n  && nonsense", ["7:10"]),
+        ("decision: deny\nwhen: resource.id == 'a'\n  && nonsense", ["6:10"]),
+        ("decision: deny\nwhen: ''", ["5:11"]),
+        ("decision: deny\nwhen: 5", ["5:11"]),
+        ("decision: deny\nwhen: [a]", ["5:11"]),
+        ("decision: deny\nwhen: size(resource.id)", ["5:11"]),
+    ],
+)
+def test_a_bad_condition_is_placed_in_the_yaml_file(text: str, places: list[str]) -> None:
+    _, problems, _ = read(rule(text))
+
+    assert [f"{problem.line}:{problem.column}" for problem in problems] == places
+
+
+def test_an_expired_policy_stays_readable_where_dates_are_not_judged() -> None:
+    text = rule("decision: deny").replace("rules:", "metadata: {expires: 2020-01-01}\nrules:")
+
+    assert [problem.message for problem in read(text)[1]] == ["policy expired on 2020-01-01"]
+    assert read(text, today=None)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("metadata", "warnings"),
+    [
+        ("review: {cycle_days: 90, last_reviewed: 2026-08-03}", []),
+        (
+            "review: {cycle_days: 90, last_reviewed: 2026-08-02}",
+            ["2:52 review is overdue (last 91 days ago, cycle 90)"],
+        ),
+        ("review: {cycle_days: 3650, last_reviewed: 9999-12-31}", []),
+    ],
+)
+def test_an_overdue_review_is_a_warning(metadata: str, warnings: list[str]) -> None:
+    text = rule("decision: deny").replace("rules:", f"metadata: {{{metadata}}}\nrules:")
+
+    found = [f"{warning.line}:{warning.column} {warning.message}" for warning in read(text)[2]]
+
+    assert found == warnings
+
+
+def test_an_entry_listed_twice_is_a_warning() -> None:
+    _, problems, warnings = read(rule("decision: deny\nmatch: {actions: [a, b, a]}"))
+
+    assert problems == []
+    assert [warning.message for warning in warnings] == ["match.actions lists an entry twice"]
+
+
+def test_a_path_that_is_no_id_is_a_problem_of_the_file() -> None:
+    _, problems, _ = read(rule("decision: deny"), file="policies/_hidden.yaml")
+
+    assert [problem.where for problem in problems] == ["policies/_hidden.yaml"]
