@@ -51,7 +51,12 @@ def revision(number: int) -> str:
 
 def bundle(policy: Sequence[Rule], *, number: int, selftest: Sequence[SelfTestCase] = (), **more: bytes) -> bytes:
     """Return the bundle of some rules, made of revision `number`."""
-    files = {"matcher.jsonl": encode_rules(policy), "data.json": b"{}", "selftest.jsonl": encode_cases(selftest), **more}
+    files = {
+        "matcher.jsonl": encode_rules(policy),
+        "data.json": b"{}",
+        "selftest.jsonl": encode_cases(selftest),
+        **more,
+    }
     return build_bundle(name=NAME, revision=revision(number), dirty=False, files=files)[0]
 
 
@@ -107,23 +112,28 @@ class SignedStore:
     def refresh(self) -> None:
         """Sign a new timestamp over the same state."""
         self.versions["timestamp"] += 1
-        self.commit()
+        self._sign_timestamp()
 
     def bundle_path(self, release: Release) -> Path:
         """Return where the bytes of a release lie."""
         return self.directory / target_object("prod", NAME, release.sha256)
 
     def commit(self) -> None:
-        """Write all roles at their versions."""
+        """Write all roles at their versions (which the caller has raised)."""
         expires = datetime.now(UTC).replace(microsecond=0) + self.lifetime
         pins = {}
         for role, signed in (("targets", self._delegating(expires)), ("prod", self._listing(expires))):
             data = self.sign(role, signed)
             self.write(metadata_name(role, self.versions[role]), data)
             pins[f"{role}.json"] = self._pin(role, data)
-        snapshot = self.sign("snapshot", Snapshot(self.versions["snapshot"], expires=expires, meta=pins))
-        self.write(metadata_name("snapshot", self.versions["snapshot"]), snapshot)
-        timestamp = Timestamp(self.versions["timestamp"], expires=expires, snapshot_meta=self._pin("snapshot", snapshot))
+        self._snapshot = self.sign("snapshot", Snapshot(self.versions["snapshot"], expires=expires, meta=pins))
+        self.write(metadata_name("snapshot", self.versions["snapshot"]), self._snapshot)
+        self._sign_timestamp()
+
+    def _sign_timestamp(self) -> None:
+        expires = datetime.now(UTC).replace(microsecond=0) + self.lifetime
+        pin = self._pin("snapshot", self._snapshot)
+        timestamp = Timestamp(self.versions["timestamp"], expires=expires, snapshot_meta=pin)
         timestamp.unrecognized_fields["x-signed-at"] = format_time(datetime.now(UTC))
         self.write("metadata/timestamp.json", self.sign("timestamp", timestamp))
 
@@ -132,7 +142,7 @@ class SignedStore:
         self.signers["timestamp"] = CryptoSigner.generate_ed25519()
         self.versions |= {"root": self.versions["root"] + 1, "timestamp": 1}
         self.write(metadata_name("root", self.versions["root"]), self._make_root())
-        self.commit()
+        self._sign_timestamp()
 
     def sign(self, role: str, signed: Any) -> bytes:
         """Return signed metadata as bytes."""
@@ -151,7 +161,7 @@ class SignedStore:
     def _make_root(self) -> bytes:
         keys = {signer.public_key.keyid: signer.public_key for role, signer in self.signers.items() if role != "prod"}
         roles = {role: Role([self.signers[role].public_key.keyid], 1) for role in ROLES if role != "prod"}
-        expires = datetime.now(UTC).replace(microsecond=0) + max(self.lifetime, timedelta(days=1))
+        expires = datetime.now(UTC).replace(microsecond=0) + timedelta(days=365)
         return self.sign("root", Root(self.versions["root"], expires=expires, keys=keys, roles=roles))
 
     def _delegating(self, expires: datetime) -> Targets:
