@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,11 +72,11 @@ class Stage:
         self.environment = _environment(directory)
         self._running: list[subprocess.Popen[bytes]] = []
 
-    def start(self, name: str, arguments: list[str], *, extra: Mapping[str, str] | None = None) -> Background:
+    def start(self, name: str, arguments: list[str]) -> Background:
         """Start ``python -m arguments…`` in the background."""
         log = self.directory / f"{name}.log"
         with log.open("wb") as output:
-            process = self._spawn([sys.executable, "-m", *arguments], stdout=output, extra=extra or {})
+            process = self._spawn([sys.executable, "-m", *arguments], stdout=output)
         return Background(name, process, log)
 
     def run(self, arguments: list[str], *, cwd: Path | None = None) -> Finished:
@@ -88,11 +88,6 @@ class Stage:
             raise DemoError(f"{' '.join(arguments)}: did not end within {COMMAND_TIMEOUT_S:g} s") from error
         self._running.remove(process)
         return Finished(process.returncode, stdout.decode(), stderr.decode())
-
-    def stop(self, background: Background) -> None:
-        """End a background process, politely first."""
-        _end(background.process)
-        self._running.remove(background.process)
 
     def close(self) -> None:
         """End every process that is still running, the youngest first."""
@@ -106,13 +101,12 @@ class Stage:
         stdout: IO[bytes] | int,
         stderr: int = subprocess.STDOUT,
         cwd: Path | None = None,
-        extra: Mapping[str, str] | None = None,
     ) -> subprocess.Popen[bytes]:
         with _held_back():  # or a signal between fork and append would leave a process nobody knows
             process = subprocess.Popen(
                 arguments,
                 cwd=cwd or self.directory,
-                env=self.environment | dict(extra or {}),
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
