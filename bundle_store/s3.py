@@ -119,6 +119,10 @@ class S3Store:
     def _writer(self) -> Any:
         return self._client(1)
 
+    @cached_property
+    def _session(self) -> Any:
+        return boto3.session.Session()
+
     def _client(self, attempts: int) -> Any:
         """Create a client; path style wherever the endpoint is not AWS, whose names other servers do not resolve."""
         config = Config(
@@ -130,10 +134,10 @@ class S3Store:
             response_checksum_validation="when_required",
         )
         try:
-            client = boto3.session.Session().client("s3", config=config)
+            client = self._session.client("s3", config=config)
             if ".amazonaws.com" not in client.meta.endpoint_url:
                 config = config.merge(Config(s3={"addressing_style": "path"}))
-                client = boto3.session.Session().client("s3", config=config)
+                client = self._session.client("s3", config=config)
         except (BotoCoreError, ValueError) as error:
             self._fail("configuration", error)
         return client

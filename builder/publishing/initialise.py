@@ -4,22 +4,57 @@ Order: keys, then ``trust/root.json`` committed, then the store, whose timestamp
 own earlier result, so a run that was cut short is completed by the next one.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from securesystemslib.signer import Key
 from tuf.api.metadata import MetaFile, Root
 
 from builder.publishing import metadata
+from builder.publishing.commit import system_clock
 from builder.publishing.keys import AnyRole, KeyRing, create_keys
 from builder.publishing.staging import verify_staged
+from builder.publishing.trust_root import check_can_commit, commit_root, committed_root
+from builder.publishing.workspace import Workspace
 from builder.publishing.writing import put_immutable, put_numbered, swap_timestamp
+from bundle_store.opening import open_store
 from bundle_store.port import ObjectNotFoundError, WritableStore
+from bundle_store.probe import probe_conditional_writes
 from policy_core.errors import ConflictError
 from policy_core.trust import layout
 from policy_core.trust.chain import decode
 
 TOP_LEVEL = ("root", "targets", "snapshot", "timestamp")
+
+
+@dataclass(frozen=True, slots=True)
+class Initialised:
+    """Where keys and metadata are now, the digest of the trust root, and whether anything was to be done."""
+
+    keys: str
+    store: str
+    root_sha256: str
+    changed: bool
+
+
+def initialise(workspace: Workspace) -> Initialised:
+    """Make keys, trust root and first metadata, as far as they are missing.
+
+    Raises ConflictError for keys or metadata that are not of this trust root, KeyMissingError, RemoteError, UsageError.
+    """
+    store, key_ring, now = open_store(workspace.project.store), workspace.key_ring, system_clock()
+    probe_conditional_writes(store)
+    root = committed_root(workspace.repository)
+    if root is None:
+        if _has(store, layout.TIMESTAMP) or _has(store, layout.metadata_name("root", 1)):
+            raise _foreign(store)
+        check_can_commit(workspace.repository)
+        root = create_trust(key_ring, workspace.project.channels, now)
+        commit_root(workspace.repository, root)
+    changed = initialise_store(store, root, key_ring, workspace.project.channels, now)
+    return Initialised(str(key_ring.directory), store.url, hashlib.sha256(root).hexdigest(), changed)
 
 
 def create_trust(key_ring: KeyRing, channels: Sequence[str], now: datetime) -> bytes:
@@ -38,7 +73,7 @@ def initialise_store(
     """
     if not put_immutable(store, layout.metadata_name("root", 1), trusted_root):
         raise _foreign(store)
-    if _has_timestamp(store):
+    if _has(store, layout.TIMESTAMP):
         return False
     root = decode(trusted_root, Root, limit=layout.MAX_ROOT_BYTES).signed
     keys = {role: [root.get_key(keyid) for keyid in root.roles[role].keyids] for role in TOP_LEVEL}
@@ -63,9 +98,9 @@ def initialise_store(
     return True
 
 
-def _has_timestamp(store: WritableStore) -> bool:
+def _has(store: WritableStore, name: str) -> bool:
     try:
-        store.get(layout.TIMESTAMP, max_bytes=layout.MAX_TIMESTAMP_BYTES)
+        store.get(name, max_bytes=layout.MAX_ROOT_BYTES)
     except ObjectNotFoundError:
         return False
     return True

@@ -71,5 +71,5 @@ def _identities(git: pygit2.Repository) -> tuple[pygit2.Signature, pygit2.Signat
     try:
         signature = git.default_signature
     except (KeyError, ValueError, pygit2.GitError):
-        signature = pygit2.Signature("writ", "writ@localhost.invalid")
+        signature = pygit2.Signature("writ keys", "writ@localhost")
     return signature, signature

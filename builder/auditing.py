@@ -1,0 +1,109 @@
+"""Questions to the signed history: what was live when, and does everything hold together?"""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pygit2
+
+from builder.ledger.branch import Ledger, verify_ledger
+from builder.ledger.commits import LEDGER_PATHS, SourceMissingError
+from builder.ledger.moments import Interval, intervals, live_during, parse_when
+from builder.publishing.commit import system_clock
+from builder.publishing.staging import check_bundle
+from builder.publishing.workspace import Workspace
+from bundle_store.client import TrustedClient
+from policy_core.errors import UsageError
+from policy_core.trust.chain import VerifiedRelease
+from policy_core.trust.history import channel_history
+
+WARN_BEFORE = timedelta(days=30)
+WARN_BEFORE_TIMESTAMP = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was live: the intervals asked for, oldest first, and the ledger if it was verified."""
+
+    channel: str
+    intervals: Sequence[Interval]
+    ledger: Ledger | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A channel that passed every check: its state, all releases, its ledger, and what expires soon."""
+
+    channel: str
+    state: VerifiedRelease
+    intervals: Sequence[Interval]
+    ledger: Ledger
+    warnings: tuple[str, ...]
+
+
+def look_up(workspace: Workspace, channel: str, *, when: str | None, verify: bool) -> Answer:
+    """Return what was live at `when` (a moment, a day, or None for now), verified; expiry does not matter here.
+
+    Raises UsageError for a time in the future, LedgerError, TrustError, RemoteError.
+    """
+    asked = parse_when(when) if when is not None else None
+    reader = workspace.reader(channel)
+    state = reader.read()
+    history = list(reader.history(state))
+    if asked is not None and asked.start > max(system_clock(), state.verified.signed_at):
+        raise UsageError(f"time {when!r}: is in the future", hint="ask about the past, or leave --at out")
+    found = intervals(history)
+    ledger = verify_ledger(workspace.repository.git, channel, iter(history)) if verify else None
+    return Answer(channel, found[-1:] if asked is None else live_during(asked, found), ledger)
+
+
+def file_at(git: pygit2.Repository, answer: Answer, path: str) -> bytes:
+    """Return a policy file as the one release of `answer` had it; raises UsageError, SourceMissingError."""
+    releases = [found.release for found in answer.intervals if found.release]
+    if len(answer.intervals) > 1:
+        raise UsageError(
+            f"{path}: {len(answer.intervals)} intervals in that time", hint="give --at a full timestamp, not a day"
+        )
+    if not releases:
+        raise UsageError(f"{path}: no release was live then")
+    if path.split("/", 1)[0] not in LEDGER_PATHS:
+        raise UsageError(f"{path}: is no part of the policy", hint=f"it lies in one of: {', '.join(LEDGER_PATHS)}")
+    release = releases[0]
+    try:
+        tree = git[release.revision].peel(pygit2.Tree)
+    except (KeyError, ValueError, pygit2.GitError) as error:
+        raise SourceMissingError(
+            f"release {release.release}: its source {release.revision[:12]} is not in this clone"
+        ) from error
+    try:
+        blob = tree[path]
+    except KeyError:
+        blob = None
+    if not isinstance(blob, pygit2.Blob):
+        raise UsageError(f"{path}: release {release.release} has no such file")
+    return blob.data
+
+
+def verify_channel(workspace: Workspace, channel: str) -> Verified:
+    """Verify everything there is about a channel, as a host and as an auditor would.
+
+    Raises ExpiredError, TrustError (LedgerError among them), RemoteError, UsageError.
+    """
+    reader = workspace.reader(channel)
+    with tempfile.TemporaryDirectory(prefix="writ-verify-") as cache:
+        client = TrustedClient(reader.store, trusted_root=reader.trusted_root, channel=channel, cache=Path(cache))
+        chain, state = client.refresh()
+        if state.release is not None:
+            check_bundle(state.release, client.download(state.release))
+        history = list(channel_history(chain, trusted_root=reader.trusted_root, channel=channel, fetch=reader.fetch))
+    ledger = verify_ledger(workspace.repository.git, channel, iter(history))
+    return Verified(channel, state, intervals(history), ledger, tuple(_warnings(state, system_clock())))
+
+
+def _warnings(state: VerifiedRelease, now: datetime) -> Iterator[str]:
+    for role, expires in state.expires.items():
+        if expires - now < (WARN_BEFORE_TIMESTAMP if role == "timestamp" else WARN_BEFORE):
+            advice = "run `writ refresh`" if role == "timestamp" else "it must be signed anew"
+            yield f"{role} expires in {(expires - now).days} days: {advice}"

@@ -1,0 +1,114 @@
+"""``writ publish``, ``writ rollback`` and ``writ refresh``: what changes the store."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from builder.cli.shared import channel_option, format_option, print_json, progress
+
+if TYPE_CHECKING:
+    from builder.releasing import Released
+
+
+@click.command()
+@channel_option
+@click.argument("revision", metavar="[REV]", default="HEAD")
+@format_option
+@click.pass_context
+def publish(context: click.Context, channel: str | None, revision: str, output_format: str) -> None:
+    """Check, test, build and sign the commit REV (default: HEAD) and make it live in a channel.
+
+    The commit must descend from all that was published there before. What is live already, or changes no policy, is
+    nothing to do. WRIT_ACTOR names who publishes (default: the git identity).
+
+    \b
+    Example:
+      writ publish
+      writ publish --channel prod v1.4
+    """
+    from builder.publishing.wording import find_actor
+    from builder.publishing.workspace import Workspace
+    from builder.releasing import publish_commit
+
+    workspace = Workspace.open(context.obj)
+    actor = find_actor(workspace.repository.git, workspace.environment)
+    progress("checking, testing and publishing …")
+    _print(publish_commit(workspace, workspace.channel(channel), revision, actor=actor), output_format)
+
+
+@click.command()
+@click.option("--channel", metavar="NAME", required=True, help="Channel to roll back.")
+@click.option(
+    "--to", type=click.IntRange(min=1), metavar="RELEASE",
+    help="Any release that ever was live (default: the newest earlier one with another policy).",
+)  # fmt: skip
+@click.option("--reason", metavar="TEXT", required=True, help="Why: one line, signed and kept in the ledger.")
+@format_option
+@click.pass_context
+def rollback(context: click.Context, channel: str, to: int | None, reason: str, output_format: str) -> None:
+    """Make an earlier release live again on all hosts, as a new, higher release.
+
+    Works whatever state the newest policies are in. Without --to, a second rollback goes one policy further back.
+
+    \b
+    Example:
+      writ rollback --channel prod --reason "denies every restart"
+      writ rollback --channel prod --to 12 --reason "back to before the freeze"
+    """
+    from builder.publishing.wording import check_reason, find_actor
+    from builder.publishing.workspace import Workspace
+    from builder.releasing import publish_rollback
+
+    reason = check_reason(reason)
+    workspace = Workspace.open(context.obj)
+    actor = find_actor(workspace.repository.git, workspace.environment)
+    done = publish_rollback(workspace, workspace.channel(channel), to=to, reason=reason, actor=actor)
+    _print(done, output_format)
+
+
+@click.command()
+@format_option
+@click.pass_context
+def refresh(context: click.Context, output_format: str) -> None:
+    """Sign the timestamp again, so that hosts know that what they have is still the newest.
+
+    Run it well before the timestamp expires (`writ verify` shows when). It releases nothing.
+
+    \b
+    Example:
+      writ refresh
+    """
+    from builder.publishing.refresh import refresh as refresh_timestamp
+    from builder.publishing.workspace import Workspace
+    from policy_core.trust.layout import format_time
+
+    workspace = Workspace.open(context.obj)
+    expires = refresh_timestamp(workspace.publisher(workspace.channel(None))).expires
+    shown = format_time(expires) if expires else None
+    if output_format == "json":
+        print_json({"refreshed": expires is not None, "expires": shown})
+    elif shown:
+        click.echo(f"timestamp signed, expires {shown}")
+    else:
+        click.echo("somebody else has just signed the timestamp, nothing to do")
+
+
+def _print(released: "Released", output_format: str) -> None:
+    from builder.publishing.describing import describe_release, release_record
+
+    outcome, ledger = released.outcome, released.ledger
+    for warning in released.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    if output_format == "json":
+        record = {"committed": outcome.committed, "note": outcome.note} if outcome.note else {"committed": True}
+        live = {"release": release_record(outcome.release)} if outcome.release else {}
+        print_json(record | live | {"ledger": {"branch": f"live/{ledger.channel}", "commit": ledger.tip}})
+        return
+    if not outcome.committed:
+        click.echo(outcome.note)
+    elif outcome.release:
+        click.echo(f"{outcome.release.channel}: release {outcome.release.release} ({outcome.release.action}) is live")
+        for line in describe_release(outcome.release):
+            click.echo(line)
+    if ledger.added:
+        click.echo(f"ledger    live/{ledger.channel} {ledger.tip}")

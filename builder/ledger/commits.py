@@ -1,0 +1,80 @@
+"""From a signed release to its ledger commit, the same bytes in every clone.
+
+Tree: what the bundle was made from, taken from the source revision. First parent: the previous ledger commit; second:
+the source revision. Author and committer are fixed, the date is the signed time in UTC; local settings do not matter.
+"""
+
+import pygit2
+
+from policy_core.errors import UsageError
+from policy_core.trust.history import HistoryEntry
+from policy_core.trust.release import Release
+
+LEDGER_PATHS = ("writ.yaml", "policies", "data", "exceptions")
+BEGIN = "begin"
+_NAME, _EMAIL = "writ", "ledger@writ.invalid"
+
+
+class SourceMissingError(UsageError):
+    """A source revision of the signed history is not in this clone."""
+
+    default_hint = "fetch everything first: `git fetch --unshallow origin` in a shallow clone, else `git fetch origin`"
+
+
+def branch_name(channel: str) -> str:
+    """Return the full reference name of a channel's ledger."""
+    return f"refs/heads/live/{channel}"
+
+
+def number_of(entry: HistoryEntry) -> int:
+    """Return the release number of a history entry, 0 for the beginning of the channel."""
+    return entry.release.release if entry.release else 0
+
+
+def make_commit(git: pygit2.Repository, channel: str, entry: HistoryEntry, parent: pygit2.Oid | None) -> pygit2.Oid:
+    """Write the ledger commit of one entry into the object database, moving no reference, and return its id.
+
+    Raises SourceMissingError.
+    """
+    release = entry.release
+    source = [] if release is None else [_source(git, release)]
+    parents = [*([parent] if parent else []), *(commit.id for commit in source)]
+    tree = _ledger_tree(git, source[0].tree) if source else git.TreeBuilder().write()
+    signature = pygit2.Signature(_NAME, _EMAIL, int(entry.signed_at.timestamp()), 0)
+    message = _begin_message(channel) if release is None else _message(release)
+    return git.create_commit(None, signature, signature, message, tree, parents)
+
+
+def _message(release: Release) -> str:
+    trailers = {
+        "Action": release.action,
+        "Release": str(release.release),
+        "Revision": release.revision,
+        "Bundle": f"sha256:{release.sha256}",
+        "Content": f"sha256:{release.content_sha256}",
+        "Actor": release.actor,
+        "Reason": release.reason,
+    }
+    lines = [f"Writ-{name}: {value}" for name, value in trailers.items() if value.strip()]
+    return f"{release.action}: release {release.release} of {release.channel}\n\n" + "\n".join(lines) + "\n"
+
+
+def _begin_message(channel: str) -> str:
+    return f"{BEGIN}: ledger of {channel}\n\nWrit-Action: {BEGIN}\nWrit-Release: 0\n"
+
+
+def _source(git: pygit2.Repository, release: Release) -> pygit2.Commit:
+    try:
+        return git[release.revision].peel(pygit2.Commit)
+    except (KeyError, ValueError, pygit2.GitError) as error:
+        raise SourceMissingError(
+            f"release {release.release} of {release.channel}: its source {release.revision[:12]} is not in this clone"
+        ) from error
+
+
+def _ledger_tree(git: pygit2.Repository, source: pygit2.Tree) -> pygit2.Oid:
+    tree = git.TreeBuilder()
+    for name in LEDGER_PATHS:
+        if name in source:
+            tree.insert(name, source[name].id, source[name].filemode)
+    return tree.write()

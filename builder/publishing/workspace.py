@@ -1,0 +1,57 @@
+"""What a command about publishing starts from: the policy repository, its settings and its trust root, all of HEAD.
+
+HEAD, not the revision to be published: an old commit must not send a new bundle to an old store, and a rollback must
+work even when the newest policies do not compile.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.language.nodes import Report
+from builder.language.project import FILE, Project, read_project
+from builder.publishing.commit import Publisher
+from builder.publishing.keys import KeyRing, key_ring
+from builder.publishing.state import ChannelReader
+from builder.publishing.trust_root import trusted_root
+from builder.source import PolicyRepository
+from bundle_store.opening import open_reader, open_store
+from policy_core.errors import InvalidPolicyError
+from policy_core.trust.layout import check_channel
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A policy repository with the settings committed in HEAD."""
+
+    repository: PolicyRepository
+    project: Project
+    environment: Mapping[str, str]
+
+    @classmethod
+    def open(cls, directory: Path) -> "Workspace":
+        """Open the repository around `directory`; raises UsageError, InvalidPolicyError for ``writ.yaml``."""
+        repository = PolicyRepository.open(directory)
+        report = Report(FILE)
+        project = read_project(repository.tree("HEAD").files.get(FILE), report)
+        if project is None:
+            raise InvalidPolicyError(report.problems)
+        return cls(repository, project, dict(os.environ))
+
+    @property
+    def key_ring(self) -> KeyRing:
+        """Return the keys at hand for this policy repository."""
+        return key_ring(self.project.name, self.environment)
+
+    def channel(self, name: str | None) -> str:
+        """Return the channel a command is about: `name`, or the first in ``writ.yaml``; raises ChannelNameError."""
+        return check_channel(name if name is not None else self.project.channels[0])
+
+    def reader(self, channel: str) -> ChannelReader:
+        """Return a reader of one channel; raises UsageError without a trust root, StoreUrlError."""
+        return ChannelReader(open_reader(self.project.store), channel, trusted_root(self.repository))
+
+    def publisher(self, channel: str) -> Publisher:
+        """Return a publisher to one channel; raises UsageError without a trust root, StoreUrlError."""
+        return Publisher(open_store(self.project.store), channel, trusted_root(self.repository), self.key_ring)

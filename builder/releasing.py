@@ -1,0 +1,93 @@
+"""From a command to the ledger: fetch, check, publish or roll back, then record and push what is live.
+
+The store's commit point is what counts. Everything after it can be repeated: a release whose ledger commit is missing
+is live all the same, and ``writ ledger sync`` adds the commit with the very id it would have had.
+"""
+
+from dataclasses import dataclass
+
+from builder.ledger.branch import Ledger, extend_ledger, rebuild_ledger
+from builder.ledger.remote import Origin, OriginError
+from builder.publishing.candidate import prepare_candidate
+from builder.publishing.commit import Outcome, Publisher
+from builder.publishing.publish import publish
+from builder.publishing.rollback import roll_back
+from builder.publishing.workspace import Workspace
+from bundle_store.probe import probe_conditional_writes
+from policy_core.errors import KnownError
+from policy_core.trust.release import Release
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """How a publish or rollback ended: what is live, its ledger, and what people should know."""
+
+    outcome: Outcome
+    ledger: Ledger
+    warnings: tuple[str, ...] = ()
+
+
+def publish_commit(workspace: Workspace, channel: str, revision: str, *, actor: str) -> Released:
+    """Publish a commit to a channel and record it; safe to repeat after any failure.
+
+    Raises InvalidPolicyError, PolicyTestsFailedError, SupersededError, TrustError, RemoteError, UsageError.
+    """
+    origin = Origin.of(workspace.repository.git)
+    if origin:
+        origin.fetch()  # descent is judged by all there is, and the ledger goes on where others left it
+    publisher = workspace.publisher(channel)
+    candidate = prepare_candidate(workspace.repository, revision, today=publisher.clock().date())
+    probe_conditional_writes(publisher.store)
+    outcome = publish(publisher, workspace.repository, candidate, actor=actor)
+    warnings = tuple(f"{problem.where}: {problem.message}" for problem in candidate.warnings)
+    return Released(outcome, _record(workspace, publisher, outcome.release, origin), warnings)
+
+
+def publish_rollback(workspace: Workspace, channel: str, *, to: int | None, reason: str, actor: str) -> Released:
+    """Roll a channel back and record it. An unreachable ``origin`` does not stop it: it is needed most in a bad hour.
+
+    Raises NoSuchReleaseError, ConflictError, TrustError, RemoteError, UsageError.
+    """
+    workspace.repository.require_history()
+    origin, warnings = Origin.of(workspace.repository.git), []
+    if origin:
+        try:
+            origin.fetch()
+        except OriginError as error:
+            warnings.append(f"{error.message}: going on without it")
+    publisher = workspace.publisher(channel)
+    probe_conditional_writes(publisher.store)
+    outcome = roll_back(publisher, to=to, reason=reason, actor=actor)
+    return Released(outcome, _record(workspace, publisher, outcome.release, origin), tuple(warnings))
+
+
+def sync_ledger(workspace: Workspace, channel: str) -> Ledger:
+    """Derive the whole ledger of a channel from the signed history, and push it.
+
+    Raises LedgerError if the branch disagrees, SourceMissingError, TrustError, RemoteError, UsageError.
+    """
+    workspace.repository.require_history()
+    origin = Origin.of(workspace.repository.git)
+    if origin:
+        origin.fetch()
+    reader = workspace.reader(channel)
+    ledger = rebuild_ledger(workspace.repository.git, channel, reader.history(reader.read()))
+    if origin:
+        origin.push(channel, ledger.tip)
+    return ledger
+
+
+def _record(workspace: Workspace, publisher: Publisher, live: Release | None, origin: Origin | None) -> Ledger:
+    """Bring the ledger up to date with the store; its failures say that the release itself is live."""
+    try:
+        reader = publisher.reader
+        ledger = extend_ledger(workspace.repository.git, publisher.channel, reader.history(reader.read()))
+        if origin:
+            origin.push(ledger.channel, ledger.tip)
+    except KnownError as error:
+        if live is not None:
+            error.message = f"release {live.release} of {live.channel} is live, its ledger is behind: {error.message}"
+        if isinstance(error, OriginError):
+            error.hint = f"when origin answers again: writ ledger sync --channel {publisher.channel}"
+        raise
+    return ledger
