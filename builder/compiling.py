@@ -4,7 +4,6 @@ import datetime
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import PurePosixPath
 from typing import Any
 
 import msgspec
@@ -22,7 +21,7 @@ from policy_core.matcher import encode_rules
 from policy_core.model import Rule
 from policy_core.selftest import MAX_CASES, SelfTestCase, encode_cases
 
-_YAML_SUFFIXES = frozenset({".yaml", ".yml", ".json"})  # compared without case
+_OTHER_SUFFIXES = frozenset({"yaml", "yml", "json"})  # compared without case
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +101,11 @@ def bundle_of(compiled: Compiled) -> tuple[bytes, Bundle]:
 def _yaml_files(tree: PolicyTree, folder: str, overall: Report) -> Iterable[tuple[str, bytes]]:
     """Yield the ``.yaml`` files of a folder; one that only looks like it would silently not be read."""
     for path, content in tree.below(folder):
-        suffix = PurePosixPath(path).suffix
-        if suffix == ".yaml":
+        suffix = path.rpartition(".")[2]
+        if suffix == "yaml":
             yield path, content
-        elif suffix.lower() in _YAML_SUFFIXES:
-            overall.problems.append(Problem(path, 0, 0, f"is not read (suffix {suffix})", "files here end in .yaml"))
+        elif suffix.lower() in _OTHER_SUFFIXES:
+            overall.problems.append(Problem(path, 0, 0, f"is not read (suffix .{suffix})", "files here end in .yaml"))
 
 
 def _check_ids(documents: Iterable[PolicyDocument], overall: Report) -> None:

@@ -1,0 +1,132 @@
+"""Explanations: the answer, and the rules near a request, clause by clause."""
+
+import datetime
+from typing import Any
+
+import msgspec
+
+from builder.compiling import Compiled, compile_tree
+from builder.explaining import (
+    MAX_NEAR_RULES,
+    Explanation,
+    describe_explanation,
+    explain_request,
+    explanation_record,
+    matcher_for,
+)
+from builder.source import PolicyTree
+from policy_core.request import normalise
+
+POLICY = """\
+version: v1
+rules:
+  - {id: reads, match: {actions: ["*.read"]}, decision: allow, reason: Reading changes nothing}
+  - id: own-team
+    match: {actions: [service.restart], labels: {team: "a*"}}
+    when: resource.properties.owner == subject.properties.team
+    decision: allow
+  - id: nobody-else
+    match: {actions: [service.restart], tenants: [acme]}
+    unless: {subject: {types: [user]}}
+    decision: deny
+  - {id: cap, match: {risk_tags: [prod]}, decision: constrain, constraints: {max_targets: 1, tool_allowlist: [x, y]}}
+"""
+
+
+def compiled(policy: str = POLICY) -> Compiled:
+    files = {"policies/p.yaml": policy, "writ.yaml": "name: demo\nstore: file:///srv/demo\nchannels: [prod]\n"}
+    tree = PolicyTree("1" * 40, False, {path: text.encode() for path, text in files.items()})
+    return compile_tree(tree, today=datetime.date(2026, 11, 1))
+
+
+def explain(raw: dict[str, Any], policy: str = POLICY) -> tuple[Explanation, Compiled]:
+    result = compiled(policy)
+    request = normalise(raw, now=0.0, host={})
+    return explain_request(matcher_for(result.rules, result.data, "r"), request, result.data), result
+
+
+def lines(raw: dict[str, Any], policy: str = POLICY) -> list[str]:
+    explanation, result = explain(raw, policy)
+    return list(describe_explanation(explanation, result.places(), "work tree"))
+
+
+def test_a_granted_request_shows_decision_constraints_and_the_rules_that_apply() -> None:
+    assert lines({"job": {"topic": "a.read", "risk_tags": ["prod"]}})[:12] == [
+        "decision   allow_with_constraints",
+        "because    matched_rule: Reading changes nothing",
+        "rule       p/reads  policies/p.yaml:3",
+        "constraint max_targets: 1",
+        "constraint tool_allowlist: [x, y]",
+        "policies   work tree",
+        "",
+        "✓ p/reads (allow) applies  policies/p.yaml:3",
+        "    ✓ match.actions: wants [*.read], the request has a.read",
+        "✓ p/cap (constrain) applies  policies/p.yaml:12",
+        "    ✓ match.risk_tags: wants [prod], the request has [prod]",
+    ]
+
+
+def test_a_refused_request_shows_errors_misses_and_what_was_seen() -> None:
+    shown = lines(
+        {"tenant_id": "acme", "job": {"topic": "service.restart", "actor_type": "user", "labels": {"team": "ab"}}}
+    )
+
+    assert shown[:2] == ["decision   deny", "because    no_matching_rule: no rule grants this"]
+    assert "error      p/own-team: resource.properties.owner: absent" in shown
+    assert "! p/own-team (allow) in error  policies/p.yaml:4" in shown
+    assert "    ✓ match.labels: wants {team: a*}, the request has {team: ab}" in shown
+    assert (
+        "    ! when: resource.properties.owner == subject.properties.team (resource.properties.owner: absent)" in shown
+    )
+    assert "    the clauses of unless hold, so the rule does not apply" in shown
+    assert "    ✗ match.risk_tags: wants [prod], the request has nothing" in shown
+
+
+def test_a_fact_that_is_missing_is_named_in_its_clause() -> None:
+    policy = POLICY.replace("tenants: [acme]", "capabilities: [x]")
+
+    assert "    ! match.capabilities: wants [x], context.capability: absent" in lines(
+        {"job": {"topic": "service.restart"}}, policy
+    )
+
+
+def test_no_rule_about_the_action_is_said() -> None:
+    policy = "version: v1\nrules: [{id: r, match: {actions: [a]}, decision: allow}]"
+
+    assert lines({"job": {"topic": "zzz"}}, policy)[-1] == "no rule is about this action"
+
+
+def test_only_the_nearest_misses_are_shown_nearest_first() -> None:
+    rules = "".join(
+        f"  - {{id: r{n}, match: {{risk_tags: [x], tenants: [t{n}], requires: [a]}}, decision: allow}}\n"
+        for n in range(9)
+    )
+    near = "  - {id: near, match: {risk_tags: [x]}, decision: allow}\n"
+
+    explanation, _ = explain({"job": {"topic": "a"}}, f"version: v1\nrules:\n{rules}{near}")
+
+    assert explanation.rules[0].rule.id == "near"
+    assert len(explanation.rules) == MAX_NEAR_RULES
+
+
+def test_control_characters_of_a_request_are_not_printed() -> None:
+    shown = lines({"job": {"topic": "a.read", "risk_tags": ["\x1b[31m"]}})
+
+    assert all(line.isprintable() for line in shown)
+
+
+def test_the_record_for_machines_holds_answer_and_rules() -> None:
+    explanation, result = explain({"job": {"topic": "service.restart", "labels": {"team": "ab"}}})
+
+    record = msgspec.json.decode(msgspec.json.encode(explanation_record(explanation, result.places())))
+
+    assert record["answer"]["decision"] == "deny"
+    assert record["rules"][0]["rule"] == "p/own-team"
+    clause = record["rules"][0]["clauses"][-1]
+    assert clause == {
+        "clause": "when",
+        "outcome": "error",
+        "wanted": "resource.properties.owner == subject.properties.team",
+        "seen": None,
+        "message": "resource.properties.owner: absent",
+    }
