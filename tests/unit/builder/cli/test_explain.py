@@ -1,0 +1,71 @@
+"""``writ explain``, as its users call it: output, streams and exit codes."""
+
+import io
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Writ = Callable[..., Any]
+
+
+def test_explain_shows_decision_and_rules(writ: Writ, policies: Any) -> None:
+    (policies.path / "request.json").write_text('{"job": {"topic": "service.read"}}')
+
+    run = writ("explain", "request.json")
+
+    assert run.code == 0
+    assert run.out.startswith("decision   allow\n")
+    assert "✓ a/reads (allow) applies  policies/a.yaml:3" in run.out
+
+
+def test_explain_reads_stdin_host_time_and_revision(writ: Writ, policies: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    condition = 'host.env == "prod" && now > timestamp("2026-01-01T00:00:00Z")'
+    policies.commit(
+        {"policies/b.yaml": f"version: v1\nrules:\n  - id: r\n    when: '{condition}'\n    decision: deny\n"}
+    )
+
+    def explain(*options: str) -> Any:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"job": {"topic": "service.read"}}')))
+        return writ("explain", "--format", "json", *options, "-")
+
+    assert explain("--host", "env=prod", "--now", "2026-02-01T00:00:00Z").json["answer"]["decision"] == "deny"
+    assert explain("--host", "env=prod", "--now", "2025-02-01T00:00:00Z").json["answer"]["decision"] == "allow"
+    assert explain("--host", "env=prod", "--rev", "HEAD~1").json["answer"]["decision"] == "allow"
+    assert explain("--host", "env=prod").json["answer"]["decision"] == "deny"
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        ("{", [], "request.json: not JSON"),
+        ("[" * 10_000, [], "request.json: not JSON"),
+        ("\x00", [], "request.json: not JSON"),
+        ("[]", [], "request: is not a JSON object"),
+        ('{"subject": {}}', [], "subject.type is missing"),
+        ('"' + "x" * 2**20 + '"', [], "request is too large"),
+        ("{}", ["--now", "noon"], "--now noon: not a time with its zone"),
+        ("{}", ["--now", "2026-01-01T00:00:00"], "not a time with its zone"),
+        ("{}", ["--host", "env"], "--host env: not a label"),
+        ("{}", ["--host", "=x"], "--host =x: not a label"),
+    ],
+)
+def test_explain_refuses_what_it_cannot_read(
+    writ: Writ, policies: Any, content: str, options: list[str], message: str
+) -> None:
+    (policies.path / "request.json").write_text(content)
+
+    run = writ("explain", *options, "request.json")
+
+    assert run.code == 2
+    assert message in run.err
+    assert "hint: " in run.err or "too large" in message
+    assert len(run.err) < 1_000
+
+
+def test_explain_of_a_missing_file_is_a_usage_error(writ: Writ) -> None:
+    run = writ("explain", "nope.json")
+
+    assert run.code == 2
+    assert "nope.json: cannot be read" in run.err

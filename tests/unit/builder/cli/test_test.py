@@ -1,0 +1,58 @@
+"""``writ test``, as its users call it: output, streams and exit codes."""
+
+from collections.abc import Callable
+from typing import Any
+
+Writ = Callable[..., Any]
+SUITE = """\
+cases:
+  - name: reading is granted
+    request: {job: {topic: service.read}}
+    expect: {decision: allow, rule: a/reads}
+"""
+
+
+def test_test_prints_a_tree_and_a_summary(writ: Writ) -> None:
+    assert writ("test") == (0, "a  tests/a.yaml\n  ✓ reading is granted\n1 policy test: 1 passed\n", "")
+
+
+def test_a_failing_policy_test_is_4_and_named(writ: Writ, policies: Any) -> None:
+    policies.write({"tests/a.yaml": SUITE.replace("decision: allow", "decision: deny")})
+
+    run = writ("test")
+
+    assert run.code == 4
+    assert "✗ reading is granted" in run.out
+    assert "decision: expected deny, got allow" in run.out
+    assert "error: tests/a.yaml:2: reading is granted: test failed" in run.err
+    assert writ("test", "HEAD").code == 0
+
+
+def test_test_for_machines(writ: Writ, policies: Any) -> None:
+    policies.write({"tests/a.yaml": SUITE.replace("decision: allow", "decision: deny")})
+
+    run = writ("test", "--format", "json")
+
+    assert run.code == 4
+    assert run.json["counts"] == {"passed": 0, "failed": 1, "skipped": 0}
+    assert run.json["suites"][0]["cases"][0]["answer"]["matched_rule"] == "a/reads"
+
+
+def test_a_repository_without_tests_says_so(writ: Writ, policies: Any) -> None:
+    (policies.path / "tests/a.yaml").unlink()
+
+    run = writ("test")
+
+    assert run.code == 0
+    assert run.out.startswith("no policy tests")
+
+
+def test_test_of_broken_policies_is_3_with_all_problems(writ: Writ, policies: Any) -> None:
+    policies.write({"policies/b.yaml": "a: 1\n", "policies/c.yaml": "b: 1\n"})
+
+    run = writ("test")
+
+    assert run.code == 3
+    assert "policies/b.yaml:1:1: unknown key 'a'" in run.err
+    assert "policies/c.yaml:1:1: unknown key 'b'" in run.err
+    assert run.out == ""
