@@ -100,11 +100,11 @@ def _print(released: "Released", output_format: str) -> None:
     for warning in released.warnings:
         click.echo(f"warning: {warning}", err=True)
     if output_format == "json":
-        record = {"committed": outcome.committed, "note": outcome.note} if outcome.note else {"committed": True}
+        record = {"committed": outcome.committed} | ({"note": outcome.note} if outcome.note else {})
         live = {"release": release_record(outcome.release)} if outcome.release else {}
         print_json(record | live | {"ledger": {"branch": f"live/{ledger.channel}", "commit": ledger.tip}})
         return
-    if not outcome.committed:
+    if outcome.note:
         click.echo(outcome.note)
     elif outcome.release:
         click.echo(f"{outcome.release.channel}: release {outcome.release.release} ({outcome.release.action}) is live")

@@ -77,7 +77,10 @@ class NothingToDo:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The release now live. `committed` tells whether this call made it so; if not, `note` says why."""
+    """A release and whether this call committed it; then it is live unless `note` says what is, by now.
+
+    Not committed: `release` is what is live, and `note` says why nothing was to be done.
+    """
 
     release: Release | None
     committed: bool
@@ -98,7 +101,7 @@ def commit(publisher: Publisher, propose: Propose) -> Outcome:
     for attempt in range(MAX_ATTEMPTS):
         state = reader.read()
         if written.release is not None and written.is_committed(reader, state):
-            return Outcome(written.release, committed=True)  # the answer was lost, and others published on top
+            return _overtaken(written.release, state)
         proposal = propose(state, partial(reader.history, state))
         if isinstance(proposal, NothingToDo):
             return Outcome(state.verified.release, committed=False, note=proposal.reason)
@@ -111,6 +114,15 @@ def commit(publisher: Publisher, propose: Propose) -> Outcome:
     raise ConflictError(
         f"{publisher.store.url}: lost {MAX_ATTEMPTS} races against other publishers", hint="run the command again"
     )
+
+
+def _overtaken(release: Release, state: LiveState) -> Outcome:
+    """Return the outcome of a commit whose answer was lost, and on top of which others have signed since."""
+    live = state.verified.release
+    if live == release or live is None:
+        return Outcome(release, committed=True)
+    note = f"release {release.release} was committed, but by now release {live.release} is live"
+    return Outcome(release, committed=True, note=note)
 
 
 @dataclass(slots=True)

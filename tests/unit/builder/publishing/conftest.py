@@ -1,0 +1,114 @@
+"""A small world to publish in: a policy repository with its keys, a store, and a clock that stands still."""
+
+import datetime
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from builder.publishing.candidate import prepare_candidate
+from builder.publishing.commit import Outcome, Publisher
+from builder.publishing.initialise import create_trust, initialise_store
+from builder.publishing.keys import KeyRing, key_ring
+from builder.publishing.publish import publish
+from builder.publishing.rollback import roll_back
+from builder.source import PolicyRepository
+from bundle_store.client import TrustedClient
+from bundle_store.opening import open_store
+from bundle_store.port import StoredObject, WritableStore
+from policy_core.trust.chain import VerifiedRelease
+
+START = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+
+
+@dataclass
+class World:
+    folder: "GitFolder"  # noqa: F821  of tests/conftest.py
+    store: WritableStore
+    trusted_root: bytes
+    keys: KeyRing
+    now: datetime.datetime = START
+    hosts: int = 0
+    tmp_path: Path = field(default_factory=Path)
+
+    def publisher(self, channel: str = "prod", **changes: object) -> Publisher:
+        made = Publisher(self.store, channel, self.trusted_root, self.keys, clock=lambda: self.now)
+        return replace(made, **changes)
+
+    def publish(self, revision: str = "HEAD", *, channel: str = "prod", store: WritableStore | None = None) -> Outcome:
+        repository = PolicyRepository.open(self.folder.path)
+        candidate = prepare_candidate(repository, revision, today=self.now.date())
+        publisher = self.publisher(channel, store=store or self.store)
+        return publish(publisher, repository, candidate, actor="Ada Example <ada@example.com>")
+
+    def roll_back(self, to: int | None = None, *, reason: str = "broken", store: WritableStore | None = None) -> Outcome:
+        return roll_back(self.publisher(store=store or self.store), to=to, reason=reason, actor="Ada")
+
+    def host(self, channel: str = "prod", *, store: WritableStore | None = None) -> TrustedClient:
+        """Return a new host that has seen nothing yet."""
+        self.hosts += 1
+        cache = self.tmp_path / f"host-{self.hosts}"
+        return TrustedClient(store or self.store, trusted_root=self.trusted_root, channel=channel, cache=cache)
+
+    def seen(self, channel: str = "prod") -> VerifiedRelease:
+        """Return what a new host reads now."""
+        return self.host(channel).refresh()[1]
+
+    def policies(self) -> list[tuple[int, str]]:
+        """Return number and action of all releases, newest first."""
+        reader = self.publisher().reader
+        entries = reader.history(reader.read())
+        return [(entry.release.release, entry.release.action) for entry in entries if entry.release]
+
+
+@dataclass
+class RecordingStore:
+    """Passes everything on and keeps a list of what was asked, as *verb name*."""
+
+    store: WritableStore
+    calls: list[str] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return self.store.url
+
+    def get(self, name: str, *, max_bytes: int, unless_etag: str = "") -> StoredObject | None:
+        self.before(f"get {name}")
+        return self.store.get(name, max_bytes=max_bytes, unless_etag=unless_etag)
+
+    def put(self, name: str, body: bytes, *, if_etag: str | None) -> str:
+        self.before(f"put {name}")
+        etag = self.store.put(name, body, if_etag=if_etag)
+        self.after(f"put {name}")
+        return etag
+
+    def before(self, call: str) -> None:
+        self.calls.append(call)
+
+    def after(self, call: str) -> None:
+        pass
+
+
+@pytest.fixture
+def world_of(policy_repository: Callable[..., "GitFolder"], tmp_path: Path) -> Callable[..., World]:  # noqa: F821
+    def make(url: str, *, channels: tuple[str, ...] = ("prod",), now: datetime.datetime = START) -> World:
+        folder = policy_repository(url, channels=", ".join(channels))
+        keys = key_ring("demo-policies", dict(os.environ))
+        store = open_store(url)
+        root = create_trust(keys, channels, now)
+        initialise_store(store, root, keys, channels, now)
+        return World(folder, store, root, keys, now, tmp_path=tmp_path)
+
+    return make
+
+
+@pytest.fixture
+def world(world_of: Callable[..., World], file_url: str) -> World:
+    return world_of(file_url)
+
+
+@pytest.fixture
+def recording() -> type[RecordingStore]:
+    return RecordingStore
