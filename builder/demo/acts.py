@@ -60,8 +60,9 @@ def refuse_a_bad_change(scene: Scene) -> None:
     tell.act("A hasty change", "Somebody in a hurry lets agents write to production. The policy tests disagree.")
     scene.edit("policies/production-writes.yaml", "decision: require_approval", "decision: allow")
     scene.git("commit", "--quiet", "--all", "--message", "Agents write to production")
-    lines = scene.writ("publish", code=4)
-    tell.output([line for line in lines if "✗" in line or "expected" in line or line.startswith("error")][:SHOWN_LINES])
+    shown = ("  ✗ ", "      decision: expected")
+    tell.output([line for line in scene.writ("test", code=4) if line.startswith(shown) or " passed, " in line])
+    tell.output(scene.writ("publish", code=4)[:SHOWN_LINES])
     tell.fact("refused with exit code 4; nothing was built, signed or uploaded")
     scene.git("revert", "--no-edit", "HEAD")
 
@@ -123,9 +124,8 @@ def attack(scene: Scene, host: Host, first_timestamp: bytes) -> None:
     _insist(answer["reason_code"] == "policy_unavailable", "the new host does not deny for want of a policy")
     bucket.put(key, bundle)
 
-    _replace_timestamp(
-        scene, host, "a foreign key: a newer timestamp, well signed by nobody", forged_timestamp(genuine), genuine
-    )
+    forged = forged_timestamp(genuine)
+    _replace_timestamp(scene, host, "a foreign key: a newer timestamp, signed by a key of no role", forged, genuine)
     scene.expect(host, DEVELOPER_RESTARTS, "deny")
 
 

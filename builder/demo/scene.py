@@ -1,5 +1,6 @@
 """What every act works with: the policy repository, the S3 server, hosts, and commands whose outcome is insisted on."""
 
+import difflib
 import re
 import shlex
 import sys
@@ -26,6 +27,7 @@ class Host:
 
     folder: Path
     sidecar: Background
+    store: str
 
     @property
     def socket(self) -> Path:
@@ -45,7 +47,7 @@ class Host:
     def refusal(self) -> str:
         """Return why it refused what the store offers, empty if it did not."""
         rejection = status(self.socket)["rejection"]
-        return str(rejection["reason"]) if rejection else ""
+        return str(rejection["reason"]).rpartition(f"{self.store}: ")[2] if rejection else ""
 
 
 @dataclass(slots=True)
@@ -86,7 +88,8 @@ class Scene:
         if text.count(old) != 1:
             raise DemoError(f"{path}: the template has changed (expected once: {old!r})")
         file.write_text(text.replace(old, new), encoding="utf-8")
-        self.tell.output([f"--- {path}", *_marked("- ", old), *_marked("+ ", new)])
+        changes = difflib.ndiff(old.splitlines(), new.splitlines())
+        self.tell.output([f"--- {path}", *(line for line in changes if line.startswith(("-", "+")))])
 
     def start_host(self, name: str) -> Host:
         """Start a sidecar with an empty state; all it is given is the address of the store and the trust root."""
@@ -97,7 +100,7 @@ class Scene:
         flags = ["run", "--store", self.store, "--channel", CHANNEL, "--poll", POLL]
         self.tell.command(shlex.join(("writ-sidecar", *flags, "--root", "root.json", "--state", "state")))
         given = ["--root", str(root), "--state", str(folder / "state"), "--socket", str(folder / "decision.sock")]
-        host = Host(folder, self.stage.start(name, ["agent_sidecar", *flags, *given]))
+        host = Host(folder, self.stage.start(name, ["agent_sidecar", *flags, *given]), self.store)
         wait_for(f"{name}: decision socket", lambda: host.socket.exists() or None, host.sidecar)
         return host
 
@@ -135,7 +138,3 @@ def start_s3(stage: Stage) -> tuple[Background, str]:
     found = wait_for("S3 server", lambda: re.search(r"http://127\.0\.0\.1:\d+", server.log), server)
     stage.environment["AWS_ENDPOINT_URL"] = found[0]
     return server, found[0]
-
-
-def _marked(mark: str, text: str) -> list[str]:
-    return [mark + line for line in text.splitlines()]
