@@ -18,7 +18,7 @@ INTEGERS = [0, 1, 2, 3, -1, -7, 10, INT_MAX, INT_MIN]
 DOUBLES = [0.0, 1.0, 2.0, -1.5, 0.5, 1e300]
 TEXTS = ["", "a", "b", "sre", "prod", "é", "z😀", "\uffff", 'q"\\\n']
 TIMES_US = [0, 1_700_000_000_000_000, 1_700_000_000_500_000, 253_402_300_799_999_999, -62_135_596_800_000_000]
-DURATIONS_US = [0, 1, -1_500_000, 3_600_000_000, 9_223_372_036_854_775]
+DURATIONS_US = [0, 1, -1_500_000, 3_600_000_000, 9_000_000_000_000_000]
 _SCALAR_KINDS = ("bool", "int", "double", "string", "null", "timestamp", "duration")
 _LIST_KINDS = ("list int", "list string", "list any")
 
