@@ -84,7 +84,8 @@ def test_replacing_what_is_gone_is_refused(store: WritableStore) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "/etc/passwd", "../x", "metadata/../../x", "metadata//x", ".lock", "a/.hidden", "a\nb", "a b", "ä", "a/"]
+    "name",
+    ["", "/etc/passwd", "../x", "metadata/../../x", "metadata//x", ".lock", "a/.hidden", "a\nb", "a b", "ä", "a/"],
 )
 def test_a_name_that_could_leave_the_store_is_refused(store: WritableStore, name: str) -> None:
     with pytest.raises(ObjectNameError):

@@ -55,9 +55,7 @@ WRITES = {1: "bundle", 2: "channel role", 3: "snapshot role", 4: "timestamp"}
 @pytest.mark.parametrize("applied", [False, True])
 @pytest.mark.parametrize("at", WRITES)
 class TestAPublish:
-    def test_that_was_killed_is_completed_by_the_next(
-        self, world: World, failing: Any, at: int, applied: bool
-    ) -> None:
+    def test_that_was_killed_is_completed_by_the_next(self, world: World, failing: Any, at: int, applied: bool) -> None:
         world.folder.commit_policy("second")
         with pytest.raises(Killed):
             world.publish(store=failing(world, at, Killed(), applied=applied))

@@ -1,4 +1,4 @@
-"""Publishers that get in each other's way, interleaved on purpose: at a chosen request, the other one runs to its end."""
+"""Publishers in each other's way, interleaved on purpose: at a chosen request, the other one runs to its end."""
 
 import datetime
 from collections.abc import Callable

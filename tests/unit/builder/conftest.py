@@ -43,7 +43,9 @@ class World:
         publisher = self.publisher(channel, store=store or self.store)
         return publish(publisher, repository, candidate, actor="Ada Example <ada@example.com>")
 
-    def roll_back(self, to: int | None = None, *, reason: str = "broken", store: WritableStore | None = None) -> Outcome:
+    def roll_back(
+        self, to: int | None = None, *, reason: str = "broken", store: WritableStore | None = None
+    ) -> Outcome:
         return roll_back(self.publisher(store=store or self.store), to=to, reason=reason, actor="Ada")
 
     def host(self, channel: str = "prod", *, store: WritableStore | None = None) -> TrustedClient:
