@@ -89,7 +89,8 @@ def items(report: Report, node: Node, what: str, *, may_be_empty: bool = False) 
             return node.items
         report.at(node, f"{what} is an empty list", "leave it out, or list at least one entry")
     elif type(node) is not BrokenNode:
-        hint = f"write [{node.value}]" if type(node) is ScalarNode and type(node.value) is str else ""
+        text = node.value if type(node) is ScalarNode else None
+        hint = f"write [{text}]" if type(text) is str and text.isprintable() and len(text) <= _SHOWN_CHARS else ""
         report.at(node, f"{what}: expected a list, found {describe(node)}", hint)
     return None
 

@@ -37,6 +37,7 @@ else:
 
 MAX_YAML_BYTES = 4 * 2**20
 MAX_DEPTH = 32
+MAX_KEY_CHARS = 200
 MAX_INTEGER = 2**63 - 1
 
 # C0 and C1 but tab and line ends, line ends only YAML 1.1 knows, byte order marks, what reorders text on a screen
@@ -207,6 +208,8 @@ class _Composer:
             elif name in entries:
                 first = entries[name][0]
                 self.report.at(key, f"duplicate key {name[:40]!r} (first in line {first.line})", "keep one of them")
+            elif len(name) > MAX_KEY_CHARS or not name.isprintable():
+                self.report.at(key, "key is too long or not printable", f"use at most {MAX_KEY_CHARS} plain characters")
             elif name == "<<" and not key.style:
                 self.report.at(key, "merge keys are not supported", "repeat the values")
             else:

@@ -29,7 +29,7 @@ class Status(StrEnum):
 class PolicyTestsFailedError(GateError):
     """At least one policy test failed."""
 
-    default_hint = "correct the policy, or the expectation; `writ explain` shows a single request clause by clause"
+    default_hint = "`writ test` shows every failing case and why; then correct the policy or the expectation"
 
 
 @dataclass(frozen=True, slots=True)

@@ -276,6 +276,49 @@ def clauses(source: dict[str, Any] | None) -> Clauses:
     return Clauses(**values)
 
 
+KNOWN_KEYS = """
+version id metadata title intent owners severity controls framework review cycle_days last_reviewed expires mode tier
+rules gate match unless when decision constraints reason reason_code topics actions risk_tags risk_tags_any tenants
+requires labels subject resource types ids roles properties max_retries tool_allowlist name store channels gates now
+host fixtures subjects resources requests cases request action context expect rule skip job topic
+"""
+KEYS = st.sampled_from(KNOWN_KEYS.split())
+VALUES = st.recursive(
+    st.sampled_from(
+        ["v1", "deny", "constrain", "allow", "a", "x*", "", "[", "2026-11-01", "2026-11-01T00:00:00Z", "size(1)",
+         "a == 1", "file:///x", "s3://b", "http://[", "\n", 1, -1, 2**63 - 1, 1.5, True, None]
+    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=5),
+    max_leaves=25,
+)  # fmt: skip
+STRUCTURED = st.dictionaries(KEYS, VALUES, max_size=6).map(lambda value: json.dumps(value).encode())
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(
+            ["writ.yaml", "policies/a.yaml", "policies/b.yaml", "data/a.yaml", "data/b.json", "tests/a.yaml"]
+        ),
+        STRUCTURED | st.binary(max_size=60),
+        max_size=6,
+    ),
+    st.booleans(),
+)
+def test_whatever_the_files_hold_they_compile_or_have_problems(files: dict[str, bytes], sound: bool) -> None:
+    if sound:  # so that some of them get far
+        files = {"writ.yaml": SETTINGS.encode(), "policies/one.yaml": ALLOW.encode(), **files}
+    try:
+        result = compile_tree(tree(files), today=TODAY)
+    except InvalidPolicyError as error:
+        found = error.problems
+    else:
+        found = None
+        bundle_of(result)
+
+    assert found is None or found
+    assert all(problem.message.isprintable() and problem.hint.isprintable() for problem in found or ())
+
+
 def test_rule_has_no_field_the_round_trip_does_not_cover() -> None:
     """A new field of the model must be added to the strategy above, or it could vanish unnoticed."""
     assert set(Rule.__struct_fields__) == {

@@ -96,6 +96,8 @@ def test_line_ends_of_other_systems_count_as_one_line_end(newline: str) -> None:
         ("~: x\n", ["1:1 key is not a string"]),
         ("? [a]\n: x\n", ["1:3 key is not a string"]),
         ("? {a: 1}\n: x\n", ["1:3 key is not a string"]),
+        ('"a\\nb": 1\n', ["1:1 key is too long or not printable"]),
+        ("? " + "a" * 201 + "\n: 1\n", ["1:3 key is too long or not printable"]),
         ("a: 1\n---\nb: 2\n", ["2:1 more than one document in this file"]),
         ("%YAML 1.1\n---\na: 1\n", ["1:1 YAML directives are not supported"]),
         ("%TAG ! tag:x,1:\n---\na: 1\n", ["1:1 YAML directives are not supported"]),
