@@ -1,5 +1,6 @@
 """The shared repository (remote ``origin``) that the ledger is fetched from and pushed to, through the git command."""
 
+import contextlib
 import os
 import subprocess
 from dataclasses import dataclass
@@ -53,7 +54,8 @@ class Origin:
         try:
             self._run("push", "--quiet", "origin", f"{name}:{name}")
         except OriginError:
-            self.fetch()
+            with contextlib.suppress(OriginError):  # what push said is the better reason
+                self.fetch()
             if not self.has(channel, tip):
                 raise
 

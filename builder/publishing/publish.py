@@ -73,7 +73,10 @@ def _check_descent(repository: PolicyRepository, revision: str, newest: Release,
             hint="commit the correction on top and publish that: the same commit again would undo the rollback",
         )
     if repository.descends(newest.revision, revision):
-        raise SupersededError(f"{where}, which was built from a later commit ({_short(newest.revision)})")
+        raise SupersededError(
+            f"{where}, which was built from a later commit ({_short(newest.revision)})",
+            hint="publish that commit or a later one; to go back on purpose use `writ rollback`",
+        )
     raise SupersededError(
         f"{where}, whose commit {_short(newest.revision)} is no ancestor of it",
         hint="merge or rebase onto what was published (`git fetch` if that commit is not here), then publish again",
