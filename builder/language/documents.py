@@ -122,7 +122,7 @@ class _RuleReader:
         rule = Rule(
             policy=self.policy,
             id=rule_id,
-            decision=decision or Decision.DENY,
+            decision=decision or Decision.DENY,  # without one there is a problem, and the rule goes nowhere
             match=(match and read_clauses(report, match, "match")) or Clauses(),
             unless=self.unless(unless) if unless else None,
             when=self.condition(when) if when else None,
