@@ -167,6 +167,7 @@ def _environment(directory: Path) -> dict[str, str]:
         "XDG_CACHE_HOME": str(home / ".cache"),
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_CONFIG_NOSYSTEM": "1",
+        "WRIT_ACTOR": "ada@demo.invalid",
         "GIT_AUTHOR_NAME": "Ada",
         "GIT_AUTHOR_EMAIL": "ada@demo.invalid",
         "GIT_COMMITTER_NAME": "Ada",

@@ -5,6 +5,9 @@ import jinja2
 import pytest
 import yaml
 
+from builder.compiling import compile_tree
+from builder.policytest import run_suites
+from builder.source import POLICY_PATHS, PolicyTree
 from builder.templating import TemplateValues, find_template, render
 
 VALUES = TemplateValues(name="agents", store="s3://bucket/prefix", today=date(2026, 11, 20))
@@ -64,3 +67,28 @@ def test_the_workflow_can_do_nothing_but_read() -> None:
 
 def test_the_same_values_give_the_same_files() -> None:
     assert render(find_template(), VALUES) == FILES
+
+
+COMPILED = compile_tree(
+    PolicyTree("0" * 40, False, {path: text for path, text in FILES.items() if path.split("/")[0] in POLICY_PATHS}),
+    today=VALUES.today,
+)
+REPORT = run_suites(COMPILED)
+
+
+def test_the_policies_have_neither_problems_nor_warnings_and_pass_their_tests() -> None:
+    REPORT.require_passed()
+
+    assert COMPILED.warnings == ()
+
+
+@pytest.mark.parametrize("rule", [rule.name for rule in COMPILED.rules])
+def test_every_rule_applies_in_some_test(rule: str) -> None:
+    assert any(rule in case.answer.applied_rules for suite in REPORT.suites for case in suite.cases if case.answer)
+
+
+def test_the_tests_see_every_kind_of_answer_and_errors() -> None:
+    answers = [case.answer for suite in REPORT.suites for case in suite.cases if case.answer]
+
+    assert {answer.decision for answer in answers} == {"allow", "allow_with_constraints", "require_approval", "deny"}
+    assert {"matched_rule", "no_matching_rule", "evaluation_error"} <= {answer.reason_code for answer in answers}

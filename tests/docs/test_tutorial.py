@@ -1,0 +1,66 @@
+"""The commands of the tutorial run, in order, in one shell, and print what the page says they print."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PAGE = Path(__file__).parents[2] / "docs/tutorial/first-policy.md"
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+MARK = "~~~~ end of block"
+
+
+def steps() -> list[tuple[str, list[str]]]:
+    """Return each block of commands with the lines it is said to print (… stands for anything)."""
+    found: list[tuple[str, list[str]]] = []
+    for language, content in BLOCK.findall(PAGE.read_text(encoding="utf-8")):
+        if language == "sh":
+            found.append((content, []))
+        else:
+            assert language == "text", language
+            found[-1][1].extend(content.splitlines())
+    return found
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """An empty folder with a short path: a Unix socket has room for about a hundred bytes."""
+    path = Path(tempfile.mkdtemp(prefix="writ-doc-"))
+    yield path
+    shutil.rmtree(path)
+
+
+def test_the_commands_run_and_print_what_the_page_says(folder: Path) -> None:
+    script = "set -eu\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n"
+    script += "".join(f"{commands}echo '{MARK}'\n" for commands, _ in steps())
+    (folder / "home").mkdir()
+    (folder / "work").mkdir()
+    environment = {
+        **os.environ,
+        "HOME": str(folder / "home"),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "EMAIL": "ada@tutorial.invalid",
+    }
+
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=folder / "work", env=environment,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=240,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stdout
+    outputs = done.stdout.split(f"{MARK}\n")
+    for (commands, expected), output in zip(steps(), outputs, strict=False):
+        for line in expected:
+            pattern = "^" + ".*".join(map(re.escape, line.split("…"))) + "$"
+            assert re.search(pattern, output, re.MULTILINE), f"{commands}\ndid not print: {line}\nbut:\n{output}"
+
+
+def test_the_page_shows_what_is_printed() -> None:
+    assert sum(1 for _, expected in steps() if expected) >= 8
