@@ -35,12 +35,9 @@ def library_problems(source: str, report: str) -> list[tuple[int, str, str]]:
 
 
 def name_offset(source: str, offset: int, name: str) -> int:
-    """Return where `name` starts, if the library points at the parenthesis after it or the dot before it."""
-    if source[offset : offset + 1] == "(" and (before := source[:offset].rstrip()).endswith(name):
-        return len(before) - len(name)
-    if source[offset : offset + 1] == "." and (after := source[offset + 1 :].lstrip()).startswith(name):
-        return len(source) - len(after)
-    return offset
+    """Return where `name` starts if `offset` is that of the parenthesis after it, as the library gives it."""
+    before = source[:offset].rstrip()
+    return len(before) - len(name) if source[offset : offset + 1] == "(" and before.endswith(name) else offset
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

@@ -103,7 +103,8 @@ class Lowering:
         if select.field not in known:
             near = suggestion(select.field, known)
             hint = near or f"did you mean {name}.properties.{select.field}? {name} has {', '.join(known)}"
-            self._problem(select.id, f"unknown field {name}.{select.field}", hint, named=select.field)
+            at = self._source.find(select.field, self._offset(select.operand.id) + len(name))
+            self.problems.append((max(at, 0), f"unknown field {name}.{select.field}", hint))
 
     def _call(self, call: Call, bound: frozenset[str]) -> Any:
         function = call.function
@@ -164,11 +165,13 @@ class Lowering:
         return self._problem(node, f"{what} is {OUTSIDE}", hint, named=named)
 
     def _problem(self, node: int, message: str, hint: str, *, named: str = "") -> Any:
+        self.problems.append((name_offset(self._source, self._offset(node), named), message, hint))
+        return _INVALID
+
+    def _offset(self, node: int) -> int:
         if self._positions is None:
             self._positions = self._ast.positions()
-        offset = name_offset(self._source, self._positions.get(node, 0), named)
-        self.problems.append((offset, message, hint))
-        return _INVALID
+        return self._positions.get(node, 0)
 
 
 def recognise(loop: Comprehension) -> tuple[str, Expression | None, Expression] | None:

@@ -58,7 +58,8 @@ def follow(name: str, value: Value, fields: tuple[str, ...]) -> Value:
     for count, field in enumerate(fields, 1):
         if type(value) is not dict:
             before = render_path(name, fields[: count - 1])
-            raise ConditionError(f"{render_path(name, fields[:count])}: {before} is a {type_name(value)}, not a map")
+            found = type_name(value)
+            raise ConditionError(f"{render_path(name, fields[:count])}: {before} is of type {found}, not a map")
         if field not in value:
             raise ConditionError(f"{render_path(name, fields[:count])}: absent")
         value = value[field]
