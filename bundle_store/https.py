@@ -49,6 +49,9 @@ class HttpsStore:
         self._check_status(name, answer.status)
         if len(body) > max_bytes:
             raise ObjectTooLargeError(f"{self.url}: {name} is longer than {max_bytes} bytes")
+        announced = answer.headers.get("Content-Length", "")
+        if announced.isdecimal() and int(announced) != len(body):
+            raise StoreUnavailableError(f"{self.url}: {name}: the answer was cut off after {len(body)} bytes")
         return StoredObject(body=body, etag=answer.headers.get("ETag", ""))
 
     def _check_status(self, name: str, status: int) -> None:

@@ -36,7 +36,9 @@ CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 20
 READ_ATTEMPTS = 3
 
-_CREDENTIALS_HINT = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (any source boto3 knows will do)"
+_CREDENTIALS_HINT = (
+    "check the credentials: AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or any source boto3 knows"
+)
 _ENDPOINT_HINT = "check the network, AWS_ENDPOINT_URL and AWS_REGION"
 _HINTS = {
     "NoSuchBucket": "create the bucket, or correct `store` in writ.yaml; other servers than AWS need AWS_ENDPOINT_URL",
