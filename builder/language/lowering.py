@@ -113,7 +113,7 @@ class Lowering:
         if function == "_[_]":
             return self._index(call, bound)
         if function in _TIMES and call.target is None and len(call.arguments) == 1:
-            return self._time(function, call.arguments[0])
+            return self._time(call)
         if function in COMPREHENSIONS:  # not expanded, so it has the wrong number of arguments
             return self._outside(call.id, f"this form of {function}", f"write a.{function}(x, …)", named=function)
         operands = call.arguments if call.target is None else (call.target, *call.arguments)
@@ -140,9 +140,10 @@ class Lowering:
             return self._select(Select(call.id, operand, key.value, test_only=False), bound)
         return ["index", self._node(operand, bound), self._node(key, bound)]
 
-    def _time(self, function: str, argument: Expression) -> Any:
+    def _time(self, call: Call) -> Any:
+        function, argument = call.function, call.arguments[0]
         if not isinstance(argument, Constant) or not isinstance(argument.value, str):
-            return self._outside(argument.id, f"{function}() of anything but a string literal")
+            return self._outside(call.id, f"{function}() of anything but a string literal", named=function)
         try:
             return [function, _TIMES[function](argument.value)]
         except ValueError as error:
