@@ -1,4 +1,4 @@
-"""Entry point of ``writ``: finds commands lazily and turns expected errors into ``error:``, ``hint:`` and exit codes."""
+"""Entry point of ``writ``: finds commands lazily, turns expected errors into ``error:``, ``hint:`` and exit codes."""
 
 import importlib
 import sys
@@ -31,11 +31,11 @@ COMMANDS = {
 class LazyGroup(click.Group):
     """A group whose commands are imported on first use, so that ``writ --help`` loads no git, S3 or CEL library."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's name
         """Return the command names in the order a new user meets them."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's name
         """Import the module that holds the command and return it, None for an unknown name."""
         if cmd_name not in COMMANDS:
             return None

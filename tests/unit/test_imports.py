@@ -36,6 +36,8 @@ IMPURE = {
     "platform", "random", "secrets", "select", "selectors", "shutil", "signal", "socket", "socketserver", "sqlite3",
     "ssl", "subprocess", "tempfile", "threading", "time", "urllib", "uuid",
 }  # fmt: skip
+# what tests share ships beside the core, and is imported by nothing else that ships
+TESTING = Path("policy_core/testing")
 # the one place that imports by a name computed at run time: the lazy command table
 DYNAMIC = {Path("builder/cli/main.py")}
 # what a host's daemon must never load (DESIGN: no YAML, CEL, git or templates there; boto3 only for s3:// stores)
@@ -73,6 +75,10 @@ def violations(root: Path) -> list[str]:
                 top = name.split(".")[0]
                 if name == "?":
                     allowed = place in DYNAMIC
+                elif place.is_relative_to(TESTING) and top == "hypothesis":
+                    allowed = True
+                elif f"{name}.".startswith("policy_core.testing."):
+                    allowed = place.is_relative_to(TESTING)
                 elif top in sys.stdlib_module_names:
                     allowed = package != "policy_core" or top not in IMPURE
                 else:
@@ -107,6 +113,9 @@ def test_every_package_was_read() -> None:
         ("policy_core/bad.py", "def late():\n    import boto3"),
         ("policy_core/bad.py", "from tuf.ngclient import Updater"),
         ("policy_core/bad.py", "import builder.source"),
+        ("policy_core/bad.py", "from hypothesis import strategies"),
+        ("policy_core/bad.py", "from policy_core.testing import oracle"),
+        ("builder/bad.py", "from policy_core.testing.oracle import decide"),
         ("policy_core/bad.py", "data = open('state.json').read()"),
         ("policy_core/deep/bad.py", "from ...bundle_store import port"),
         ("bundle_store/bad.py", "from agent_sidecar import cli"),
@@ -132,6 +141,7 @@ def test_a_breach_is_found(tmp_path: Path, module: str, source: str) -> None:
     [
         ("policy_core/good.py", "import hashlib, msgspec\nfrom tuf.api.metadata import Metadata"),
         ("policy_core/deep/good.py", "from . import sibling\nfrom ..model import Rule"),
+        ("policy_core/testing/good.py", "from hypothesis import strategies\nfrom policy_core.testing import oracle"),
         ("agent_sidecar/good.py", "import tomllib, socket\nfrom bundle_store.port import Store"),
     ],
 )
