@@ -2,24 +2,17 @@
 
 import json
 import re
-import shutil
-import signal
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-from builder.cli.main import main
+from running_host import running_host
 
 ROOT = Path(__file__).parents[2]
 HOW_TO = ROOT / "docs/how-to/wire-a-host.md"
 TEMPLATE = ROOT / "policy-repo-template/README.md.j2"
 SOCKET = "/run/writ/decision.sock"
-START_TIMEOUT_S = 60
 
 Namespace = dict[str, Any]
 
@@ -36,27 +29,8 @@ def payloads(page: Path) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def socket_path() -> Iterator[Path]:
     """A sidecar that enforces the policies of a new repository; the value is its decision socket."""
-    folder = Path(tempfile.mkdtemp(prefix="writ-doc-"))  # short: a Unix socket path has room for about 100 bytes
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOME", str(folder))
-        patch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
-        store = (folder / "store").as_uri()
-        for command in (["init", "policies", "--store", store], ["keys", "init", "--dev"], ["publish"]):
-            where = folder if command[0] == "init" else folder / "policies"
-            assert main(["-C", str(where), *command]) == 0
-    arguments = ["run", "--store", store, "--channel", "prod", "--state", str(folder / "state")]
-    root = ["--root", str(folder / "policies/trust/root.json"), "--socket", str(folder / "decision.sock")]
-    with subprocess.Popen(
-        [sys.executable, "-m", "agent_sidecar", *arguments, *root], stderr=subprocess.PIPE, text=True
-    ) as sidecar:
-        assert sidecar.stderr
-        for line in sidecar.stderr:
-            if '"activated"' in line:
-                break
-        yield folder / "decision.sock"
-        sidecar.send_signal(signal.SIGTERM)
-        sidecar.communicate(timeout=START_TIMEOUT_S)
-    shutil.rmtree(folder)
+    with running_host() as host:
+        yield host.socket
 
 
 @pytest.fixture(params=[HOW_TO, TEMPLATE], ids=["how-to", "template"])

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from running_host import running_host
 
 ROOT = Path(__file__).parents[2]
 
@@ -166,3 +167,13 @@ def test_importing_all_of_the_sidecar_loads_nothing_a_host_must_not_have() -> No
     )
 
     assert done.stdout.strip() == "[]"
+
+
+def test_a_sidecar_that_enforces_a_policy_has_loaded_nothing_a_host_must_not_have() -> None:
+    with running_host("-X", "importtime") as host:
+        pass
+
+    loaded = {line.rsplit("|", 1)[1].strip().split(".")[0] for line in host.log if line.startswith("import time:")}
+    assert {"agent_sidecar", "tuf", "uvloop"} <= loaded
+    # an import that was tried and prevented is listed too; boto3, if really loaded, would bring botocore
+    assert loaded & set(UNWANTED_ON_A_HOST) - {"boto3"} == set()

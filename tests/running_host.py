@@ -1,0 +1,61 @@
+"""A real sidecar that enforces the policies ``writ init`` writes, from a store in a folder."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from builder.cli.main import main
+
+END_TIMEOUT_S = 60
+
+
+@dataclass
+class RunningHost:
+    """Where it answers; `log` is what it wrote to stderr up to its first activation and, once ended, after it."""
+
+    socket: Path
+    log: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def running_host(*python_flags: str) -> Iterator[RunningHost]:
+    """Publish the template's policies and yield a sidecar that has activated them; ended with the block."""
+    folder = Path(tempfile.mkdtemp(prefix="writ-host-"))  # short: a Unix socket path has room for about 100 bytes
+    try:
+        yield from _run(folder, python_flags)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _run(folder: Path, python_flags: tuple[str, ...]) -> Iterator[RunningHost]:
+    store = (folder / "store").as_uri()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(folder))
+        patch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
+        for command in (["init", "policies", "--store", store], ["keys", "init", "--dev"], ["publish"]):
+            where = folder if command[0] == "init" else folder / "policies"
+            assert main(["-C", str(where), *command]) == 0
+    host = RunningHost(folder / "decision.sock")
+    arguments = ["run", "--store", store, "--channel", "prod", "--state", str(folder / "state")]
+    arguments += ["--root", str(folder / "policies/trust/root.json"), "--socket", str(host.socket)]
+    with subprocess.Popen(
+        [sys.executable, *python_flags, "-m", "agent_sidecar", *arguments], stderr=subprocess.PIPE, text=True
+    ) as sidecar:
+        assert sidecar.stderr
+        for line in sidecar.stderr:
+            host.log.append(line)
+            if '"activated"' in line:
+                break
+        try:
+            yield host
+        finally:
+            sidecar.send_signal(signal.SIGTERM)
+            host.log += sidecar.communicate(timeout=END_TIMEOUT_S)[1].splitlines(keepends=True)
