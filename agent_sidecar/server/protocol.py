@@ -13,6 +13,7 @@ import struct
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from typing import cast
 
 import httptools
@@ -138,7 +139,7 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._refuse(400, "bad_request", "upgrading the protocol is not supported")
+            self._drain()  # answered as HTTP/1.1; what follows would be in another protocol
         except httptools.HttpParserError as error:
             self._refuse(400, "bad_request", f"not an HTTP request: {error}")
         if self._phase in _IN_HEAD and self._seen_bytes > MAX_HEADER_BYTES:
@@ -255,7 +256,8 @@ class Connection(asyncio.Protocol):
             self._answer(answer)
         else:
             self._enter(Phase.ANSWERING)
-            asyncio.ensure_future(answer).add_done_callback(self._answer_later)
+            done = partial(self._answer_later, self._request_id)
+            asyncio.ensure_future(answer).add_done_callback(done)
 
     # ends of a request
 
@@ -277,7 +279,7 @@ class Connection(asyncio.Protocol):
         else:
             self._drain()
 
-    def _answer_later(self, done: "asyncio.Future[Reply]") -> None:
+    def _answer_later(self, request_id: bytes, done: "asyncio.Future[Reply]") -> None:
         """Send the answer of a handler that had to wait; it is the last one of its connection."""
         if done.cancelled() or not self._transport:
             return
@@ -289,7 +291,7 @@ class Connection(asyncio.Protocol):
             reply = error_reply(500, "internal_error", "the sidecar failed on this request; its log says how")
         else:
             reply = done.result()
-        self._transport.write(_message(reply, keep_alive=False, request_id=self._request_id))
+        self._transport.write(_message(reply, keep_alive=False, request_id=request_id))
         self._transport.close()
 
     def _refuse(self, status: int, code: str, message: str) -> None:

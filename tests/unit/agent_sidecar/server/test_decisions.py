@@ -1,0 +1,94 @@
+"""The decision API without a socket: forms, errors, ids."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from agent_sidecar.server.decisions import DecisionApi
+from policy_core.decision import Answer
+from policy_core.model import Decision
+
+AUTHZEN = b'{"subject":{"type":"user","id":"a"},"action":{"name":"x"},"resource":{"type":"t","id":"i"}}'
+
+
+class Recording:
+    """Allows, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[object, float]] = []
+
+    def answer(self, raw: object, *, now: float, decision_id: str) -> Answer:
+        from policy_core.request import normalise
+
+        normalise(raw, now=now, host={})
+        self.asked.append((raw, now))
+        return Answer(
+            decision=Decision.ALLOW_WITH_CONSTRAINTS, allowed=True, reason_code="matched_rule",
+            constraints={"max_targets": 1}, decision_id=decision_id,
+        )  # fmt: skip
+
+
+def make_api(in_force: Any) -> DecisionApi:
+    return DecisionApi(
+        in_force=lambda: in_force, clock=lambda: 5.0, status=lambda: {"state": "fresh"}, is_ready=lambda: False
+    )
+
+
+@pytest.fixture
+def api() -> DecisionApi:
+    return make_api(Recording())
+
+
+def ask(api: DecisionApi, path: bytes, body: bytes = b"") -> tuple[int, Any]:
+    status, reply = api.routes[path][1](body, None)  # type: ignore[arg-type, misc]
+    return status, msgspec.json.decode(reply)
+
+
+def test_an_evaluation_gives_the_boolean_and_the_answer_beside_it(api: DecisionApi) -> None:
+    status, reply = ask(api, b"/access/v1/evaluation", AUTHZEN)
+
+    assert (status, reply["decision"]) == (200, True)
+    assert reply["context"]["decision"] == "allow_with_constraints"
+    assert reply["context"]["constraints"] == {"max_targets": 1}
+
+
+def test_the_job_form_gets_its_decision_in_capitals(api: DecisionApi) -> None:
+    status, reply = ask(api, b"/api/v1/policy/evaluate", b'{"job":{"topic":"job.x"}}')
+
+    assert (status, reply["decision"], reply["allowed"]) == (200, "ALLOW_WITH_CONSTRAINTS", True)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"[1]", b"null", b'{"a":"\xff"}', b"[" * 5000, b'{"subject":{}}', b'{"job":{"topic":7}}', b"NaN"],
+)
+def test_what_is_no_request_gets_400_and_a_message(api: DecisionApi, body: bytes) -> None:
+    authzen, message = ask(api, b"/access/v1/evaluation", body)
+    job, error = ask(api, b"/api/v1/policy/evaluate", body)
+
+    assert (authzen, job) == (400, 400)
+    assert message.startswith("request: ")
+    assert error["error"]["message"].startswith("request: ")
+
+
+def test_a_failure_of_ours_is_a_deny(caplog: pytest.LogCaptureFixture) -> None:
+    status, reply = ask(make_api(None), b"/access/v1/evaluation", AUTHZEN)
+
+    assert (status, reply["decision"], reply["context"]["reason_code"]) == (200, False, "evaluation_error")
+    assert caplog.records[0].exc_info
+
+
+def test_decision_ids_are_unique_within_and_between_processes(api: DecisionApi) -> None:
+    other = make_api(Recording())
+
+    ids = [ask(each, b"/access/v1/evaluation", AUTHZEN)[1]["context"]["decision_id"] for each in (api, api, other)]
+
+    assert len(set(ids)) == 3
+    assert len({each.partition("-")[0] for each in ids}) == 2
+
+
+def test_readiness_is_told_apart_from_being_alive(api: DecisionApi) -> None:
+    assert ask(api, b"/health/live") == (200, {"live": True})
+    assert ask(api, b"/health/ready") == (503, {"ready": False})
+    assert ask(api, b"/status") == (200, {"state": "fresh"})

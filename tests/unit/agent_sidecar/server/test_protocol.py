@@ -1,0 +1,417 @@
+"""The protocol on real Unix sockets: good requests, bad ones, and peers that do not behave."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import uvloop
+
+from agent_sidecar.server import protocol
+from agent_sidecar.server.listening import listen_unix
+from agent_sidecar.server.protocol import Connection, Service
+from agent_sidecar.server.replies import Reply
+from policy_core.errors import ConflictError
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+def echo(body: bytes | bytearray, _peer: Connection) -> Reply:
+    return 200, b'{"length":%d}' % len(body)
+
+
+def whoami(_body: bytes | bytearray, peer: Connection) -> Reply:
+    return 200, b'"%b"' % peer.peer.encode()
+
+
+def broken(_body: bytes | bytearray, _peer: Connection) -> Reply:
+    raise ZeroDivisionError
+
+
+def conflicting(_body: bytes | bytearray, _peer: Connection) -> Reply:
+    raise ConflictError("taken", hint="wait")
+
+
+async def slow(body: bytes | bytearray, peer: Connection) -> Reply:
+    await asyncio.sleep(0.01)
+    return echo(body, peer)
+
+
+ROUTES = {
+    b"/echo": (b"POST", echo),
+    b"/me": (b"GET", whoami),
+    b"/broken": (b"POST", broken),
+    b"/conflict": (b"POST", conflicting),
+    b"/slow": (b"POST", slow),
+}
+
+
+def serve(tmp_path: Path, client: Callable[[Path, Service], Awaitable[None]], **options: object) -> None:
+    """Run a client against a server of `ROUTES`."""
+
+    async def both() -> None:
+        service = Service(ROUTES, **options)  # type: ignore[arg-type]
+        sock = listen_unix(tmp_path / "s", mode=0o600)
+        loop = asyncio.get_running_loop()
+        server = await loop.create_unix_server(lambda: Connection(service), sock=sock)
+        try:
+            async with asyncio.timeout(20):
+                await client(tmp_path / "s", service)
+        finally:
+            server.close()
+            service.abort()
+            await asyncio.sleep(0)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(both())
+
+
+async def exchange(path: Path, *sent: bytes, eof: bool = False) -> bytes:
+    """Send pieces, each in a read of its own, and return all that comes back until the server closes."""
+    reader, writer = await asyncio.open_unix_connection(path)
+    for piece in sent:
+        writer.write(piece)
+        await asyncio.sleep(0.005)
+    if eof:
+        writer.write_eof()
+    received = await reader.read()
+    writer.close()
+    return received
+
+
+def post(path: str, body: bytes, *headers: str, close: bool = True) -> bytes:
+    lines = [f"POST {path} HTTP/1.1", "Host: x", f"Content-Length: {len(body)}", *headers]
+    if close:
+        lines.append("Connection: close")
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def status_of(reply: bytes) -> int:
+    return int(reply.split(b" ", 2)[1])
+
+
+def test_a_request_is_answered(tmp_path: Path) -> None:
+    async def client(path: Path, _service: Service) -> None:
+        reply = await exchange(path, post("/echo", b"12345"))
+
+        assert reply.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert reply.endswith(b'\r\n\r\n{"length":5}')
+        assert b"\r\nContent-Length: 12\r\n" in reply
+
+    serve(tmp_path, client)
+
+
+def test_a_connection_serves_many_requests(tmp_path: Path) -> None:
+    async def client(path: Path, service: Service) -> None:
+        reader, writer = await asyncio.open_unix_connection(path)
+        for number in range(5):
+            writer.write(post("/echo", b"x" * number, close=False))
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert b"Connection: close" not in head
+            assert await reader.readexactly(12) == b'{"length":%d}' % number
+        assert service.requests == 5
+        writer.close()
+
+    serve(tmp_path, client)
+
+
+def test_pipelined_requests_are_answered_in_order(tmp_path: Path) -> None:
+    async def client(path: Path, _service: Service) -> None:
+        sent = b"".join(post("/echo", b"x" * number, close=number == 9) for number in range(10))
+
+        reply = await exchange(path, sent)
+
+        assert [int(part[0:1]) for part in reply.split(b'{"length":')[1:]] == list(range(10))
+
+    serve(tmp_path, client)
+
+
+def test_a_request_may_arrive_byte_by_byte(tmp_path: Path) -> None:
+    async def client(path: Path, _service: Service) -> None:
+        reader, writer = await asyncio.open_unix_connection(path)
+        for byte in post("/echo", b"abc"):
+            writer.write(bytes((byte,)))
+            await asyncio.sleep(0)
+        assert (await reader.read()).endswith(b'{"length":3}')
+        writer.close()
+
+    serve(tmp_path, client)
+
+
+def test_a_chunked_body_is_put_together(tmp_path: Path) -> None:
+    head = b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+
+    async def client(path: Path, _service: Service) -> None:
+        reply = await exchange(path, head, b"3\r\nabc\r\n", b"2\r\nde\r\n0\r\n\r\n")
+
+        assert reply.endswith(b'{"length":5}')
+
+    serve(tmp_path, client)
+
+
+def test_a_request_id_is_echoed(tmp_path: Path) -> None:
+    async def client(path: Path, _service: Service) -> None:
+        reply = await exchange(path, post("/echo", b"", "X-Request-ID: job-7/a"))
+
+        assert b"\r\nX-Request-ID: job-7/a\r\n" in reply
+
+    serve(tmp_path, client)
+
+
+@pytest.mark.parametrize("value", [b"x" * 129, b"caf\xc3\xa9", b"tab\there"])
+def test_a_request_id_that_is_no_plain_token_is_dropped(tmp_path: Path, value: bytes) -> None:
+    async def client(path: Path, _service: Service) -> None:
+        head = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\nX-Request-ID: %b\r\n\r\n"
+        reply = await exchange(path, head % value)
+
+        assert status_of(reply) == 200
+        assert b"X-Request-ID" not in reply
+
+    serve(tmp_path, client)
+
+
+def test_expect_continue_is_answered_before_the_body(tmp_path: Path) -> None:
+    async def client(path: Path, _service: Service) -> None:
+        reader, writer = await asyncio.open_unix_connection(path)
+        request = post("/echo", b"abc", "Expect: 100-continue")
+        writer.write(request[:-3])
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(request[-3:])
+        assert (await reader.read()).endswith(b'{"length":3}')
+        writer.close()
+
+    serve(tmp_path, client)
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (post("/nowhere", b""), 404),
+        (post("/me", b""), 405),
+        (b"GET /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 405),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
+        (b"nonsense\r\n\r\n", 400),
+        (b"POST /echo HTTP/1.1\nHost: x\n\nbare line feeds", 400),
+        (b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        (b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", 400),
+        (b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400),
+        (post("/broken", b""), 500),
+        (post("/conflict", b""), 409),
+        (post("/echo", b"", "X: " + "y" * protocol.MAX_HEADER_BYTES), 431),
+        (post("/echo", b"", *[f"X{number}: y" for number in range(protocol.MAX_HEADERS)]), 431),
+        (post("/" + "y" * protocol.MAX_HEADER_BYTES, b""), 431),
+    ],
+)
+def test_a_bad_request_gets_its_status_and_a_json_error(tmp_path: Path, request_bytes: bytes, status: int) -> None:
+    async def client(path: Path, _service: Service) -> None:
+        reply = await exchange(path, request_bytes, eof=True)
+
+        assert status_of(reply) == status
+        assert b'{"error":{"code":"' in reply
+
+    serve(tmp_path, client)
+
+
+def test_a_method_that_is_not_allowed_is_told_which_is(tmp_path: Path) -> None:
+    async def client(path: Path, _service: Service) -> None:
+        assert b"\r\nAllow: GET\r\n" in await exchange(path, post("/me", b""))
+
+    serve(tmp_path, client)
+
+
+@pytest.mark.parametrize(
+    ("head", "status"), [(b"GET /me HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", 200),
+                         (b"CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n", 404)]
+)  # fmt: skip
+def test_no_other_protocol_is_spoken(tmp_path: Path, head: bytes, status: int) -> None:
+    async def client(path: Path, service: Service) -> None:
+        reply = await exchange(path, head + post("/echo", b""), eof=True)
+
+        assert status_of(reply) == status
+        assert service.requests == 1
+
+    serve(tmp_path, client)
+
+
+def test_a_header_without_end_is_refused(tmp_path: Path) -> None:
+    async def client(path: Path, _service: Service) -> None:
+        reply = await exchange(path, b"GET /me HTTP/1.1\r\nX: ", *[b"y" * 1024] * 20)
+
+        assert status_of(reply) == 431
+
+    serve(tmp_path, client)
+
+
+def test_a_body_announced_too_large_is_refused_before_it_is_sent(tmp_path: Path) -> None:
+    async def client(path: Path, _service: Service) -> None:
+        head = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (protocol.MAX_BODY_BYTES + 1)
+
+        assert status_of(await exchange(path, head, eof=True)) == 413
+
+    serve(tmp_path, client)
+
+
+def test_the_answer_to_an_oversize_body_arrives_though_the_peer_keeps_sending(tmp_path: Path) -> None:
+    async def client(path: Path, _service: Service) -> None:
+        body = b"x" * (2 * protocol.MAX_BODY_BYTES)
+
+        assert status_of(await exchange(path, post("/echo", body), eof=True)) == 413
+
+    serve(tmp_path, client)
+
+
+def test_a_chunked_body_is_bounded_too(tmp_path: Path) -> None:
+    async def client(path: Path, _service: Service) -> None:
+        head = b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        chunk = b"%x\r\n%b\r\n" % (65536, b"x" * 65536)
+
+        assert status_of(await exchange(path, head, chunk * 17, eof=True)) == 413
+
+    serve(tmp_path, client)
+
+
+def test_endless_chunk_extensions_are_bounded(tmp_path: Path) -> None:
+    async def client(path: Path, _service: Service) -> None:
+        head = b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        chunk = b"1;%b\r\nx\r\n" % (b"e" * 60000)
+
+        assert status_of(await exchange(path, head, *[chunk * 16] * 6, eof=True)) in {400, 413}
+
+    serve(tmp_path, client)
+
+
+def test_nothing_after_a_bad_request_is_answered(tmp_path: Path) -> None:
+    async def client(path: Path, service: Service) -> None:
+        reply = await exchange(path, b"nonsense\r\n\r\n", post("/echo", b"x"), eof=True)
+
+        assert reply.count(b"HTTP/1.1") == 1
+        assert service.requests == 0
+
+    serve(tmp_path, client)
+
+
+@pytest.mark.parametrize(
+    ("sent", "answer"),
+    [
+        (b"", b""),
+        (b"POST /echo HTT", b"408"),
+        (b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc", b"408"),
+    ],
+)
+def test_a_peer_that_stalls_is_cut_off(tmp_path: Path, sent: bytes, answer: bytes) -> None:
+    async def client(path: Path, service: Service) -> None:
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(sent)
+        await asyncio.sleep(0.02)
+        for _ in range(100):
+            service.sweep()
+        received = await reader.read()
+        assert received.split(b" ")[1:2] == ([answer] if answer else [])
+        writer.close()
+        await asyncio.sleep(0.01)
+        assert not service.connections
+
+    serve(tmp_path, client)
+
+
+def test_headers_that_trickle_do_not_extend_the_patience(tmp_path: Path) -> None:
+    async def client(path: Path, service: Service) -> None:
+        reader, writer = await asyncio.open_unix_connection(path)
+        for byte in b"GET /me HTTP":
+            writer.write(bytes((byte,)))
+            await asyncio.sleep(0.002)
+            service.sweep()
+        assert (await reader.read()).startswith(b"HTTP/1.1 408")
+        writer.close()
+
+    serve(tmp_path, client)
+
+
+def test_connections_beyond_the_limit_are_turned_away(tmp_path: Path) -> None:
+    async def client(path: Path, service: Service) -> None:
+        open_ones = [await asyncio.open_unix_connection(path) for _ in range(2)]
+        await asyncio.sleep(0.01)
+
+        reply = await exchange(path, b"")
+
+        assert status_of(reply) == 503
+        open_ones[0][1].close()
+        await asyncio.sleep(0.02)
+        assert status_of(await exchange(path, post("/echo", b""))) == 200
+        open_ones[1][1].close()
+
+    serve(tmp_path, client, max_connections=2)
+
+
+def test_a_peer_that_does_not_read_is_not_read_from(tmp_path: Path) -> None:
+    async def client(path: Path, service: Service) -> None:
+        _reader, writer = await asyncio.open_unix_connection(path, limit=1024)
+        request = post("/echo", b"", close=False)
+        for _ in range(300):
+            writer.write(request * 200)
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.05)
+        assert service.requests < 60_000
+        writer.transport.abort()
+
+    serve(tmp_path, client)
+
+
+def test_an_order_that_takes_time_is_the_last_of_its_connection(tmp_path: Path) -> None:
+    async def client(path: Path, service: Service) -> None:
+        sent = post("/slow", b"abc", "X-Request-ID: one", close=False) + post("/echo", b"", "X-Request-ID: two")
+        reply = await exchange(path, sent)
+
+        assert reply.count(b"HTTP/1.1") == 1
+        assert b"X-Request-ID: one" in reply
+        assert b"Connection: close" in reply
+        assert service.requests == 1
+
+    serve(tmp_path, client)
+
+
+def test_closing_lets_a_request_under_way_finish(tmp_path: Path) -> None:
+    async def client(path: Path, service: Service) -> None:
+        reader, writer = await asyncio.open_unix_connection(path)
+        idle_reader, idle_writer = await asyncio.open_unix_connection(path)
+        writer.write(post("/slow", b"abc", close=False))
+        await asyncio.sleep(0.003)
+
+        service.close()
+
+        assert await idle_reader.read() == b""
+        assert (await reader.read()).endswith(b'{"length":3}')
+        for each in (writer, idle_writer):
+            each.close()
+
+    serve(tmp_path, client)
+
+
+def test_the_peer_of_a_unix_socket_is_known_by_its_user(tmp_path: Path) -> None:
+    import os
+
+    async def client(path: Path, _service: Service) -> None:
+        reply = await exchange(path, b"GET /me HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+
+        assert reply.endswith(b'"uid %d"' % os.getuid())
+
+    serve(tmp_path, client)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ([], 401),
+        (["Authorization: Bearer wrong-token-of-16"], 401),
+        (["Authorization: Basic secret-token-16ch"], 401),
+        (["Authorization: Bearer secret-token-16ch"], 200),
+    ],
+)
+def test_with_a_token_only_its_bearer_is_answered(tmp_path: Path, headers: list[str], status: int) -> None:
+    async def client(path: Path, _service: Service) -> None:
+        reply = await exchange(path, post("/echo", b"", *headers), eof=True)
+
+        assert status_of(reply) == status
+        assert (b"WWW-Authenticate: Bearer" in reply) == (status == 401)
+
+    serve(tmp_path, client, token=b"secret-token-16ch")
