@@ -317,10 +317,10 @@ class Connection(asyncio.Protocol):
         if patience is None or self._service.tick - self._since <= patience or not self._transport:
             return
         if self._phase in (Phase.HEADERS, Phase.BODY):
-            reply = error_reply(408, "timeout", f"the request did not arrive within {patience} s")
-            self._transport.write(_message(reply, keep_alive=False))
-        self._transport.close()
-        self._enter(Phase.DRAINING)
+            self._refuse(408, "timeout", f"the request did not arrive within {patience} s")
+            self._send()
+        else:
+            self._transport.close()
 
     def close_when_idle(self) -> None:
         """Close now if no request is under way; otherwise its answer will say that it is the last."""
