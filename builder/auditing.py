@@ -105,5 +105,5 @@ def verify_channel(workspace: Workspace, channel: str) -> Verified:
 def _warnings(state: VerifiedRelease, now: datetime) -> Iterator[str]:
     for role, expires in state.expires.items():
         if expires - now < (WARN_BEFORE_TIMESTAMP if role == "timestamp" else WARN_BEFORE):
-            advice = "run `writ refresh`" if role == "timestamp" else "it must be signed anew"
+            advice = "its keys must sign it anew" if role in {"root", "targets"} else "run `writ refresh`"
             yield f"{role} expires in {(expires - now).days} days: {advice}"

@@ -72,25 +72,27 @@ def rollback(context: click.Context, channel: str, to: int | None, reason: str, 
 def refresh(context: click.Context, output_format: str) -> None:
     """Sign the timestamp again, so that hosts know that what they have is still the newest.
 
-    Run it well before the timestamp expires (`writ verify` shows when). It releases nothing.
+    Run it well before the timestamp expires (`writ verify` shows when). It releases nothing. Channels that expire
+    within 60 days are signed anew as well, if their keys are here.
 
     \b
     Example:
       writ refresh
     """
-    from builder.publishing.refresh import refresh as refresh_timestamp
+    from builder.publishing.refresh import refresh as refresh_store
     from builder.publishing.workspace import Workspace
     from policy_core.trust.layout import format_time
 
     workspace = Workspace.open(context.obj)
-    expires = refresh_timestamp(workspace.publisher(workspace.channel(None))).expires
-    shown = format_time(expires) if expires else None
+    refreshed = refresh_store([workspace.publisher(channel) for channel in workspace.project.channels])
+    for warning in refreshed.warnings:
+        click.echo(f"warning: {warning}", err=True)
     if output_format == "json":
-        print_json({"refreshed": expires is not None, "expires": shown})
-    elif shown:
-        click.echo(f"timestamp signed, expires {shown}")
-    else:
-        click.echo("somebody else has just signed the timestamp, nothing to do")
+        print_json({"expires": format_time(refreshed.expires), "renewed": refreshed.renewed})
+        return
+    click.echo(f"timestamp signed, expires {format_time(refreshed.expires)}")
+    for channel in refreshed.renewed:
+        click.echo(f"{channel}: signed anew")
 
 
 def _print(released: "Released", output_format: str) -> None:

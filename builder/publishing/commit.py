@@ -62,9 +62,12 @@ class Publisher:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What to make live: a release and, unless the store holds it already, its bundle."""
+    """What to make live: a release and, unless the store holds it already, its bundle.
 
-    release: Release
+    The live release itself means that its metadata is only signed anew.
+    """
+
+    release: Release | None
     bundle: bytes | None = None
 
 
@@ -100,7 +103,7 @@ def commit(publisher: Publisher, propose: Propose) -> Outcome:
     written = _Written()
     for attempt in range(MAX_ATTEMPTS):
         state = reader.read()
-        if written.release is not None and written.is_committed(reader, state):
+        if written.snapshot_version and written.is_committed(reader, state):
             return _overtaken(written.release, state)
         proposal = propose(state, partial(reader.history, state))
         if isinstance(proposal, NothingToDo):
@@ -116,10 +119,10 @@ def commit(publisher: Publisher, propose: Propose) -> Outcome:
     )
 
 
-def _overtaken(release: Release, state: LiveState) -> Outcome:
+def _overtaken(release: Release | None, state: LiveState) -> Outcome:
     """Return the outcome of a commit whose answer was lost, and on top of which others have signed since."""
     live = state.verified.release
-    if live == release or live is None:
+    if live == release or live is None or release is None:
         return Outcome(release, committed=True)
     note = f"release {release.release} was committed, but by now release {live.release} is live"
     return Outcome(release, committed=True, note=note)
@@ -148,17 +151,17 @@ def _commit_once(publisher: Publisher, state: LiveState, proposal: Proposal, wri
     """Go from the live state to the proposed one; raises RaceLostError if the live state is another by now."""
     store, channel, release = publisher.store, publisher.channel, proposal.release
     now = publisher.signing_time(state)
-    if proposal.bundle is not None:
+    if proposal.bundle is not None and release is not None:
         _put_bundle(store, release, proposal.bundle)
 
-    if (written.release, written.base) != (release, state.chain.channel):  # else the last attempt's file still fits
+    if (written.base, written.release) != (state.chain.channel, release):  # else the last attempt's file still fits
         written.channel_version, written.channel_role = put_numbered(
             store,
             channel,
             state.verified.versions[channel] + 1,
             lambda version: publisher.sign(channel, metadata.channel_role(version, release, now), state),
         )
-        written.release, written.base = release, state.chain.channel
+        written.base, written.release = state.chain.channel, release
 
     pins = {channel: metadata.pin_of(written.channel_version, written.channel_role)}
     written.snapshot_version, snapshot = put_numbered(

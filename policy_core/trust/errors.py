@@ -18,4 +18,6 @@ class RollbackError(MetadataError):
 class ExpiredError(TrustError):
     """Metadata is past its expiry: nobody vouches any more that this is the newest state."""
 
-    default_hint = "run `writ refresh` for the timestamp, publish again for the others; check the clock of this host"
+    default_hint = (
+        "a publisher runs `writ refresh` (root and targets need their own keys); check the clock of this host"
+    )

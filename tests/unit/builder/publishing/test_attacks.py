@@ -113,7 +113,7 @@ def host(world: World) -> Any:
 class TestOldStates:
     def test_an_older_timestamp_is_refused(self, world: World, host: Any) -> None:
         old = content(world, TIMESTAMP)
-        refresh(world.publisher())
+        refresh([world.publisher()])
         host.refresh()
         overwrite(world, TIMESTAMP, old)
 
