@@ -181,6 +181,7 @@ def _environment(directory: Path) -> dict[str, str]:
         "AWS_EC2_METADATA_DISABLED": "true",
         "NO_PROXY": "*",
         "PYTHONUNBUFFERED": "1",
+        "PYTHONUTF8": "1",
         "NO_COLOR": "1",
     }
 
