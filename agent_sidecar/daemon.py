@@ -124,7 +124,7 @@ class Daemon:
             for listener in listeners
         ]
         self._poller.start()
-        ticking = asyncio.create_task(self._tick())
+        ticking = loop.create_task(self._tick())
         logs.info(
             "serving",
             version=__version__,
@@ -132,12 +132,14 @@ class Daemon:
             store=self.status().store,
             sockets=[str(listener.path or listener.sock.getsockname()) for listener in listeners],
         )
-        await stop.wait()
-        for server in servers:
-            server.close()
-        cut = await self._drain()
-        ticking.cancel()
-        await asyncio.to_thread(self._poller.stop, timeout_s=POLLER_STOP_S)
+        try:
+            await stop.wait()
+        finally:
+            for server in servers:
+                server.close()
+            cut = await self._drain()
+            ticking.cancel()
+            await asyncio.to_thread(self._poller.stop, timeout_s=POLLER_STOP_S)
         return cut
 
     def start(self) -> None:

@@ -5,7 +5,6 @@ Independent of the builder on purpose: a host is tested against the format, not 
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from tuf.api.metadata import (
     Timestamp,
 )
 
-from policy_core.bundle import build_bundle
+from policy_core.bundle import build_bundle, read_bundle
 from policy_core.matcher import encode_rules
 from policy_core.model import Clauses, Decision, Rule
 from policy_core.selftest import SelfTestCase, encode_cases
@@ -79,10 +78,10 @@ class SignedStore:
         """Return the one mutable file."""
         return self.directory / "metadata/timestamp.json"
 
-    def publish(self, blob: bytes, *, number: int | None = None, action: str = "publish", **changes: Any) -> Release:
-        """Release a bundle as the next release (or `number`), and return what is signed about it."""
-        from policy_core.bundle import read_bundle
-
+    def publish(
+        self, blob: bytes, *, number: int | None = None, action: str = "publish", served: bytes | None = None
+    ) -> Release:
+        """Release a bundle as the next release (or `number`), and return what is signed; `served` bytes are a lie."""
         read = read_bundle(blob)
         release = Release(
             channel="prod",
@@ -97,7 +96,7 @@ class SignedStore:
             content_sha256=read.content_sha256,
             policy_sha256=read.policy_sha256,
         )
-        return self.release_as(replace(release, **changes), blob)
+        return self.release_as(release, blob if served is None else served)
 
     def release_as(self, release: Release, blob: bytes) -> Release:
         """Sign a release as it is, whatever the bytes are."""

@@ -1,14 +1,11 @@
 """A signed store, and a host that polls it in this process: real files, a clock the test owns."""
 
-import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.append(str(Path(__file__).parents[2]))  # for signed_store
-
 from signed_store import SignedStore
 
 from agent_sidecar.activation import Activation
@@ -58,8 +55,6 @@ class Host:
 
     def start(self, *, min_release: int = 0, max_pin_s: float = 3600.0) -> "Host":
         self.stop()
-        import time
-
         self.directory = StateDirectory.open(self.path, settings=self.settings, trusted_root=self.trusted_root)
         self.clock = HostClock(clock=lambda: time.time() if self.now is None else self.now)
         self.history = History(self.path)

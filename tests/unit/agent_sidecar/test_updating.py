@@ -110,20 +110,17 @@ def test_the_root_is_probed_though_the_timestamp_is_unchanged(store: SignedStore
 
 
 def altered_bundle(store: SignedStore) -> None:
-    release = store.publish(DENY)
     blob = bytearray(DENY)
     blob[len(blob) // 2] ^= 1
-    store.bundle_path(release).write_bytes(bytes(blob))
+    store.publish(DENY, served=bytes(blob))
 
 
 def truncated_bundle(store: SignedStore) -> None:
-    release = store.publish(DENY)
-    store.bundle_path(release).write_bytes(DENY[:-10])
+    store.publish(DENY, served=DENY[:-10])
 
 
 def longer_bundle(store: SignedStore) -> None:
-    release = store.publish(DENY)
-    store.bundle_path(release).write_bytes(DENY + b"x")
+    store.publish(DENY, served=DENY + b"x")
 
 
 def foreign_channel_key(store: SignedStore) -> None:

@@ -1,0 +1,336 @@
+"""The sidecar as a process: real sockets, signals, a store in a directory, and what its user sees."""
+
+import contextlib
+import http.client
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from signed_store import SignedStore, bundle, rules
+
+from agent_sidecar.calling import call
+from agent_sidecar.inspecting import verify
+
+ALLOW, DENY = bundle(rules("allow"), number=1), bundle(rules("deny"), number=2)
+REQUEST = {"subject": {"type": "user", "id": "a"}, "action": {"name": "act.0"}, "resource": {"type": "t", "id": "i"}}
+PATIENCE_S = 30.0
+
+
+def until(condition: Callable[[], Any], what: str) -> Any:
+    """Wait for something another process does, and return what the condition gave."""
+    end = time.monotonic() + PATIENCE_S
+    while time.monotonic() < end:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.01)
+    raise AssertionError(f"waited in vain: {what}")
+
+
+class Process:
+    """A running ``writ-sidecar run`` and its log."""
+
+    def __init__(self, folder: Path, *more: str) -> None:
+        self.socket = folder / "d.sock"
+        self.log = folder / f"log-{time.monotonic_ns()}"
+        arguments = [
+            "--store", (folder / "store").as_uri(), "--channel", "prod", "--root", str(folder / "root.json"),
+            "--state", str(folder / "state"), "--socket", str(self.socket), "--poll", "100ms", *more,
+        ]  # fmt: skip
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen([sys.executable, "-m", "agent_sidecar", "run", *arguments], stderr=log)
+
+    def ask(self, method: str = "GET", path: str = "/status", body: bytes | None = None) -> Any:
+        return call(self.socket, method, path, body)
+
+    def decide(self) -> dict[str, Any]:
+        answer: dict[str, Any] = self.ask("POST", "/access/v1/evaluation", json.dumps(REQUEST).encode())
+        return answer
+
+    def release(self) -> int:
+        try:
+            enforced = self.ask()["enforced"]
+        except Exception:  # noqa: BLE001 - not up yet
+            return -1
+        return int(enforced["release"]) if enforced else 0
+
+    def wait_for(self, release: int) -> "Process":
+        until(lambda: self.release() == release, f"release {release}: {self.log.read_text()}")
+        return self
+
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(PATIENCE_S)
+
+
+class Bench:
+    """A folder with a store and any number of sidecar processes, all ended with the test."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.state = folder / "state"
+        self.store = SignedStore(folder / "store")
+        (folder / "root.json").write_bytes(self.store.root)
+        self.started: list[Process] = []
+
+    def start(self, *more: str) -> Process:
+        self.started.append(Process(self.folder, *more))
+        return self.started[-1]
+
+    def command(self, *arguments: str, text: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
+        return subprocess.run(
+            [sys.executable, "-m", "agent_sidecar", *arguments], input=text, capture_output=True, check=False,
+            timeout=PATIENCE_S,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    folder = Path(tempfile.mkdtemp(prefix="writ-"))  # short: a Unix socket path has room for about 100 bytes
+    made = Bench(folder)
+    yield made
+    for each in made.started:
+        if each.process.poll() is None:
+            each.process.kill()
+        each.process.wait()
+    shutil.rmtree(folder)
+
+
+def test_a_decision_flips_when_a_release_is_published(bench: Bench) -> None:
+    sidecar = bench.start().wait_for(0)
+    assert sidecar.decide()["context"]["reason_code"] == "policy_unavailable"
+    bench.store.publish(ALLOW)
+    sidecar.wait_for(1)
+    assert sidecar.decide()["decision"] is True
+
+    bench.store.publish(DENY)
+    sidecar.wait_for(2)
+
+    answer = sidecar.decide()
+    assert answer["decision"] is False
+    assert answer["context"]["policy"]["release"] == 2
+    assert sidecar.stop() == 0
+
+
+def test_decisions_never_pause_and_never_mix_policies_during_swaps(bench: Bench) -> None:
+    bench.store.publish(ALLOW)
+    sidecar = bench.start().wait_for(1)
+    connection = http.client.HTTPConnection("localhost")
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.connect(str(sidecar.socket))
+    body, seen = json.dumps(REQUEST), []
+
+    for number in range(2, 6):
+        bench.store.publish(bundle(rules("allow" if number % 2 else "deny"), number=number))
+        while not seen or seen[-1] != number:
+            connection.request("POST", "/access/v1/evaluation", body)
+            answer = json.loads(connection.getresponse().read())
+            release = answer["context"]["policy"]["release"]
+            assert answer["decision"] is (release % 2 == 1)
+            seen.append(release)
+
+    connection.close()
+    assert seen == sorted(seen)
+
+
+def test_rollback_and_resume_take_effect_before_the_command_returns(bench: Bench) -> None:
+    bench.store.publish(ALLOW)
+    sidecar = bench.start().wait_for(1)
+    bench.store.publish(DENY)
+    sidecar.wait_for(2)
+    shutil.move(bench.folder / "store", bench.folder / "gone")
+    state = ["--state", str(bench.state)]
+
+    done = bench.command("rollback", *state, "--reason", "restarts refused")
+    assert (done.returncode, sidecar.decide()["decision"]) == (0, True)
+    again = bench.command("rollback", *state, "--reason", "once more")
+    assert (again.returncode, again.stderr.splitlines()[-1][:5]) == (7, b"hint:")
+    assert sidecar.decide()["decision"] is True
+    done = bench.command("resume", *state)
+    assert (done.returncode, sidecar.decide()["decision"]) == (0, False)
+
+    listed = json.loads(bench.command("history", *state, "--format", "json").stdout)
+    assert [event["event"] for event in listed] == ["activated", "activated", "rollback", "resume"]
+    assert listed[2]["by"] == f"uid {os.getuid()}"
+
+
+def test_a_rollback_survives_a_restart_and_the_store_is_not_needed(bench: Bench) -> None:
+    bench.store.publish(ALLOW)
+    sidecar = bench.start().wait_for(1)
+    bench.store.publish(DENY)
+    sidecar.wait_for(2)
+    bench.command("rollback", "--state", str(bench.state), "--reason", "test")
+    sidecar.process.kill()
+    sidecar.process.wait()
+    shutil.move(bench.folder / "store", bench.folder / "gone")
+
+    sidecar = bench.start().wait_for(1)
+
+    assert sidecar.decide()["decision"] is True
+    status = until(lambda: (found := sidecar.ask())["failure"] and found, "a failed poll")
+    assert (status["state"], status["pinned"]["reason"]) == ("unreachable", "test")
+
+
+def test_killed_at_any_moment_of_an_update_it_starts_again_with_a_verified_snapshot(bench: Bench) -> None:
+    bench.store.publish(ALLOW)
+    bench.start().wait_for(1).stop()
+    chance = random.Random(7)  # noqa: S311 - a repeatable test
+
+    for number in range(2, 10):
+        sidecar = bench.start()
+        until(sidecar.socket.exists, "a socket")
+        bench.store.publish(bundle(rules("allow", *["deny"] * 200), number=number))
+        time.sleep(chance.uniform(0.0, 0.25))
+        sidecar.process.send_signal(signal.SIGKILL)
+        sidecar.process.wait()
+
+        assert [found.problem for found in verify(bench.state)] in ([""], ["", ""])
+
+    assert bench.start().wait_for(9).decide()["decision"] is True
+
+
+def test_a_second_sidecar_on_the_same_state_is_refused(bench: Bench) -> None:
+    bench.store.publish(ALLOW)
+    sidecar = bench.start().wait_for(1)
+
+    second = bench.start()
+
+    assert second.process.wait(PATIENCE_S) == 7
+    assert "another sidecar uses it" in second.log.read_text()
+    assert sidecar.decide()["decision"] is True
+
+
+def test_a_socket_in_use_is_refused_and_stays_with_its_owner(bench: Bench) -> None:
+    bench.store.publish(ALLOW)
+    sidecar = bench.start().wait_for(1)
+
+    second = bench.start("--state", str(bench.folder / "other"))
+
+    assert second.process.wait(PATIENCE_S) == 7
+    assert "another server answers there" in second.log.read_text()
+    assert sidecar.decide()["decision"] is True
+
+
+def test_an_altered_bundle_is_refused_and_reported_once(bench: Bench) -> None:
+    bench.store.publish(ALLOW)
+    sidecar = bench.start().wait_for(1)
+    blob = bytearray(DENY)
+    blob[50] ^= 1
+    bench.store.publish(DENY, served=bytes(blob))
+
+    status = until(lambda: (found := sidecar.ask())["rejection"] and found, "a rejection")
+    polls = status["polls"]
+    until(lambda: sidecar.ask()["polls"] > polls + 3, "more polls")
+
+    assert sidecar.decide()["decision"] is True
+    assert [event["event"] for event in sidecar.events()].count("rejected") == 1
+
+
+def test_sigterm_ends_it_cleanly_and_leaves_no_socket(bench: Bench) -> None:
+    bench.store.publish(ALLOW)
+    sidecar = bench.start().wait_for(1)
+    idle = socket.socket(socket.AF_UNIX)
+    idle.connect(str(sidecar.socket))
+
+    assert sidecar.stop() == 0
+
+    assert not sidecar.socket.exists()
+    assert sidecar.events()[-1]["event"] == "stopped"
+    idle.close()
+
+
+def test_a_stale_socket_of_a_killed_sidecar_is_replaced(bench: Bench) -> None:
+    bench.store.publish(ALLOW)
+    sidecar = bench.start().wait_for(1)
+    sidecar.process.kill()
+    sidecar.process.wait()
+    assert sidecar.socket.exists()
+
+    assert bench.start().wait_for(1).decide()["decision"] is True
+
+
+def test_the_admin_socket_is_for_its_owner_and_orders_are_not_on_the_decision_socket(bench: Bench) -> None:
+    bench.store.publish(ALLOW)
+    sidecar = bench.start().wait_for(1)
+
+    assert (bench.state / "admin.sock").stat().st_mode & 0o777 == 0o600
+    assert sidecar.socket.stat().st_mode & 0o777 == 0o660
+    with pytest.raises(Exception, match="nothing at this path"):
+        sidecar.ask("POST", "/rollback", b'{"reason":"x"}')
+
+
+def test_a_refresh_is_an_order_too(bench: Bench) -> None:
+    sidecar = bench.start("--poll", "1h")
+    until(lambda: sidecar.release() == 0 and sidecar.ask()["verified_at"], "the first poll")
+    bench.store.publish(ALLOW)
+
+    reply = call(bench.state / "admin.sock", "POST", "/refresh")
+
+    assert reply["outcome"] == "activated"
+    assert sidecar.decide()["decision"] is True
+
+
+def test_tcp_answers_with_the_token_only(bench: Bench) -> None:
+    bench.store.publish(ALLOW)
+    token = bench.folder / "token"
+    token.write_text("a-token-of-enough-length\n")
+    token.chmod(0o600)
+    sidecar = bench.start("--listen", "127.0.0.1:0", "--token-file", str(token)).wait_for(1)
+    (serving,) = [event for event in sidecar.events() if event["event"] == "serving"]
+    port = int(serving["sockets"][-1].rpartition(",")[2].strip(" )"))
+    found = []
+
+    for headers in ({}, {"Authorization": "Bearer a-token-of-enough-length"}):
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+            connection.request("POST", "/access/v1/evaluation", json.dumps(REQUEST), headers)
+            found.append(connection.getresponse().status)
+
+    assert found == [401, 200]
+
+
+def test_decide_in_process_answers_as_the_socket_does(bench: Bench) -> None:
+    bench.store.publish(ALLOW)
+    sidecar = bench.start("--host-label", "env=test").wait_for(1)
+    request = json.dumps(REQUEST).encode()
+    answers = []
+
+    for where in (["--socket", str(sidecar.socket)], ["--state", str(bench.state)]):
+        done = bench.command("decide", *where, "--format", "json", "-", text=request)
+        assert done.returncode == 0, done.stderr
+        answers.append({key: value for key, value in json.loads(done.stdout).items() if key != "decision_id"})
+
+    assert answers[0] == answers[1]
+    assert answers[0]["decision"] == "allow"
+
+
+def test_garbage_and_a_stalled_peer_do_not_disturb_others(bench: Bench) -> None:
+    bench.store.publish(ALLOW)
+    sidecar = bench.start().wait_for(1)
+    chance = random.Random(3)  # noqa: S311 - a repeatable test
+    stalled = socket.socket(socket.AF_UNIX)
+    stalled.connect(str(sidecar.socket))
+    stalled.sendall(b"POST /access/v1/evaluation HTTP/1.1\r\nContent-Len")
+
+    for _ in range(50):
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.connect(str(sidecar.socket))
+            with contextlib.suppress(OSError):
+                peer.sendall(chance.randbytes(chance.randrange(1, 5000)))
+
+    assert sidecar.decide()["decision"] is True
+    stalled.close()
+    assert sidecar.stop() == 0
