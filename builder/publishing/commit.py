@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 
 from builder.publishing import metadata
 from builder.publishing.keys import AnyRole, KeyRing
@@ -35,7 +35,7 @@ def system_clock() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: its reader is made once
 class Publisher:
     """Where and as whom to publish: one channel of one store, its trust root, and the keys at hand."""
 
@@ -45,7 +45,7 @@ class Publisher:
     key_ring: KeyRing
     clock: Clock = system_clock
 
-    @property
+    @cached_property
     def reader(self) -> ChannelReader:
         """Return the reading half."""
         return ChannelReader(self.store, self.channel, self.trusted_root)

@@ -27,7 +27,7 @@ def publish(publisher: Publisher, repository: PolicyRepository, candidate: Candi
 
     def propose(state: LiveState, history: Callable[[], Iterator[HistoryEntry]]) -> Proposal | NothingToDo:
         live, bundle = state.verified.release, candidate.bundle
-        newest = newest_published(history())
+        newest = live if live and live.action != ROLLBACK else _newest_published(history())
         if newest is not None:
             if bundle.revision == newest.revision and live is not None and live.revision == newest.revision:
                 return NothingToDo(f"{_short(bundle.revision)} is live already, as release {live.release}")
@@ -52,7 +52,7 @@ def publish(publisher: Publisher, repository: PolicyRepository, candidate: Candi
     return commit(publisher, propose)
 
 
-def newest_published(history: Iterator[HistoryEntry]) -> Release | None:
+def _newest_published(history: Iterator[HistoryEntry]) -> Release | None:
     """Return the newest release that brought a new revision, None if nothing was ever released."""
     for entry in history:
         if entry.release is not None and entry.release.action != ROLLBACK:

@@ -4,7 +4,7 @@ Expiry is reported, not enforced: publishing is what ends it, and history stays 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tuf.api.metadata import Key, Root, Snapshot, Targets, Timestamp
 
@@ -36,11 +36,15 @@ class LiveState:
 
 @dataclass(frozen=True, slots=True)
 class ChannelReader:
-    """Reads one channel of one store, trusting one root."""
+    """Reads one channel of one store, trusting one root.
+
+    Numbered metadata never changes, so what was fetched once is kept for the life of the reader: one command.
+    """
 
     store: Store
     channel: str
     trusted_root: bytes
+    _fetched: dict[str, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def read(self) -> LiveState:
         """Fetch and verify what is live now.
@@ -78,7 +82,9 @@ class ChannelReader:
 
     def fetch(self, name: str) -> bytes:
         """Return a numbered metadata object, unverified; raises MetadataError if it is too long, RemoteError."""
-        return read_signed(self.store, name, max_bytes=layout.MAX_TARGETS_BYTES).body
+        if name not in self._fetched:
+            self._fetched[name] = read_signed(self.store, name, max_bytes=layout.MAX_TARGETS_BYTES).body
+        return self._fetched[name]
 
     def _fetch_pinned(self, snapshot: Snapshot, role: str) -> bytes:
         pin = snapshot.meta.get(f"{role}.json")
