@@ -226,7 +226,7 @@ def _chain(name: str, operands: list[Node]) -> Node:
 
 @st.composite
 def odd_conditions(draw: st.DrawFn, depth: int = 4, bound: tuple[str, ...] = ()) -> Node:
-    """Draw any condition of the grammar, well typed or not."""
+    """Draw any condition of the grammar, well typed or not; most of them are errors on most requests."""
     if depth == 0 or draw(st.integers(0, 4)) == 0:
         return draw(_leaves(draw(st.sampled_from([*_SCALAR_KINDS, *_LIST_KINDS])), bound))
     inner = odd_conditions(depth - 1, bound)
