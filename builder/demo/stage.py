@@ -22,6 +22,7 @@ from policy_core.errors import KnownError
 COMMAND_TIMEOUT_S = 30.0
 WAIT_TIMEOUT_S = 15.0
 GRACE_S = 5.0
+MAX_FOLDER_CHARS = 60  # the path of a Unix socket has room for 103 bytes on some systems
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # what could lead the demo's own traffic or git elsewhere
 FOREIGN = ("AWS_", "GIT_", "WRIT_", "XDG_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "PYTHONPATH", "PYTHONHOME")
@@ -127,7 +128,7 @@ def open_stage(*, keep: bool = False) -> Iterator[Stage]:
     stage: Stage | None = None
     try:
         with _held_back():
-            directory = Path(tempfile.mkdtemp(prefix="writ-demo-"))
+            directory = Path(tempfile.mkdtemp(prefix="writ-demo-", dir=_temporary_folder()))
         stage = Stage(directory)
         yield stage
     finally:
@@ -153,6 +154,12 @@ def wait_for(what: str, look: Callable[[], Value | None], *watched: Background) 
         if time.monotonic() > deadline:
             raise DemoError(f"{what}: did not happen within {WAIT_TIMEOUT_S:g} s")
         time.sleep(0.05)
+
+
+def _temporary_folder() -> str:
+    """Return where temporary files go, unless that is too deep for the sockets the demo makes in it."""
+    folder = tempfile.gettempdir()
+    return folder if len(folder) <= MAX_FOLDER_CHARS else "/tmp"  # noqa: S108 - mkdtemp makes a private folder in it
 
 
 def _environment(directory: Path) -> dict[str, str]:

@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,33 +26,41 @@ def left_running(folder: Path) -> list[int]:
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    return {**os.environ, "TMPDIR": str(tmp_path), "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+def folder() -> Iterator[Path]:
+    """A temporary folder with a short path, as demos need it for their sockets."""
+    path = Path(tempfile.mkdtemp(prefix="writ-test-", dir="/tmp"))
+    yield path
+    path.rmdir()  # fails if something is left in it
 
 
-def test_every_act_is_as_expected(tmp_path: Path, environment: dict[str, str]) -> None:
+@pytest.fixture
+def environment(folder: Path) -> dict[str, str]:
+    return {**os.environ, "TMPDIR": str(folder), "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+
+
+def test_every_act_is_as_expected(folder: Path, environment: dict[str, str]) -> None:
     done = subprocess.run(COMMAND, env=environment, capture_output=True, text=True, check=False, timeout=240)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Summary" in done.stdout
     assert done.stderr == ""
-    assert list(tmp_path.iterdir()) == []
-    assert left_running(tmp_path) == []
+    assert list(folder.iterdir()) == []
+    assert left_running(folder) == []
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are found through /proc")
 @pytest.mark.parametrize("last_words", ["$ writ init", "Ten requests"])
-def test_an_interrupt_leaves_nothing_behind(tmp_path: Path, environment: dict[str, str], last_words: str) -> None:
+def test_an_interrupt_leaves_nothing_behind(folder: Path, environment: dict[str, str], last_words: str) -> None:
     with subprocess.Popen(COMMAND, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as demo:
         assert demo.stdout
         for line in demo.stdout:
             if last_words in line:
                 break
-        assert left_running(tmp_path)
+        assert left_running(folder)
 
         demo.send_signal(signal.SIGINT)
 
         _, errors = demo.communicate(timeout=60)
     assert demo.returncode == 130, errors
-    assert list(tmp_path.iterdir()) == []
-    assert left_running(tmp_path) == []
+    assert list(folder.iterdir()) == []
+    assert left_running(folder) == []

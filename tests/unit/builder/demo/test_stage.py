@@ -107,12 +107,20 @@ def test_a_process_that_ignores_the_polite_signal_is_killed(monkeypatch: pytest.
 
 
 def test_keep_leaves_the_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage_module, "MAX_FOLDER_CHARS", 1000)
     monkeypatch.setattr(stage_module.tempfile, "tempdir", str(tmp_path))
 
     with open_stage(keep=True) as stage:
         pass
 
     assert stage.directory.is_dir()
+
+
+def test_a_temporary_folder_too_deep_for_sockets_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage_module.tempfile, "tempdir", "/srv/" + "x" * 100)
+
+    with open_stage() as stage:
+        assert len(str(stage.directory / "host-a/state/admin.sock")) < 100
 
 
 def test_what_could_lead_elsewhere_is_not_inherited(monkeypatch: pytest.MonkeyPatch) -> None:
