@@ -59,18 +59,21 @@ def look_up(workspace: Workspace, channel: str, *, when: str | None, verify: boo
     return Answer(channel, found[-1:] if asked is None else live_during(asked, found), ledger)
 
 
-def file_at(git: pygit2.Repository, answer: Answer, path: str) -> bytes:
-    """Return a policy file as the one release of `answer` had it; raises UsageError, SourceMissingError."""
-    releases = [found.release for found in answer.intervals if found.release]
-    if len(answer.intervals) > 1:
+def file_at(git: pygit2.Repository, answer: Answer, path: str) -> tuple[Interval, bytes]:
+    """Return the one interval of `answer` with a release, and a policy file as that release had it.
+
+    Raises UsageError if there is none or are several, or no such file, and SourceMissingError.
+    """
+    candidates = [(found, found.release) for found in answer.intervals if found.release]
+    if len(candidates) > 1:
         raise UsageError(
-            f"{path}: {len(answer.intervals)} intervals in that time", hint="give --at a full timestamp, not a day"
+            f"{path}: {len(candidates)} releases were live in that time", hint="give --at a full timestamp, not a day"
         )
-    if not releases:
+    if not candidates:
         raise UsageError(f"{path}: no release was live then")
     if path.split("/", 1)[0] not in LEDGER_PATHS:
         raise UsageError(f"{path}: is no part of the policy", hint=f"it lies in one of: {', '.join(LEDGER_PATHS)}")
-    release = releases[0]
+    found, release = candidates[0]
     try:
         tree = git[release.revision].peel(pygit2.Tree)
     except (KeyError, ValueError, pygit2.GitError) as error:
@@ -83,7 +86,7 @@ def file_at(git: pygit2.Repository, answer: Answer, path: str) -> bytes:
         blob = None
     if not isinstance(blob, pygit2.Blob):
         raise UsageError(f"{path}: release {release.release} has no such file")
-    return blob.data
+    return found, blob.data
 
 
 def verify_channel(workspace: Workspace, channel: str) -> Verified:

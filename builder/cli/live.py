@@ -38,9 +38,9 @@ def live(
     workspace = Workspace.open(context.obj)
     answer = look_up(workspace, workspace.channel(channel), when=when, verify=verify)
     if path is not None:
-        content = file_at(workspace.repository.git, answer, path)
+        found, content = file_at(workspace.repository.git, answer, path)
         if output_format == "json":
-            print_json({"path": path, "content": content.decode(errors="replace")} | _record(answer.intervals[0]))
+            print_json({"path": path, "content": content.decode(errors="replace")} | _record(found))
         else:
             sys.stdout.buffer.write(content)
         return
@@ -53,7 +53,9 @@ def live(
     if not answer.intervals:
         click.echo(f"{answer.channel}: the channel did not exist then")
     if answer.ledger:
-        click.echo(f"ledger    live/{answer.channel} agrees: {answer.ledger.releases} releases, at {answer.ledger.tip}")
+        click.echo(
+            f"ledger    live/{answer.channel} agrees with the signed history ({answer.ledger.releases} releases), at {answer.ledger.tip}"
+        )
 
 
 def _record(found: "Interval") -> dict[str, Any]:
