@@ -54,7 +54,7 @@ def live(
         click.echo(f"{answer.channel}: the channel did not exist then")
     if answer.ledger:
         click.echo(
-            f"ledger    live/{answer.channel} agrees with the signed history ({answer.ledger.releases} releases), at {answer.ledger.tip}"
+            f"ledger    live/{answer.channel} agrees up to release {answer.ledger.releases}, at {answer.ledger.tip}"
         )
 
 

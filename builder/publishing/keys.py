@@ -10,8 +10,9 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from securesystemslib.signer import CryptoSigner, Key, Signer, SSlibKey
 from tuf.api.exceptions import UnsignedMetadataError
@@ -59,32 +60,35 @@ class KeyRing:
 
     def public_key(self, role: str) -> Key:
         """Return the public half of a role's key file; raises KeyMissingError, KeyUnusableError."""
-        path = self.path(role)
-        _check_key_file(role, path, signer_variable(role))
-        try:
-            private = load_pem_private_key(path.read_bytes(), password=None)
-            return SSlibKey.from_crypto(private.public_key())
-        except (OSError, ValueError, TypeError) as error:
-            raise KeyUnusableError(f"role {role}: {path} is no unencrypted PEM key ({_one_line(error)})") from error
+        return SSlibKey.from_crypto(self._private_key(role).public_key())
 
     def _signer(self, role: str, keys: Sequence[Key]) -> Signer:
+        """Return a signer for one of `keys`: the URI in the environment, otherwise the key file."""
         variable = signer_variable(role)
         uri = self.environment.get(variable, "")
-        if not uri:
-            path = self.path(role)
-            _check_key_file(role, path, variable)
-            uri, variable = f"{CryptoSigner.SCHEME}:{path}", str(path)
+        private: Any = None if uri else self._private_key(role)
         problem: Exception | None = None
         for key in keys:
             try:
-                return Signer.from_priv_key_uri(uri, key)
+                if uri:
+                    return Signer.from_priv_key_uri(uri, key)
+                if isinstance(key, SSlibKey):
+                    return CryptoSigner(private, key)
             except Exception as error:  # noqa: BLE001  signers raise what their services raise (securesystemslib says so)
                 problem = error
         raise KeyUnusableError(
-            f"role {role}: {variable} gives no key that may sign for it"
+            f"role {role}: {variable if uri else self.path(role)} gives no key that may sign for it"
             + (f" ({_one_line(problem)})" if problem else ""),
             hint="the public keys of a role are in root (top-level roles) or targets metadata (channels)",
         ) from problem
+
+    def _private_key(self, role: str) -> Any:
+        path = self.path(role)
+        _check_key_file(role, path)
+        try:
+            return load_pem_private_key(path.read_bytes(), password=None)
+        except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+            raise KeyUnusableError(f"role {role}: {path} is no unencrypted PEM key ({_one_line(error)})") from error
 
 
 def key_ring(name: str, environment: Mapping[str, str]) -> KeyRing:
@@ -131,13 +135,13 @@ def _write_private(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _check_key_file(role: str, path: Path, variable: str) -> None:
+def _check_key_file(role: str, path: Path) -> None:
     try:
         mode = path.stat().st_mode
     except OSError as error:
         raise KeyMissingError(
             f"role {role}: no key at {path} ({error.strerror})",
-            hint=f"put the key file there, or set {variable} to a signer URI such as awskms:… or file2:/path/key.pem",
+            hint=f"put the key file there, or set {signer_variable(role)} to a signer URI (awskms:…, file2:/…)",
         ) from error
     if mode & 0o077:
         raise KeyUnusableError(f"role {role}: {path} can be read by others", hint=f"chmod 600 {path}")

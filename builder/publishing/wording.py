@@ -20,7 +20,7 @@ def check_reason(reason: str) -> str:
 
 
 def find_actor(git: pygit2.Repository, environment: Mapping[str, str]) -> str:
-    """Return who publishes: ``WRIT_ACTOR``, else the git identity of this repository, else the login name.
+    """Return who publishes: ``WRIT_ACTOR``, else the git identity here, else the login name, else *unknown*.
 
     ``WRIT_ACTOR`` is refused if it is not plain text (UsageError); what git or the system say is spelled in ASCII.
     """
@@ -30,7 +30,7 @@ def find_actor(git: pygit2.Repository, environment: Mapping[str, str]) -> str:
     try:
         identity = git.default_signature
     except (KeyError, ValueError, pygit2.GitError):
-        return _ascii(getpass.getuser())
+        return _login_name()
     return _ascii(f"{identity.name} <{identity.email}>")
 
 
@@ -44,6 +44,13 @@ def _check(what: str, text: str) -> str:
             hint="it is signed and becomes a trailer in git: write it on one line, without accents",
         )
     return text
+
+
+def _login_name() -> str:
+    try:
+        return _ascii(getpass.getuser())
+    except (KeyError, OSError, ImportError):  # an account without a name, as containers have them
+        return "unknown"
 
 
 def _ascii(text: str) -> str:
