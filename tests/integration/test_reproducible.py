@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-
 from builder.compiling import bundle_of, compile_tree
 from builder.source import PolicyTree
 from policy_core.bundle.archive import decompress
