@@ -6,7 +6,7 @@ is live all the same, and ``writ ledger sync`` adds the commit with the very id 
 
 from dataclasses import dataclass
 
-from builder.ledger.branch import Ledger, extend_ledger, rebuild_ledger
+from builder.ledger.branch import Ledger, check_store_is_current, extend_ledger, rebuild_ledger
 from builder.ledger.remote import Origin, OriginError
 from builder.publishing.candidate import prepare_candidate
 from builder.publishing.commit import Outcome, Publisher
@@ -38,6 +38,8 @@ def publish_commit(workspace: Workspace, channel: str, revision: str, *, actor: 
     publisher = workspace.publisher(channel)
     candidate = prepare_candidate(workspace.repository, revision, today=publisher.clock().date())
     probe_conditional_writes(publisher.store)
+    live = publisher.reader.read().verified.release
+    check_store_is_current(workspace.repository.git, channel, live.release if live else 0)
     outcome = publish(publisher, workspace.repository, candidate, actor=actor)
     warnings = tuple(f"{problem.where}: {problem.message}" for problem in candidate.warnings)
     return Released(outcome, _record(workspace, publisher, outcome.release, origin), warnings)

@@ -42,7 +42,7 @@ def extend_ledger(git: pygit2.Repository, channel: str, history: Iterator[Histor
         entries.append(entry)
         if number_of(entry) <= tip:
             break
-    _check_not_ahead(channel, tip, entries)
+    _check_not_ahead(channel, tip, number_of(entries[0]))
     parent = branch.parent_ids[0] if tip > 0 and branch.parent_ids else None
     if number_of(entries[-1]) != tip or make_commit(git, channel, entries.pop(), parent) != branch.id:
         raise _disagreement(channel, tip)
@@ -75,12 +75,26 @@ def verify_ledger(git: pygit2.Repository, channel: str, history: Iterator[Histor
     return Ledger(channel, str(agreed.tip), releases=len(entries) - 1, added=0)
 
 
+def check_store_is_current(git: pygit2.Repository, channel: str, live: int) -> None:
+    """Raise LedgerError if a ledger here or at ``origin`` knows a release beyond `live`, the newest in the store.
+
+    Publishing onto a store that was put back would begin a second history, which hosts refuse.
+    """
+    for name in _reference_names(channel):
+        if name in git.references:
+            _check_not_ahead(channel, _release_of(git.references[name].peel(pygit2.Commit)), live)
+
+
 def find_branch(git: pygit2.Repository, channel: str) -> pygit2.Commit | None:
     """Return the end of the ledger branch, of ``origin`` if there is no local one, or None."""
-    for name in (branch_name(channel), f"refs/remotes/origin/live/{channel}"):
+    for name in _reference_names(channel):
         if name in git.references:
             return git.references[name].peel(pygit2.Commit)
     return None
+
+
+def _reference_names(channel: str) -> tuple[str, str]:
+    return branch_name(channel), f"refs/remotes/origin/live/{channel}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +116,7 @@ def _agreeing(git: pygit2.Repository, channel: str, entries: list[HistoryEntry])
         parent = make_commit(git, channel, entry, parent)
         if commit != parent:
             raise _disagreement(channel, count)
-    _check_not_ahead(channel, len(found) - 1, entries)
+    _check_not_ahead(channel, len(found) - 1, number_of(entries[0]))
     return _Agreeing(len(found), parent)
 
 
@@ -153,8 +167,7 @@ def _release_of(commit: pygit2.Commit) -> int:
     return -1
 
 
-def _check_not_ahead(channel: str, found: int, entries: list[HistoryEntry]) -> None:
-    signed = number_of(entries[0])
+def _check_not_ahead(channel: str, found: int, signed: int) -> None:
     if found > signed:
         raise LedgerError(
             f"live/{channel}: has release {found}, the store only {signed}",

@@ -1,6 +1,7 @@
 """The commands about publishing, run as a person would, from keys to audit."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -96,6 +97,21 @@ def test_a_failing_policy_test_stops_the_publish(person: Person) -> None:
 
     assert "reads are denied" in person.err
     assert person.json("live", "--channel", "prod")["intervals"][0]["release"] is None
+
+
+def test_a_store_that_was_put_back_is_not_published_over(person: Person, tmp_path: Path) -> None:
+    person.writ("publish")
+    shutil.copytree(tmp_path / "store", tmp_path / "backup")
+    person.folder.commit_policy("second")
+    person.writ("publish")
+    shutil.rmtree(tmp_path / "store")
+    (tmp_path / "backup").rename(tmp_path / "store")
+    person.folder.commit_policy("third")
+
+    person.writ("publish", code=5)
+
+    assert "live/prod: has release 2, the store only 1" in person.err
+    assert person.json("live", "--channel", "prod")["intervals"][0]["release"]["release"] == 1
 
 
 def test_uncommitted_changes_are_not_published(person: Person) -> None:
