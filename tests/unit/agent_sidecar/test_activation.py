@@ -1,0 +1,57 @@
+"""Making an activation: what a bundle must be, and that others get their turn meanwhile."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from signed_store import SignedStore, bundle, rules
+
+from agent_sidecar.activation import prepare
+from policy_core.bundle import BundleError
+from policy_core.decision import POLICY_STALE
+from policy_core.selftest import SelfTestCase, SelfTestError
+
+REQUEST: dict[str, Any] = {"job": {"topic": "act.0"}}
+
+
+def test_an_activation_answers_with_the_policy_it_is(store: SignedStore) -> None:
+    release = store.publish(bundle(rules("allow"), number=1))
+    activation = prepare(bundle(rules("allow"), number=1), release, host={}, now=7.0)
+
+    answer = activation.answer(REQUEST, now=8.0, decision_id="d")
+
+    assert (answer.decision, answer.decision_id, activation.activated_at) == ("allow", "d", 7.0)
+    assert answer.policy
+    assert (answer.policy.bundle, answer.policy.channel) == (f"sha256:{release.sha256}", "prod")
+
+
+def test_from_its_limit_on_it_denies_as_stale(store: SignedStore) -> None:
+    blob = bundle(rules("allow"), number=1)
+    activation = replace(prepare(blob, store.publish(blob), host={}, now=0.0), deny_after=10.0)
+
+    assert activation.answer(REQUEST, now=9.9, decision_id="").decision == "allow"
+    assert activation.answer(REQUEST, now=10.0, decision_id="").reason_code == POLICY_STALE
+
+
+def test_the_self_test_must_hold(store: SignedStore) -> None:
+    blob = bundle(rules("deny"), number=1, selftest=[SelfTestCase(request=REQUEST, decision="allow")])
+
+    with pytest.raises(SelfTestError):
+        prepare(blob, store.publish(blob), host={}, now=0.0)
+
+
+def test_a_bundle_of_another_revision_than_signed_is_refused(store: SignedStore) -> None:
+    blob = bundle(rules("allow"), number=1)
+    release = replace(store.publish(blob), revision="f" * 40)
+
+    with pytest.raises(BundleError, match="is not the content of revision f"):
+        prepare(blob, release, host={}, now=0.0)
+
+
+def test_loading_pauses_between_slices(store: SignedStore) -> None:
+    blob = bundle(rules(*["allow"] * 2000), number=1)
+    pauses: list[None] = []
+
+    prepare(blob, store.publish(blob), host={}, now=0.0, pause=lambda: pauses.append(None))
+
+    assert len(pauses) > 20

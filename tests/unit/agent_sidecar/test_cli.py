@@ -1,0 +1,160 @@
+"""The command line: exit codes, hints, and a reference page that says what the commands say."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from signed_store import SignedStore, bundle, rules
+
+from agent_sidecar.cli import main, writ_sidecar
+from agent_sidecar.configuration import KEYS
+
+PAGE = Path(__file__).parents[3] / "docs/reference/sidecar-cli.md"
+MARK = "<!-- what the commands say of themselves; UPDATE=1 rewrites it -->\n"
+WIDTH = 100
+
+
+def commands() -> Iterator[click.Context]:
+    options: dict[str, Any] = {"terminal_width": WIDTH, "max_content_width": WIDTH}
+    top = click.Context(writ_sidecar, info_name="writ-sidecar", help_option_names=["-h", "--help"], **options)
+    yield top
+    for name in writ_sidecar.list_commands(top):
+        yield click.Context(writ_sidecar.commands[name], parent=top, info_name=name, **options)
+
+
+ALL = list(commands())
+
+
+def test_the_reference_says_what_the_commands_say() -> None:
+    said = "\n".join(f"## {each.command_path}\n\n```text\n{each.get_help()}\n```\n" for each in ALL)
+    head = PAGE.read_text(encoding="utf-8").split(MARK)[0]
+    if os.environ.get("UPDATE"):
+        PAGE.write_text(f"{head}{MARK}\n{said}", encoding="utf-8")
+
+    assert PAGE.read_text(encoding="utf-8") == f"{head}{MARK}\n{said}"
+
+
+def test_the_reference_lists_every_setting() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+
+    assert [key for key in KEYS if f"| `{key}` |" not in page] == []
+
+
+@pytest.mark.parametrize("context", ALL[1:], ids=lambda context: context.info_name)
+def test_every_command_has_an_example_of_itself(context: click.Context) -> None:
+    assert f"writ-sidecar {context.info_name}" in context.get_help().split("Example:")[1]
+
+
+@pytest.fixture
+def updated(store: SignedStore, host: Any) -> Any:
+    for number, word in enumerate(("allow", "deny"), start=1):
+        store.publish(bundle(rules(word), number=number))
+        host.poll()
+    return host
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    code = main([str(argument) for argument in arguments])
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
+
+
+def test_verify_prints_what_holds_and_ends_with_0(updated: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "verify", "--state", updated.path)
+
+    assert code == 0
+    assert out.startswith("current   release 2  sha256:")
+    assert out.count("verified, 1 rules") == 2
+
+
+def test_verify_ends_with_5_where_something_does_not_hold(updated: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    current = updated.enforcement.state.current
+    (updated.path / "snapshots" / current.sha256 / "bundle.tar.gz").unlink()
+
+    code, out, err = run(capsys, "verify", "--state", updated.path)
+
+    assert code == 5
+    assert "missing or damaged" in out
+    assert "error: verify: a snapshot does not hold" in err
+
+
+def test_history_needs_no_running_sidecar(updated: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "history", "--state", updated.path, "-n", 1)
+
+    assert (code, len(out.splitlines())) == (0, 1)
+    assert "activated   release 2" in out
+
+
+def test_decide_from_the_state_prints_the_decision_first(
+    updated: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "r.json").write_text('{"job": {"topic": "act.0"}}')
+
+    code, out, _ = run(capsys, "decide", "--state", updated.path, tmp_path / "r.json")
+
+    assert (code, out.splitlines()[0]) == (0, "deny")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["status"], 2, "expected either --state or --config"),
+        (["status", "--state", "nowhere"], 6, "no sidecar answers there"),
+        (["rollback", "--state", "nowhere", "--reason", "x"], 6, "no sidecar answers there"),
+        (["rollback", "--state", "nowhere"], 2, "--reason"),
+        (["history", "--state", "nowhere"], 2, "is not the state directory"),
+        (["verify", "--state", "nowhere"], 2, "is not the state directory"),
+        (["decide", "bad.json"], 2, "expected either --socket or --state"),
+        (["decide", "--state", "nowhere", "bad.json"], 2, "is not JSON"),
+        (["decide", "--socket", "nowhere", "bad.json"], 6, "no sidecar answers there"),
+        (["run"], 2, "store is missing; channel is missing; root is missing; state is missing"),
+        (["run", "--host-label", "env"], 2, "expected KEY=VALUE"),
+        (["run", "--poll", "fast"], 2, "poll: not a duration"),
+        (["verify", "--state", "nowhere", "--root", "none"], 2, "none: cannot be read"),
+    ],
+)
+def test_mistakes_have_their_exit_code_and_message(
+    arguments: list[str],
+    code: int,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "bad.json").write_text("{not json")
+    monkeypatch.chdir(tmp_path)
+
+    found, out, err = run(capsys, *arguments)
+
+    assert (found, out) == (code, "")
+    assert message in err
+
+
+def test_a_state_directory_that_cannot_be_read_is_explained(updated: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    (updated.path / "state.json").write_bytes(b"{")
+
+    code, _, err = run(capsys, "verify", "--state", updated.path)
+
+    assert code == 3
+    assert "hint: move" in err
+
+
+def test_run_without_the_sidecar_extra_says_what_to_install(
+    store: SignedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import sys
+
+    (tmp_path / "root.json").write_bytes(store.root)
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    monkeypatch.delitem(sys.modules, "agent_sidecar.daemon", raising=False)
+
+    code, _, err = run(
+        capsys, "run", "--store", store.url, "--channel", "prod", "--root", tmp_path / "root.json", "--state",
+        tmp_path / "s",
+    )  # fmt: skip
+
+    assert code == 2
+    assert "writ-policy[sidecar]" in err

@@ -1,0 +1,174 @@
+"""Configuration: file, then flags; every mistake at once."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent_sidecar.configuration import (
+    Configuration,
+    ConfigurationError,
+    duration_s,
+    read_configuration,
+    state_directory,
+)
+
+
+@pytest.fixture
+def flags(tmp_path: Path) -> dict[str, Any]:
+    """Return the least a sidecar must be told, as flags."""
+    (tmp_path / "root.json").write_text("{}")
+    return {"store": "file:///srv/p", "channel": "prod", "root": tmp_path / "root.json", "state": tmp_path / "state"}
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    (tmp_path / "sidecar.toml").write_text(text)
+    return tmp_path / "sidecar.toml"
+
+
+def token(tmp_path: Path, content: str = "a-token-of-enough-length\n", mode: int = 0o600) -> Path:
+    (tmp_path / "token").write_text(content)
+    (tmp_path / "token").chmod(mode)
+    return tmp_path / "token"
+
+
+def problems(flags: dict[str, Any], file: Path | None = None) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        read_configuration(file, flags)
+    return caught.value.message
+
+
+def test_the_least_configuration_has_the_documented_defaults(flags: dict[str, Any], tmp_path: Path) -> None:
+    assert read_configuration(None, flags) == Configuration(
+        store="file:///srv/p",
+        channel="prod",
+        trusted_root=b"{}",
+        state=tmp_path / "state",
+        socket=tmp_path / "state/decision.sock",
+        socket_mode=0o660,
+        poll_s=30.0,
+        min_release=0,
+        stale_limit_s=None,
+        max_pin_s=4 * 3600.0,
+    )
+
+
+def test_a_complete_file_is_read_and_its_paths_are_relative_to_it(tmp_path: Path) -> None:
+    token(tmp_path)
+    (tmp_path / "trust").mkdir()
+    (tmp_path / "trust/root.json").write_text("root")
+    file = write(
+        tmp_path,
+        """
+        store = "s3://bucket/prefix"
+        channel = "staging"
+        root = "trust/root.json"
+        state = "state"
+        socket = "d.sock"
+        socket_mode = "0600"
+        listen = "[::1]:8181"
+        token_file = "token"
+        poll = "1.5m"
+        min_release = 7
+        on_stale = "deny"
+        max_stale = "24h"
+        max_pin = "30m"
+        [host]
+        env = "prod"
+        """,
+    )
+
+    found = read_configuration(file, {})
+
+    assert (found.trusted_root, found.token) == (b"root", b"a-token-of-enough-length")
+    assert (found.state, found.socket, found.socket_mode) == (tmp_path / "state", tmp_path / "d.sock", 0o600)
+    assert (found.listen, found.poll_s, found.min_release) == (("::1", 8181), 90.0, 7)
+    assert (found.stale_limit_s, found.max_pin_s, found.host) == (86400.0, 1800.0, {"env": "prod"})
+
+
+def test_flags_win_over_the_file_and_labels_are_merged(flags: dict[str, Any], tmp_path: Path) -> None:
+    file = write(tmp_path, 'channel = "staging"\npoll = "5s"\n[host]\nenv = "prod"\nzone = "a"')
+
+    found = read_configuration(file, {**flags, "host": {"zone": "b"}, "poll": None})
+
+    assert (found.channel, found.poll_s, found.host) == ("prod", 5.0, {"env": "prod", "zone": "b"})
+
+
+def test_all_mistakes_are_reported_together(tmp_path: Path) -> None:
+    file = write(
+        tmp_path,
+        'channel = "Prod"\nroot = "none.json"\nsocket_mode = "rw"\nlisten = "0.0.0.0:80"\npoll = "30"\n'
+        'min_release = -1\non_stale = "maybe"\nmax_pin = "1y"\nchanel = "x"\nhost = 3',
+    )
+
+    found = problems({}, file)
+
+    for key in (
+        "chanel is not a setting (did you mean channel?)", "store is missing", "state is missing", "channel:", "root:",
+        "socket_mode:", "listen:", "poll:", "min_release:", "on_stale:", "max_pin:", "host:",
+    ):  # fmt: skip
+        assert key in found
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:8181", "192.168.1.5:8181", "localhost:8181", "127.0.0.1", "127.0.0.1:x"])
+def test_tcp_is_for_loopback_addresses_only(flags: dict[str, Any], tmp_path: Path, address: str) -> None:
+    assert "is not a loopback address" in problems({**flags, "listen": address, "token_file": token(tmp_path)})
+
+
+def test_tcp_without_token_is_refused(flags: dict[str, Any]) -> None:
+    assert "listen: needs token_file" in problems({**flags, "listen": "127.0.0.1:8181"})
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "message"),
+    [
+        ("short", 0o600, "holds no token"),
+        ("two words of enough length", 0o600, "holds no token"),
+        ("a-token-of-enough-length", 0o644, "open to every user"),
+        ("", 0o600, "has a wrong size"),
+    ],
+)
+def test_a_weak_token_file_is_refused(
+    flags: dict[str, Any], tmp_path: Path, content: str, mode: int, message: str
+) -> None:
+    settings = {**flags, "listen": "127.0.0.1:0", "token_file": token(tmp_path, content, mode)}
+
+    assert message in problems(settings)
+
+
+def test_options_that_would_do_nothing_are_refused(flags: dict[str, Any], tmp_path: Path) -> None:
+    found = problems({**flags, "max_stale": "1h", "token_file": token(tmp_path)})
+
+    assert 'max_stale: bounds nothing while on_stale is "keep"' in found
+    assert "token_file: guards nothing without listen" in found
+
+
+def test_on_stale_deny_denies_at_once_unless_given_time(flags: dict[str, Any]) -> None:
+    assert read_configuration(None, {**flags, "on_stale": "deny"}).stale_limit_s == 0.0
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("500ms", 0.5), ("30s", 30), ("1.5h", 5400), ("2d", 172800)])
+def test_durations_have_units(text: str, seconds: float) -> None:
+    assert duration_s(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["30", "s", "-1s", "1e3s", " 1s", "1 s", 30, None])
+def test_what_is_no_duration_is_refused(text: object) -> None:
+    with pytest.raises(ValueError, match="not a duration"):
+        duration_s(text)
+
+
+def test_secrets_are_not_printed(flags: dict[str, Any], tmp_path: Path) -> None:
+    found = read_configuration(None, {**flags, "listen": "127.0.0.1:0", "token_file": token(tmp_path)})
+
+    assert "a-token-of-enough-length" not in repr(found)
+
+
+def test_a_file_that_is_no_toml_is_explained(tmp_path: Path) -> None:
+    assert "is not TOML" in problems({}, write(tmp_path, "store: s3://x"))
+
+
+def test_the_state_directory_of_a_file_is_found_alone(tmp_path: Path) -> None:
+    assert state_directory(write(tmp_path, 'state = "st"')) == tmp_path / "st"
+    with pytest.raises(ConfigurationError, match="state is missing"):
+        state_directory(write(tmp_path, 'store = "x"'))

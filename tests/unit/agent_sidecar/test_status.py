@@ -1,0 +1,115 @@
+"""The status document says what is enforced, what would be, and why not."""
+
+from typing import Any
+
+import msgspec
+from signed_store import SignedStore, bundle, rules
+
+from agent_sidecar.status import Status, status_of
+from agent_sidecar.texts import status_text
+
+ALLOW, DENY = bundle(rules("allow"), number=1), bundle(rules("deny", "deny"), number=2)
+
+
+def status(host: Any) -> Status:
+    return status_of(host.enforcement, host.updater, host.clock)
+
+
+def text(host: Any) -> str:
+    return status_text(msgspec.to_builtins(status(host)))
+
+
+def test_before_the_first_policy_it_is_not_ready_and_says_why(host: Any) -> None:
+    found = status(host)
+
+    assert (found.ready, found.enforced, found.state) == (False, None, "stale")
+    assert "no verified policy" in found.reason
+    assert "nothing: all denied" in text(host)
+
+
+def test_it_names_what_is_enforced(store: SignedStore, host: Any) -> None:
+    release = store.publish(DENY)
+    host.poll()
+
+    found = status(host)
+
+    assert (found.ready, found.state, found.reason) == (True, "fresh", "")
+    assert found.enforced
+    assert (found.enforced.bundle, found.enforced.revision) == (f"sha256:{release.sha256}", release.revision)
+    assert (found.enforced.release, found.enforced.rules) == (1, 2)
+    assert "enforced   release 1" in text(host)
+
+
+def test_during_a_rollback_it_says_what_would_be_enforced(store: SignedStore, host: Any) -> None:
+    store.publish(ALLOW)
+    host.poll()
+    store.publish(DENY)
+    host.poll()
+    host.enforcement.rollback(reason="why\x1b[2J"[:3], by="uid 7")
+
+    found = status(host)
+
+    assert found.enforced
+    assert found.current
+    assert found.pinned
+    assert (found.enforced.release, found.current.release) == (1, 2)
+    assert (found.pinned.reason, found.pinned.by) == ("why", "uid 7")
+    assert "end it with writ-sidecar resume" in text(host)
+
+
+def test_a_rejection_is_shown_until_something_good_comes(store: SignedStore, host: Any) -> None:
+    store.publish(ALLOW)
+    host.poll()
+    store.publish(DENY, served=DENY[:-1])
+    host.poll()
+
+    assert "rejection" in text(host)
+    rejection = status(host).rejection
+    assert rejection
+    assert rejection.reason
+    store.publish(DENY, number=3)
+    host.poll()
+    assert status(host).rejection is None
+
+
+def test_an_unreachable_store_is_shown_with_its_beginning(store: SignedStore, host: Any) -> None:
+    store.publish(ALLOW)
+    host.poll()
+    host.store.is_down = True
+    host.poll()
+
+    found = status(host)
+
+    assert found.state == "unreachable"
+    assert found.failure
+    assert found.failure.message == "store: cut off"
+    assert "failure    store: cut off" in text(host)
+
+
+def test_a_policy_too_stale_to_answer_from_is_not_ready(store: SignedStore, new_host: Any) -> None:
+    host = new_host(stale_limit_s=0.0).start()
+    store.publish(ALLOW)
+    host.poll()
+    host.now = host.updater.freshness.expires + 1
+
+    found = status(host)
+
+    assert (found.ready, found.state) == (False, "stale")
+    assert "everything is denied" in found.reason
+
+
+def test_a_clock_set_back_is_shown(store: SignedStore, host: Any) -> None:
+    store.publish(ALLOW)
+    host.poll()
+    host.now = host.clock() - 3600
+
+    assert "behind the latest time" in text(host)
+
+
+def test_a_snapshot_that_cannot_be_used_is_marked(store: SignedStore, host: Any) -> None:
+    release = store.publish(ALLOW)
+    host.poll()
+    (host.path / "snapshots" / release.sha256 / "bundle.tar.gz").unlink()
+    host.start()
+
+    assert "UNUSABLE" in text(host)

@@ -1,0 +1,26 @@
+"""Texts for people show control characters instead of sending them to a terminal."""
+
+from agent_sidecar.texts import answer_text, event_text
+
+
+def test_an_answer_begins_with_its_decision_and_names_what_it_rests_on() -> None:
+    answer = {
+        "decision": "allow_with_constraints",
+        "matched_rule": "p/r",
+        "reason": "ok",
+        "constraints": {"max_targets": 1, "network_allowlist": ["a", "b"]},
+        "policy": {"bundle": "sha256:" + "a" * 64, "revision": "b" * 40, "release": 4},
+    }
+
+    text = answer_text(answer)
+
+    assert text.splitlines()[0] == "allow_with_constraints"
+    assert "max_targets=1, network_allowlist=a, b" in text
+    assert "release 4, sha256:aaaaaaaaaaaa, revision bbbbbbbbbbbb" in text
+
+
+def test_control_characters_are_escaped() -> None:
+    event = {"at": "2026", "event": "rollback", "reason": "\x1b[2J\nforged  activated"}
+
+    assert event_text(event) == "2026  rollback    \\x1b[2J\\nforged  activated"
+    assert "\x1b" not in answer_text({"decision": "deny", "reason": "\x1b[31m"})
