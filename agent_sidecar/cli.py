@@ -133,7 +133,9 @@ def status(state: Path | None, config: Path | None, output_format: str) -> None:
 @click.option("-n", "count", type=click.IntRange(1, 1000), default=HISTORY_EVENTS, show_default=True, help="Events.")
 @format_option
 def history(state: Path | None, config: Path | None, count: int, output_format: str) -> None:
-    """Show what this host activated, refused and rolled back, newest last; needs no running sidecar.
+    """Show what this host activated, refused and rolled back.
+
+    The newest comes last. It is read from disk, so no sidecar needs to run.
 
     \b
     Example:
@@ -190,7 +192,9 @@ def resume(state: Path | None, config: Path | None, reason: str, output_format: 
 @click.option("--root", type=_PATH, metavar="FILE", help="Trust root to verify from.  [default: the sidecar's]")
 @format_option
 def verify(state: Path | None, config: Path | None, root: Path | None, output_format: str) -> None:
-    """Verify the snapshots on disk again: signatures, digests, and the policy's own tests; needs no network.
+    """Verify the snapshots on disk again, without network.
+
+    Signatures, digests, and the policy's own tests; a running sidecar is not disturbed.
 
     \b
     Example:
