@@ -6,7 +6,7 @@ import click
 
 from benchmarks.measuring import machine
 
-NAMES = ("decisions", "loading")
+NAMES = ("decisions", "loading", "sidecar")
 
 
 @click.command()
