@@ -146,7 +146,7 @@ class Daemon:
         """Enforce what is on disk, without network."""
         self._updater.start()
         gc.collect()
-        gc.freeze()  # the libraries and the policy stay: collecting them is wasted time in some request
+        gc.freeze()  # the libraries stay: walking them is wasted time in some request
 
     def end(self) -> None:
         """Keep the time seen for the next start."""

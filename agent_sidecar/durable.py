@@ -59,7 +59,7 @@ def make_directory(path: Path) -> None:
     """Create a private directory that survives a crash; nothing to do if it exists. Raises StateError."""
     try:
         if not path.is_dir():
-            path.mkdir(mode=0o700)
+            path.mkdir(mode=0o700, parents=True)
             sync_directory(path.parent)
     except OSError as error:
         raise StateError(f"{path}: cannot be created: {error.strerror}", hint=_room(error)) from error

@@ -11,6 +11,8 @@ from typing import TextIO
 
 import msgspec
 
+from agent_sidecar.texts import plain
+
 _logger = logging.getLogger("agent_sidecar")
 
 
@@ -55,7 +57,7 @@ class ReadableLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the same facts as the JSON form, for people."""
-        fields = "".join(f"  {key}={value}" for key, value in getattr(record, "fields", {}).items())
+        fields = "".join(f"  {key}={plain(value)}" for key, value in getattr(record, "fields", {}).items())
         line = f"{_moment(record)} {record.levelname.lower():7} {record.getMessage()}{fields}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 

@@ -51,7 +51,10 @@ class Poller:
         return future
 
     def _run(self) -> None:
-        self._first()
+        try:
+            self._first()
+        except Exception as error:  # noqa: BLE001 - thread boundary: polling must begin
+            logs.bug("poll_failed", error)
         while not self._stopping:
             with self._wake:
                 asked, self._asked = self._asked, []

@@ -88,7 +88,6 @@ class StateDirectory:
         Raises ConflictError if another sidecar holds it, UsageError if it is open to others or belongs to another
         channel, StateError if its state cannot be read or the disk refuses.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
         make_directory(path)
         if path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise UsageError(f"{path}: other users can write to it (expected mode 0700)", hint=f"chmod 700 {path}")

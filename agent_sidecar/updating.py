@@ -9,10 +9,9 @@ A refusal is permanent until something changes: it is reported once, and while t
 poll costs one conditional GET. Bytes that were refused although their digest was signed are never fetched again.
 """
 
-import contextlib
-import gc
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Protocol
 
@@ -39,6 +38,9 @@ from policy_core.trust.release import Release
 ROOT_PROBE_S = 600.0
 """How often a new root, which a changed timestamp need not announce, is looked for; also the retry of a refusal."""
 TIME_PERSISTED_EVERY_S = 300.0
+REPORT_AGAIN_S = 3600.0
+"""A store that alternates between good and bad must not flood the history: the same reason waits this long."""
+MAX_REPORTED = 64
 
 
 class Outcome(StrEnum):
@@ -96,6 +98,7 @@ class Updater:
         self._etag = ""
         self._probe_due = 0.0
         self._clock_reported = False
+        self._reported: dict[str, float] = {}
 
     def start(self) -> None:
         """Enforce what is on disk."""
@@ -154,14 +157,12 @@ class Updater:
             self.rejection = known
             return Outcome.REJECTED
         blob = self._snapshots.bundle(release.sha256) or self._client.download(release)
-        with _collector_waiting():
-            try:
-                activation = prepare(
-                    blob, release, host=self._enforcement.state.settings.host, now=self._clock(), pause=_let_others_run
-                )
-            except InvalidError as error:
-                self._reject(error, release)
-                return Outcome.REJECTED
+        host, now = self._enforcement.state.settings.host, self._clock()
+        try:
+            activation = prepare(blob, release, host=host, now=now, pause=_let_others_run)
+        except InvalidError as error:
+            self._reject(error, release)
+            return Outcome.REJECTED
         self._enforcement.install(activation, chain, blob, verified)
         self.rejection = None
         return Outcome.ACTIVATED
@@ -211,8 +212,13 @@ class Updater:
             about = {"release": release.release, "revision": release.revision, "sha256": release.sha256}
             rejection = structs.replace(rejection, version=__version__, **about)
             self._enforcement.reject(rejection)
-        reported, self.rejection = self.rejection, rejection
-        if not reported or (reported.reason, reported.sha256) != (rejection.reason, rejection.sha256):
+        before, self.rejection = self.rejection, rejection
+        if before and (before.reason, before.sha256) == (rejection.reason, rejection.sha256):
+            return
+        if rejection.at - self._reported.get(rejection.reason, -math.inf) >= REPORT_AGAIN_S:
+            if len(self._reported) >= MAX_REPORTED:
+                self._reported.clear()
+            self._reported[rejection.reason] = rejection.at
             self._record("rejected", rejection.reason, release)
 
     def _fail(self, error: KnownError) -> None:
@@ -253,14 +259,3 @@ class Updater:
 def _let_others_run() -> None:
     """Give up the interpreter between slices of work, so that requests are answered meanwhile."""
     time.sleep(0)
-
-
-@contextlib.contextmanager
-def _collector_waiting() -> Iterator[None]:
-    """Keep the garbage collector from walking a growing policy again and again, and later from walking it at all."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()

@@ -319,6 +319,8 @@ class Connection(asyncio.Protocol):
         if self._phase in (Phase.HEADERS, Phase.BODY):
             self._refuse(408, "timeout", f"the request did not arrive within {patience} s")
             self._send()
+        elif self._transport.is_closing():
+            self._transport.abort()  # asked before: the peer does not even read what is left
         else:
             self._transport.close()
 

@@ -72,8 +72,8 @@ class Process:
     def events(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
-    def stop(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
         return self.process.wait(PATIENCE_S)
 
 
@@ -240,17 +240,40 @@ def test_an_altered_bundle_is_refused_and_reported_once(bench: Bench) -> None:
     assert [event["event"] for event in sidecar.events()].count("rejected") == 1
 
 
-def test_sigterm_ends_it_cleanly_and_leaves_no_socket(bench: Bench) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_cleanly_and_leaves_no_socket(bench: Bench, number: signal.Signals) -> None:
     bench.store.publish(ALLOW)
     sidecar = bench.start().wait_for(1)
     idle = socket.socket(socket.AF_UNIX)
     idle.connect(str(sidecar.socket))
 
-    assert sidecar.stop() == 0
+    assert sidecar.stop(number) == 0
 
     assert not sidecar.socket.exists()
     assert sidecar.events()[-1]["event"] == "stopped"
     idle.close()
+
+
+def test_a_second_signal_ends_it_at_once(bench: Bench) -> None:
+    bench.store.publish(ALLOW)
+    sidecar = bench.start().wait_for(1)
+    busy = socket.socket(socket.AF_UNIX)
+    busy.connect(str(sidecar.socket))
+    busy.sendall(b"POST /access/v1/evaluation HTTP/1.1\r\nContent-Length: 9\r\n\r\n")
+    until(sidecar.ask, "an answer, so that the request above has begun")
+
+    sidecar.process.send_signal(signal.SIGTERM)
+    until(lambda: sidecar.release() == -1, "no more answers")
+
+    assert sidecar.stop() == 130
+    busy.close()
+
+
+def test_a_state_path_too_long_for_a_socket_is_explained(bench: Bench) -> None:
+    sidecar = bench.start("--state", str(bench.folder / ("d" * 100)))
+
+    assert sidecar.process.wait(PATIENCE_S) == 2
+    assert "path too long" in sidecar.log.read_text()
 
 
 def test_a_stale_socket_of_a_killed_sidecar_is_replaced(bench: Bench) -> None:

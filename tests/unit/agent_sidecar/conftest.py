@@ -1,5 +1,6 @@
 """A signed store, and a host that polls it in this process: real files, a clock the test owns."""
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -97,6 +98,13 @@ class Host:
 
     def events(self, kind: str = "") -> list[Any]:
         return [event for event in self.history.last(1000) if kind in ("", event.event)]
+
+
+@pytest.fixture(autouse=True)
+def _thawed() -> Iterator[None]:
+    """Give what a loaded policy has frozen back to the garbage collector, for the tests that follow."""
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

@@ -74,6 +74,19 @@ def test_a_bug_in_a_poll_is_logged_and_polling_goes_on(caplog: pytest.LogCapture
     poller.stop(timeout_s=PATIENCE_S)
 
 
+def test_a_bug_before_the_first_poll_does_not_end_the_polling() -> None:
+    def first() -> None:
+        raise ZeroDivisionError
+
+    updater = Scripted()
+    poller = Poller(updater, poll_s=3600.0, first=first)  # type: ignore[arg-type]
+
+    poller.start()
+
+    assert updater.polled.acquire(timeout=PATIENCE_S)
+    poller.stop(timeout_s=PATIENCE_S)
+
+
 def test_polls_follow_each_other() -> None:
     updater = Scripted()
     poller = started(updater, 0.001)

@@ -237,6 +237,35 @@ def test_a_replayed_timestamp_is_refused_also_after_a_restart_that_lost_the_cach
     assert host.release == 2
 
 
+def test_an_older_store_is_refused_though_the_state_file_was_moved_away(store: SignedStore, host: Any) -> None:
+    store.publish(ALLOW)
+    old = store.timestamp.read_bytes()
+    store.publish(DENY)
+    host.poll()
+    host.stop()
+    (host.path / "state.json").rename(host.path / "aside")
+    store.timestamp.write_bytes(old)
+
+    host.start()
+
+    assert host.poll() is Outcome.REJECTED
+    assert host.release == 0
+
+
+def test_a_store_alternating_between_good_and_bad_does_not_flood_the_history(store: SignedStore, host: Any) -> None:
+    store.publish(ALLOW)
+    host.poll()
+    good = store.timestamp.read_bytes()
+
+    for _ in range(5):
+        store.timestamp.write_bytes(b"{}")
+        assert host.poll() is Outcome.REJECTED
+        store.timestamp.write_bytes(good)
+        assert host.poll() is Outcome.UNCHANGED
+
+    assert len(host.events("rejected")) == 1
+
+
 def test_the_first_poll_of_a_host_refuses_what_min_release_forbids(store: SignedStore, new_host: Any) -> None:
     host = new_host().start(min_release=5)
     store.publish(ALLOW)

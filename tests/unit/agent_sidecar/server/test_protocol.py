@@ -352,6 +352,10 @@ def test_a_peer_that_does_not_read_is_not_read_from(tmp_path: Path) -> None:
             await asyncio.sleep(0)
         await asyncio.sleep(0.05)
         assert service.requests < 60_000
+        for _ in range(100):  # and is not waited for either
+            service.sweep()
+        await asyncio.sleep(0.01)
+        assert not service.connections
         writer.transport.abort()
 
     serve(tmp_path, client)
