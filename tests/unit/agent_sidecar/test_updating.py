@@ -1,12 +1,16 @@
 """Polls against a real store: what activates, what is refused, and what either costs in requests."""
 
 import gzip
+import hashlib
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from securesystemslib.signer import CryptoSigner
 from signed_store import SignedStore, bundle, revision, rules
@@ -14,7 +18,7 @@ from tuf.api.metadata import Metadata
 
 from agent_sidecar.freshness import FreshnessState
 from agent_sidecar.updating import ROOT_PROBE_S, Outcome
-from policy_core.bundle import build_bundle
+from policy_core.bundle import archive, build_bundle
 from policy_core.selftest import SelfTestCase
 
 TIMESTAMP = "metadata/timestamp.json"
@@ -146,8 +150,6 @@ def foreign_timestamp_key(store: SignedStore) -> None:
 
 
 def unsigned_timestamp(store: SignedStore) -> None:
-    import json
-
     store.publish(DENY)
     document = json.loads(store.timestamp.read_bytes())
     document["signatures"] = []
@@ -221,8 +223,6 @@ def test_after_an_attack_the_next_honest_release_activates(
 def test_a_replayed_timestamp_is_refused_also_after_a_restart_that_lost_the_cache(
     store: SignedStore, host: Any
 ) -> None:
-    import shutil
-
     store.publish(ALLOW)
     old = store.timestamp.read_bytes()
     store.publish(DENY)
@@ -235,6 +235,23 @@ def test_a_replayed_timestamp_is_refused_also_after_a_restart_that_lost_the_cach
     host.start()
     assert host.poll() is Outcome.REJECTED
     assert host.release == 2
+
+
+def test_a_replayed_timestamp_of_the_same_release_is_refused_though_the_cache_was_lost(
+    store: SignedStore, host: Any
+) -> None:
+    store.publish(ALLOW)
+    old = store.timestamp.read_bytes()
+    store.refresh()
+    host.poll()
+    store.timestamp.write_bytes(old)
+    host.stop()
+    shutil.rmtree(host.path / "tuf")
+
+    host.start()
+
+    assert host.poll() is Outcome.REJECTED
+    assert "timestamp: version 2 (expected at least 3)" in host.updater.rejection.reason
 
 
 def test_an_older_store_is_refused_though_the_state_file_was_moved_away(store: SignedStore, host: Any) -> None:
@@ -318,10 +335,6 @@ def failing_selftest() -> bytes:
 
 
 def unsupported_feature() -> bytes:
-    import msgspec
-
-    from policy_core.bundle import archive
-
     tar = archive.read_tar(archive.decompress(DENY))
     manifest = msgspec.json.decode(tar["manifest.json"])
     manifest["requires"] = [*manifest["requires"], "telepathy.v1"]
@@ -343,8 +356,6 @@ def no_archive() -> bytes:
 
 
 def publish_raw(store: SignedStore, blob: bytes) -> None:
-    import hashlib
-
     release = store.publish(ALLOW)
     digest = hashlib.sha256(blob).hexdigest()
     store.release_as(replace(release, sha256=digest, length=len(blob), release=release.release + 1), blob)
