@@ -193,6 +193,17 @@ def test_exists_and_all_absorb_errors_and_the_other_macros_do_not() -> None:
     assert isinstance(value("context.odd.map(x, x + 1) == []"), str)
 
 
+def test_a_name_that_hides_another_is_a_variable_of_its_own() -> None:
+    nested = {"rows": [{"cells": [{"n": 1, "marks": [{"n": 2}]}]}]}
+
+    def holds(comparison: str) -> bool | str:
+        return value(f"context.rows.exists(x, x.cells.exists(x, x.marks.exists(y, {comparison})))", **nested)
+
+    assert holds("y == x") is False
+    assert holds("x.n == 1 && y.n == 2") is True
+    assert value("context.list.exists(x, context.list.exists(x, x == 3) && x == 1)") is True
+
+
 def test_an_integer_beyond_64_bits_is_an_error_where_it_is_read_and_only_there() -> None:
     assert value("context.numbers.exists(x, x == 1)", numbers=[2**63, 1]) is True
     assert isinstance(value("context.numbers.exists(x, x == 2)", numbers=[2**63, 1]), str)
