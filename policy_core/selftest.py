@@ -43,7 +43,7 @@ def run_selftest(matcher: Matcher, content: bytes) -> Iterator[None]:
     """
     try:
         cases = msgspec.json.Decoder(SelfTestCase).decode_lines(content)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SelfTestError(f"self-test: unreadable case: {error}") from error
     for number, case in enumerate(cases, start=1):
         try:

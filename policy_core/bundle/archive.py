@@ -19,6 +19,7 @@ MAX_PATH_BYTES = 240
 _BLOCK = 512
 _END = bytes(2 * _BLOCK)
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"  # RFC 1952: deflate, no flags, time 0, best, unknown OS
+_SIZE = re.compile(rb"[0-7]{11}")
 _SEGMENT = re.compile(r"(?!\.{1,2}(?:/|$))[^/\x00-\x1f\x7f\\]+")
 
 
@@ -103,6 +104,8 @@ def _name_and_size(header: bytes) -> tuple[str, int]:
     """Read just what is needed to write the header we expect; the comparison with it is the check."""
     name, prefix = header[:100].rstrip(b"\0"), header[345:500].rstrip(b"\0")
     try:
+        if not _SIZE.fullmatch(header[124:135]):  # int() would read a sign, and writing it back would agree
+            raise ValueError("size is not octal")
         return (prefix + b"/" + name if prefix else name).decode(), int(header[124:135], 8)
     except ValueError as error:  # includes UnicodeDecodeError
         raise ArchiveError("bundle: unreadable archive header") from error

@@ -65,7 +65,7 @@ class Bundle:
         """Return the reference data conditions see as ``data``. Raises BundleError if it is not a JSON object."""
         try:
             return msgspec.json.decode(self.files.get(DATA, b"{}"), type=dict[str, Any])
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise BundleError(f"bundle {self.name}: {DATA}: {error}") from error
 
 
@@ -113,7 +113,7 @@ def _manifest(content: bytes | None) -> Manifest:
         if version != FORMAT:
             raise BundleError(f"bundle: unknown format (expected {FORMAT}, found {version!r})")
         return msgspec.json.decode(content, type=Manifest)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"bundle: {MANIFEST}: {error}") from error
 
 

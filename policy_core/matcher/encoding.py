@@ -95,12 +95,12 @@ def _check(rule: Rule) -> None:
 def _decode(line: bytes, kind: type[_Header]) -> _Header:
     try:
         return msgspec.json.decode(line, type=kind)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MatcherFormatError(f"matcher: header: {error}") from error
 
 
 def _decode_rules(decoder: msgspec.json.Decoder[list[Rule]], line: bytes) -> list[Rule]:
     try:
         return decoder.decode(line)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MatcherFormatError(f"matcher: {error}") from error

@@ -107,6 +107,14 @@ def test_what_is_no_plain_canonical_file_is_refused(change):
         read_tar(_tar_with(change))
 
 
+@pytest.mark.parametrize("size", [-1, -511, -512])
+def test_a_negative_size_is_refused(size):
+    tar = archive._header("a", size) + bytes(1024)
+
+    with pytest.raises(ArchiveError, match="unreadable archive header"):
+        read_tar(tar)
+
+
 def test_a_path_that_comes_twice_is_refused():
     one = write_tar({"a": b"1"})
 

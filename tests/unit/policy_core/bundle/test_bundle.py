@@ -85,6 +85,16 @@ def test_a_bundle_without_manifest_or_matcher_is_refused():
         read_bundle(_bundle(files={"data.json": b"{}"})[0])
 
 
+@pytest.mark.parametrize("content", [b"[1]", b"{", b'{"a": "\xff"}', b'{"a":' * 100_000])
+def test_hostile_json_inside_a_bundle_is_refused_cleanly(content):
+    bundle = _bundle(files={**FILES, "data.json": content})[1]
+
+    with pytest.raises(BundleError, match="data.json"):
+        _ = bundle.data
+    with pytest.raises(BundleError, match="manifest.json"):
+        read_bundle(compress(write_tar({**FILES, "manifest.json": content})))
+
+
 def test_an_oversize_blob_is_refused_before_it_is_unpacked(monkeypatch):
     monkeypatch.setattr("policy_core.bundle.archive.MAX_BUNDLE_BYTES", 10)
 

@@ -58,6 +58,8 @@ GOOD = encode_rules([_rule()])
         GOOD[:-1] + b" " * MAX_LINE_BYTES + b"\n",
         b"\xff\xfe" + GOOD,
         b"[" * 100_000 + b"\n",
+        GOOD.replace(b'"policy":"a"', b'"policy":"\xff"'),
+        GOOD.replace(b"[{", b'[{"when":' + b"[" * 10_000),
         encode_rules([_rule("b"), _rule("c")]).replace(b'"policy":"c"', b'"policy":"a"'),
         encode_rules([_rule(when=["no such operator"])]),
         encode_rules([_rule(constraints={"max_retries": 3})]),
