@@ -156,8 +156,13 @@ class _SuiteReader:
                 request[part] = {"name": value.value}
             elif part in ("subject", "resource"):
                 request[part] = self.fixture(value, f"{part}s", part)
-            else:
+            elif type(value) is MapNode:
                 request[part] = plain(value)
+            else:
+                request[part] = None
+                if type(value) is not BrokenNode:
+                    wanted = "a name or a mapping" if part == "action" else "a mapping"
+                    self.report.at(value, f"{part}: expected {wanted}, found {fields.describe(value)}")
         return None if None in request.values() else request
 
     def fixture(self, node: Node, kind: str, what: str) -> Any:
