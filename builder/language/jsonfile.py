@@ -8,6 +8,8 @@ from builder.language.nodes import BrokenNode, Report
 from builder.language.yamlfile import MAX_DEPTH, MAX_INTEGER, forbidden_character
 
 MAX_JSON_BYTES = 8 * 2**20
+MAX_DUPLICATE_KEYS = 20
+"""Reported of one file; each costs a count of the lines before it."""
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]')
 _HINT = "write it as JSON (RFC 8259), or as YAML"
@@ -48,6 +50,7 @@ def _check_structure(text: str, report: Report) -> None:
     What is no JSON at all passes here and fails in the parser.
     """
     levels: list[dict[str, int]] = []
+    duplicates = 0
     candidate: re.Match[str] | None = None
     for token in _TOKEN.finditer(text):
         symbol = text[token.start()]
@@ -60,11 +63,13 @@ def _check_structure(text: str, report: Report) -> None:
             levels.pop()
         elif symbol == ":" and candidate and levels:
             name = _unescaped(candidate[0])
-            line = text.count("\n", 0, candidate.start()) + 1 if name in levels[-1] else 0
-            if line:
+            if name in levels[-1]:
                 first = text.count("\n", 0, levels[-1][name]) + 1
                 place = _place(text, candidate.start())
                 report.at(place, f"duplicate key {name[:40]!r} (first in line {first})", "keep one of them")
+                duplicates += 1
+                if duplicates == MAX_DUPLICATE_KEYS:
+                    return
             levels[-1].setdefault(name, candidate.start())
         candidate = token if symbol == '"' else None
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.language.data import read_data
-from builder.language.jsonfile import read_json
+from builder.language.jsonfile import MAX_DUPLICATE_KEYS, read_json
 from builder.language.nodes import Report
 
 
@@ -76,6 +76,12 @@ def test_integers_of_absurd_length_are_refused_not_a_crash() -> None:
 
     assert len(problems) == 1
     assert "not valid JSON" in problems[0]
+
+
+def test_a_file_full_of_duplicate_keys_is_not_read_to_its_end() -> None:
+    _, problems = read({"data/x.json": "{" + ",".join(['"a": 1'] * 1_000) + "}"})
+
+    assert len(problems) == MAX_DUPLICATE_KEYS
 
 
 @given(st.binary(max_size=100) | st.text('[]{}:,"\\0e-ua1 \n').map(str.encode))
