@@ -149,7 +149,7 @@ class _SuiteReader:
         if not parts:
             self.report.at(node, "case has no request", "name a fixture: request: NAME, or write the request here")
             return None
-        request = {}
+        request: dict[str, Any] = {}
         for part in parts:
             value = node.entries[part][1]
             if part == "action" and type(value) is ScalarNode and type(value.value) is str:

@@ -103,11 +103,11 @@ def _entries(tar: bytes) -> Iterator[tuple[str, bytes]]:
 def _name_and_size(header: bytes) -> tuple[str, int]:
     """Read just what is needed to write the header we expect; the comparison with it is the check."""
     name, prefix = header[:100].rstrip(b"\0"), header[345:500].rstrip(b"\0")
+    if not _SIZE.fullmatch(header[124:135]):  # int() would read a sign, and writing it back would agree
+        raise ArchiveError("bundle: unreadable archive header (size)")
     try:
-        if not _SIZE.fullmatch(header[124:135]):  # int() would read a sign, and writing it back would agree
-            raise ValueError("size is not octal")
         return (prefix + b"/" + name if prefix else name).decode(), int(header[124:135], 8)
-    except ValueError as error:  # includes UnicodeDecodeError
+    except UnicodeDecodeError as error:
         raise ArchiveError("bundle: unreadable archive header") from error
 
 

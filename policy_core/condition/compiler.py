@@ -77,7 +77,7 @@ class _Compiler:
 
     def comprehension(self, node: Value, slots: _Slots) -> Run:
         name, operand, bound, body = node
-        slot = max(slots.values(), default=0) + 1  # not len(slots): a name may hide an outer one, whose slot stays taken
+        slot = max(slots.values(), default=0) + 1  # len(slots) would be wrong: a name may hide one further out
         self.depth = max(self.depth, slot)
         inner = {**slots, bound: slot}
         return comprehensions.MAKERS[name](self.code(operand, slots).run, slot, self.code(body, inner).run, node)

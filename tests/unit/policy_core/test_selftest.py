@@ -30,7 +30,9 @@ def test_a_wrong_answer_is_refused_with_its_number(case):
         list(run_selftest(MATCHER, encode_cases([SelfTestCase(READ, "allow"), case])))
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]\n", b'{"request": 1}\n', b'{"surprise": 1}\n', b'{"request": "\xff"}\n'])
+@pytest.mark.parametrize(
+    "content", [b"{", b"[]\n", b'{"request": 1}\n', b'{"surprise": 1}\n', b'{"request": "\xff"}\n']
+)
 def test_unreadable_cases_are_refused(content):
     with pytest.raises(SelfTestError, match="unreadable case"):
         list(run_selftest(MATCHER, content))

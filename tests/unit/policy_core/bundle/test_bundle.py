@@ -89,9 +89,9 @@ def test_a_bundle_without_manifest_or_matcher_is_refused():
 def test_hostile_json_inside_a_bundle_is_refused_cleanly(content):
     bundle = _bundle(files={**FILES, "data.json": content})[1]
 
-    with pytest.raises(BundleError, match="data.json"):
+    with pytest.raises(BundleError, match=r"data\.json"):
         _ = bundle.data
-    with pytest.raises(BundleError, match="manifest.json"):
+    with pytest.raises(BundleError, match=r"manifest\.json"):
         read_bundle(compress(write_tar({**FILES, "manifest.json": content})))
 
 
