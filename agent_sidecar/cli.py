@@ -1,5 +1,6 @@
 """``writ-sidecar``: run the daemon, ask it, and intervene on this host. Each command parses, calls, prints."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
-from agent_sidecar.texts import answer_text, event_text, status_text
+from agent_sidecar.texts import answer_text, counted, event_text, status_text
 from policy_core import __version__
 from policy_core.decision import Answer
 from policy_core.errors import KnownError, UsageError, report
@@ -33,8 +34,12 @@ state_option: Callable[[Command], Command] = click.option(
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option(
+    "-C", "directory", type=click.Path(path_type=Path, file_okay=False, exists=True), metavar="DIR",
+    help="Run as if started in DIR, like git.",
+)  # fmt: skip
 @click.version_option(__version__, prog_name="writ-sidecar")
-def writ_sidecar() -> None:
+def writ_sidecar(directory: Path | None) -> None:
     """Enforce signed policy on this host: poll, verify, hot-swap, decide.
 
     \b
@@ -43,6 +48,8 @@ def writ_sidecar() -> None:
       writ-sidecar status --state /var/lib/writ
       writ-sidecar rollback --state /var/lib/writ --reason "restarts refused since 14:02"
     """
+    if directory:
+        os.chdir(directory)
 
 
 @writ_sidecar.command()
@@ -209,7 +216,8 @@ def verify(state: Path | None, config: Path | None, root: Path | None, output_fo
         for each in found:
             where = f"{each.role:8}  release {each.release}  {each.bundle[:19]}  {each.revision[:12]}"
             expiry = f"metadata {'expired' if each.expired else 'valid until'} {each.expires_at}"
-            click.echo(f"{where}  {each.problem or f'verified, {each.rules} rules, {expiry}'}")
+            verified = f"verified, {counted(each.rules, 'rule')}, {expiry}"
+            click.echo(f"{where}  {each.problem or verified}")
     if any(each.problem for each in found):
         from agent_sidecar.snapshots import SnapshotError
 

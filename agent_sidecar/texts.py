@@ -9,6 +9,11 @@ def plain(text: object) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(text))
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural where there is not exactly one."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def answer_text(answer: Mapping[str, Any]) -> str:
     """Return an answer: the decision first, then what it rests on."""
     lines = [answer["decision"]]
@@ -23,9 +28,8 @@ def status_text(status: Mapping[str, Any]) -> str:
     """Return a status document: what is enforced, why not something else, and how fresh it is."""
     lines = [f"channel    {status['channel']} of {status['store']}"]
     enforced, pinned = status["enforced"], status["pinned"]
-    lines.append(
-        f"enforced   {_place(enforced)}, {enforced['rules']} rules" if enforced else "enforced   nothing: all denied"
-    )
+    in_force = f"{_place(enforced)}, {counted(enforced['rules'], 'rule')}" if enforced else "nothing: all denied"
+    lines.append(f"enforced   {in_force}")
     if status["reason"]:
         lines.append(f"           {plain(status['reason'])}")
     if pinned:

@@ -67,7 +67,7 @@ def test_verify_prints_what_holds_and_ends_with_0(updated: Any, capsys: pytest.C
 
     assert code == 0
     assert out.startswith("current   release 2  sha256:")
-    assert out.count("verified, 1 rules") == 2
+    assert out.count("verified, 1 rule") == 2
 
 
 def test_verify_ends_with_5_where_something_does_not_hold(updated: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -85,6 +85,17 @@ def test_history_needs_no_running_sidecar(updated: Any, capsys: pytest.CaptureFi
     code, out, _ = run(capsys, "history", "--state", updated.path, "-n", 1)
 
     assert (code, len(out.splitlines())) == (0, 1)
+    assert "activated   release 2" in out
+
+
+def test_relative_paths_start_from_the_directory_given_with_c(
+    updated: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir("/")  # also restores the working directory that the command changes
+
+    code, out, _ = run(capsys, "-C", updated.path.parent, "history", "--state", updated.path.name, "-n", 1)
+
+    assert code == 0
     assert "activated   release 2" in out
 
 
