@@ -1,6 +1,7 @@
 """Entry point of ``writ``: finds commands lazily, turns expected errors into ``error:``, ``hint:`` and exit codes."""
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +9,9 @@ from pathlib import Path
 import click
 
 from policy_core import __version__
-from policy_core.errors import KnownError, report
+from policy_core.errors import KnownError, UsageError, report
+
+INTERRUPTED, READER_GONE = 130, 141  # what shells say of a process that SIGINT or SIGPIPE ended
 
 # name -> (module of builder.cli, attribute); a module is imported only when its command runs or shows its help
 COMMANDS = {
@@ -64,18 +67,35 @@ def writ(context: click.Context, directory: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``writ`` and return its exit code (docs/reference/exit-codes.md)."""
+    colours = False if os.environ.get("NO_COLOR") else None  # None: on a terminal
     try:
-        return writ.main(arguments, prog_name="writ", standalone_mode=False) or 0
+        return writ.main(arguments, prog_name="writ", standalone_mode=False, color=colours) or 0
     except KnownError as error:
-        for line in report(error):
-            click.echo(line, err=True)
-        return error.exit_code
-    except click.ClickException as error:
+        return _refuse(error)
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return error.exit_code
+    except click.ClickException as error:
+        return _refuse(_usage_error(error))
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
-        return 130
+        return INTERRUPTED
+    except SystemExit as stop:  # click's own way out: a shell got its completions, or stdout has no reader any more
+        return READER_GONE if stop.code else 0
+
+
+def _refuse(error: KnownError) -> int:
+    for line in report(error):
+        click.echo(line, err=True)
+    return error.exit_code
+
+
+def _usage_error(error: click.ClickException) -> UsageError:
+    """Say what click says of a wrong command line in the form of all other errors."""
+    message = error.format_message().rstrip(".")
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    command = context.command_path if context else "writ"
+    return UsageError(message[:1].lower() + message[1:], hint=f"see `{command} --help`")
 
 
 if __name__ == "__main__":

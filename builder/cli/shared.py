@@ -20,7 +20,7 @@ channel_option: Callable[[Command], Command] = click.option(
 
 def print_json(value: object) -> None:
     """Print a value as one indented JSON document on stdout."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
 def progress(message: str) -> None:
