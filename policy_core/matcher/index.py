@@ -113,6 +113,20 @@ class Index:
             self._plans[action] = plan
         return plan
 
+    def dismantle(self) -> Iterator[None]:
+        """Take the index apart, yielding after every few entries; see `Matcher.dismantle`."""
+        self._plans.clear()
+        for by_literal in (self._prefixes, self._suffixes, self._globs):
+            by_literal.clear()
+        while self._nodes:
+            _, node = self._nodes.popitem()
+            for _, table in node.lookups:
+                while table:
+                    for _ in range(min(_SLICE, len(table))):
+                        table.popitem()
+                    yield
+            yield
+
     def _file(self, pattern: str, node: Node) -> None:
         """Make a node findable: exact names by name, ``p*`` and ``*s`` by their literal end, the rest by prefix."""
         if not is_glob(pattern):

@@ -4,7 +4,7 @@ Implements the decision semantics of docs/reference/decisions.md over the index.
 bundle is loaded; a decision is a straight line: look up, check, answer. `policy_core.testing.oracle` is the reference.
 """
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from policy_core.constraints import merge
@@ -40,9 +40,9 @@ class Matcher:
 
     def __init__(
         self,
-        rules: Sequence[Rule],
-        names: Sequence[str],
-        ranks: Sequence[int],
+        rules: list[Rule],
+        names: list[str],
+        ranks: list[int],
         index: Index,
         *,
         data: Mapping[str, Any],
@@ -54,6 +54,20 @@ class Matcher:
         self._ranks = ranks
         self._index = index
         self._data = data
+
+    def dismantle(self) -> Iterator[None]:
+        """Take the matcher apart, yielding after every few rules: freed at once, a large one would stall its process.
+
+        Only for a matcher that no request can reach any more. From the first step on `decide` raises AttributeError
+        rather than answer from what is left.
+        """
+        index = self._index
+        del self._index
+        yield from index.dismantle()
+        for part in (self.rules, self._names):
+            while part:
+                del part[-_SLICE:]
+                yield
 
     def decide(self, request: Request, *, decision_id: str = "") -> Answer:
         """Return the complete answer to a normalised request."""

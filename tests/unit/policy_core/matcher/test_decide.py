@@ -187,3 +187,15 @@ def test_the_answer_says_which_policy_gave_it_and_omits_what_is_empty():
         "decision_id": "d1",
         "policy": {"bundle": "sha256:0", "revision": "abc", "channel": "prod", "release": 3},
     }
+
+
+def test_a_dismantled_matcher_answers_nothing_rather_than_something_wrong():
+    matcher = load(encode_rules([ALLOW, DENY]), data={}, policy=POLICY)
+    steps = matcher.dismantle()
+    next(steps)
+
+    with pytest.raises(AttributeError):
+        matcher.decide(normalise({"job": {"topic": "job.exec.x"}}, now=0.0, host={}))
+
+    assert list(steps)[-1:] == [None]
+    assert list(matcher.rules) == []
