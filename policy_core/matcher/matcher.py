@@ -4,19 +4,21 @@ Implements the decision semantics of docs/reference/decisions.md over the index.
 bundle is loaded; a decision is a straight line: look up, check, answer. `policy_core.testing.oracle` is the reference.
 """
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from policy_core.condition import compile_condition
 from policy_core.constraints import merge
 from policy_core.decision import EVALUATION_ERROR, MATCHED_RULE, NO_MATCHING_RULE, Answer, PolicyRef, RuleError, refusal
 from policy_core.matcher.clauses import CheckCompiler
 from policy_core.matcher.encoding import decode_rules
 from policy_core.matcher.index import Index
-from policy_core.model import GRANTING, Constraint, Decision, Rule
+from policy_core.model import GRANTING, Condition, Constraint, Decision, Rule
 from policy_core.request import Request
 from policy_core.trace import trace_rule
 
 MAX_REPORTED_ERRORS = 20
+MAX_REMEMBERED_CONDITIONS = 1_000
 _SLICE = 64  # rules between two yields, about 1 ms
 
 # which decision wins; rules that only constrain never decide
@@ -36,7 +38,7 @@ _NARROWED = (_REQUIRE_APPROVAL, _ALLOWED)  # answers that carry constraints
 class Matcher:
     """A loaded policy: immutable, safe to share between threads (its index only remembers plans)."""
 
-    __slots__ = ("_data", "_index", "_names", "_ranks", "policy", "rules")
+    __slots__ = ("_conditions", "_data", "_index", "_names", "_ranks", "policy", "rules")
 
     def __init__(
         self,
@@ -54,6 +56,7 @@ class Matcher:
         self._ranks = ranks
         self._index = index
         self._data = data
+        self._conditions: dict[int, Callable[[Request], bool]] = {}  # by ordinal, of rules that were in error
 
     def dismantle(self) -> Iterator[None]:
         """Take the matcher apart, yielding after every few rules: freed at once, a large one would stall its process.
@@ -155,10 +158,22 @@ class Matcher:
         if decider[1] in errors:
             answer.reason_code = EVALUATION_ERROR
         answer.errors = [
-            RuleError(self._names[number], trace_rule(self.rules[number], request, self._data).error)
-            for number in errors[:MAX_REPORTED_ERRORS]
+            RuleError(self._names[number], self._why(number, request)) for number in errors[:MAX_REPORTED_ERRORS]
         ]
         return answer
+
+    def _why(self, number: int, request: Request) -> str:
+        """Return why a rule is in error. Its condition is compiled once (2 ms for a long one), not for each request."""
+
+        def evaluate(condition: Condition, request: Request, data: Mapping[str, Any]) -> bool:
+            holds = self._conditions.get(number)
+            if holds is None:
+                if len(self._conditions) >= MAX_REMEMBERED_CONDITIONS:
+                    self._conditions.clear()
+                holds = self._conditions[number] = compile_condition(condition, data)
+            return holds(request)
+
+        return trace_rule(self.rules[number], request, self._data, evaluate=evaluate).error
 
 
 def _rank_in_error(decision: Decision) -> int | None:

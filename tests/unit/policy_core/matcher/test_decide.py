@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from policy_core.condition import compile_condition
 from policy_core.decision import PolicyRef
 from policy_core.matcher import encode_rules, load
 from policy_core.matcher import index as matcher_index
@@ -164,6 +165,24 @@ def test_reported_errors_are_bounded():
     rules = [rule(f"a/r{number:02}", "deny", NEEDS_TENANT) for number in range(50)]
 
     assert len(decide(rules).errors) == 20
+
+
+def test_a_condition_in_error_is_compiled_once_to_say_why_whatever_requests_come(monkeypatch):
+    compiled = []
+
+    def counted(condition, data):
+        compiled.append(condition)
+        return compile_condition(condition, data)
+
+    monkeypatch.setattr("policy_core.matcher.matcher.compile_condition", counted)
+    condition = [">", ["var", "context", "load"], 1]
+    matcher = load(encode_rules([rule("a/deny", "deny", when=condition)]), data={}, policy=POLICY)
+    request = normalise({"job": {"topic": "job.exec.x"}}, now=0.0, host={})
+
+    answers = [matcher.decide(request) for _ in range(3)]
+
+    assert [answer.errors[0].message for answer in answers] == ["context.load: absent"] * 3
+    assert compiled == [condition]
 
 
 def test_remembered_action_names_are_bounded(monkeypatch):
