@@ -7,10 +7,12 @@ is live all the same, and ``writ ledger sync`` adds the commit with the very id 
 from dataclasses import dataclass
 
 from builder.ledger.branch import Ledger, check_store_is_current, extend_ledger, rebuild_ledger
+from builder.ledger.commits import check_source
 from builder.ledger.remote import Origin, OriginError
 from builder.publishing.candidate import prepare_candidate
 from builder.publishing.commit import Outcome, Publisher
 from builder.publishing.publish import publish
+from builder.publishing.refresh import Refreshed, refresh
 from builder.publishing.rollback import roll_back
 from builder.publishing.workspace import Workspace
 from bundle_store.probe import probe_conditional_writes
@@ -37,9 +39,9 @@ def publish_commit(workspace: Workspace, channel: str, revision: str, *, actor: 
         origin.fetch()  # descent is judged by all there is, and the ledger goes on where others left it
     publisher = workspace.publisher(channel)
     candidate = prepare_candidate(workspace.repository, revision, today=publisher.clock().date())
+    check_source(workspace.repository.git, candidate.bundle.revision)
     probe_conditional_writes(publisher.store)
-    live = publisher.reader.read().verified.release
-    check_store_is_current(workspace.repository.git, channel, live.release if live else 0)
+    _check_store(workspace, publisher)
     outcome = publish(publisher, workspace.repository, candidate, actor=actor)
     warnings = tuple(f"{problem.where}: {problem.message}" for problem in candidate.warnings)
     return Released(outcome, _record(workspace, publisher, outcome.release, origin), warnings)
@@ -59,8 +61,20 @@ def publish_rollback(workspace: Workspace, channel: str, *, to: int | None, reas
             warnings.append(f"{error.message}: going on without it")
     publisher = workspace.publisher(channel)
     probe_conditional_writes(publisher.store)
+    _check_store(workspace, publisher)
     outcome = roll_back(publisher, to=to, reason=reason, actor=actor)
     return Released(outcome, _record(workspace, publisher, outcome.release, origin), tuple(warnings))
+
+
+def refresh_store(workspace: Workspace) -> Refreshed:
+    """Sign the timestamp again, for all channels of the store, and renew what expires soon.
+
+    A store that was put back to an older state is not made to look new. Raises as `refresh`, and LedgerError.
+    """
+    publishers = [workspace.publisher(channel) for channel in workspace.project.channels]
+    for publisher in publishers:
+        _check_store(workspace, publisher)
+    return refresh(publishers)
 
 
 def sync_ledger(workspace: Workspace, channel: str) -> Ledger:
@@ -77,6 +91,12 @@ def sync_ledger(workspace: Workspace, channel: str) -> Ledger:
     if origin:
         origin.push(channel, ledger.tip)
     return ledger
+
+
+def _check_store(workspace: Workspace, publisher: Publisher) -> None:
+    """Raise LedgerError if a ledger at hand knows more releases than the store."""
+    live = publisher.reader.read().verified.release
+    check_store_is_current(workspace.repository.git, publisher.channel, live.release if live else 0)
 
 
 def _record(workspace: Workspace, publisher: Publisher, live: Release | None, origin: Origin | None) -> Ledger:

@@ -5,9 +5,11 @@ an object appears and changes in one rename. What `put` has returned is on disk.
 """
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +23,20 @@ from bundle_store.port import (
     StoredObject,
     StoreUnavailableError,
 )
+
+MAX_OBJECT_BYTES = 2**30  # no object is near it; what is longer is somebody else's
+
+_FOREIGN_HINT = "somebody else writes to the store's directory: find out who, then remove that object"
+_FULL_HINT = "make space where the store lies, then run the same command again"
+_HINTS = {
+    errno.EROFS: "the store's file system is mounted read-only",
+    errno.ENOSPC: _FULL_HINT,
+    errno.EDQUOT: _FULL_HINT,
+    errno.EFBIG: _FULL_HINT,
+    errno.ELOOP: _FOREIGN_HINT,
+    errno.ENXIO: _FOREIGN_HINT,
+}
+"""What a person must change before the same call can succeed."""
 
 
 class FileStore:
@@ -43,20 +59,23 @@ class FileStore:
         with self._converting(name):
             self._make_folders(target.parent)
             with self._locked():
-                self._check_condition(name, target, if_etag)
+                self._check_condition(name, if_etag)
                 _replace(target, body)
         return _etag(body)
 
     def _read(self, name: str, max_bytes: int) -> bytes:
-        with (self._root / check_name(name)).open("rb") as file:
+        # Whoever may write here must not be able to stop a reader for good: a pipe would never answer.
+        with open(self._root / check_name(name), "rb", opener=_open_at_once) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise StoreDeniedError(f"{self.url}: {name}: is no regular file", hint=_FOREIGN_HINT)
             body = file.read(max_bytes + 1)
         if len(body) > max_bytes:
             raise ObjectTooLargeError(f"{self.url}: {name} is longer than {max_bytes} bytes")
         return body
 
-    def _check_condition(self, name: str, target: Path, if_etag: str | None) -> None:
+    def _check_condition(self, name: str, if_etag: str | None) -> None:
         try:
-            current = _etag(target.read_bytes())
+            current = _etag(self._read(name, MAX_OBJECT_BYTES))
         except FileNotFoundError:
             current = None
         if current != if_etag:
@@ -67,11 +86,12 @@ class FileStore:
         if not folder.is_dir():
             self._make_folders(folder.parent)
             folder.mkdir(exist_ok=True)
-            _sync_folder(folder.parent)
+            sync_folder(folder.parent)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        descriptor = os.open(self._root / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        descriptor = os.open(self._root / ".lock", flags, 0o666)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
@@ -93,7 +113,14 @@ class FileStore:
                 f"{self.url}: {name}: {error.filename} is no directory", hint="point the store at a directory"
             ) from error
         except OSError as error:
-            raise StoreUnavailableError(f"{self.url}: {name}: {error.strerror or error}") from error
+            message = f"{self.url}: {name}: {error.strerror or error}"
+            if error.errno in _HINTS:
+                raise StoreDeniedError(message, hint=_HINTS[error.errno]) from error
+            raise StoreUnavailableError(message) from error
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _etag(body: bytes) -> str:
@@ -114,10 +141,11 @@ def _replace(target: Path, body: bytes) -> None:
         with contextlib.suppress(FileNotFoundError):
             Path(temporary).unlink()
         raise
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make what was created or renamed in a folder survive a loss of power; raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -2,7 +2,7 @@
 
 import click
 
-from builder.cli.shared import format_option, print_json
+from builder.cli.shared import format_option, print_json, progress
 
 
 @click.group()
@@ -31,6 +31,7 @@ def keys_init(context: click.Context, dev: bool, output_format: str) -> None:
     if not dev:
         raise UsageError("keys init: say which kind of keys", hint="writ keys init --dev makes key files of your own")
     workspace = Workspace.open(context.obj)
+    progress("making keys and the first metadata …")
     made = initialise(workspace)
     if output_format == "json":
         print_json(made)

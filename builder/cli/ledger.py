@@ -2,7 +2,7 @@
 
 import click
 
-from builder.cli.shared import channel_option, format_option, print_json
+from builder.cli.shared import channel_option, format_option, print_json, progress
 
 
 @click.group()
@@ -23,12 +23,17 @@ def sync(context: click.Context, channel: str | None, output_format: str) -> Non
     Example:
       writ ledger sync --channel prod
     """
+    from builder.publishing.describing import count
     from builder.publishing.workspace import Workspace
     from builder.releasing import sync_ledger
 
     workspace = Workspace.open(context.obj)
+    progress("reading the history and deriving the ledger …")
     synced = sync_ledger(workspace, workspace.channel(channel))
     if output_format == "json":
         print_json(synced)
     else:
-        click.echo(f"live/{synced.channel}: {synced.releases} releases, {synced.added} commits added, at {synced.tip}")
+        click.echo(
+            f"live/{synced.channel}: {count(synced.releases, 'release')}, {count(synced.added, 'commit')} added, "
+            f"at {synced.tip}"
+        )

@@ -5,21 +5,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from builder.cli.shared import format_option, print_json
+from builder.cli.shared import channel_option, format_option, print_json, progress
 
 if TYPE_CHECKING:
     from builder.ledger.moments import Interval
 
 
 @click.command()
-@click.option("--channel", metavar="NAME", required=True, help="Channel to ask about.")
+@channel_option
 @click.option("--at", "when", metavar="WHEN", help="A moment (2026-03-01T14:30:00Z), or a whole UTC day (2026-03-01).")
 @click.option("--path", metavar="PATH", help="Print this file of the policy as it was then.")
 @click.option("--verify", is_flag=True, help="Hold the branch live/NAME against the signed history, commit by commit.")
 @format_option
 @click.pass_context
 def live(
-    context: click.Context, channel: str, when: str | None, path: str | None, verify: bool, output_format: str
+    context: click.Context, channel: str | None, when: str | None, path: str | None, verify: bool, output_format: str
 ) -> None:  # fmt: skip
     """Tell which release was live: who published it, when, from which commit, and why.
 
@@ -28,7 +28,7 @@ def live(
 
     \b
     Example:
-      writ live --channel prod
+      writ live
       writ live --channel prod --at 2026-03-01 --verify
       writ live --channel prod --at 2026-03-01T14:30:00Z --path policies/restart.yaml
     """
@@ -36,6 +36,7 @@ def live(
     from builder.publishing.workspace import Workspace
 
     workspace = Workspace.open(context.obj)
+    progress("reading and verifying the store …")
     answer = look_up(workspace, workspace.channel(channel), when=when, verify=verify)
     if path is not None:
         found, content = file_at(workspace.repository.git, answer, path)

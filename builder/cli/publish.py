@@ -26,12 +26,14 @@ def publish(context: click.Context, channel: str | None, revision: str, output_f
       writ publish
       writ publish --channel prod v1.4
     """
+    from builder.cli.trees import note_uncommitted
     from builder.publishing.wording import find_actor
     from builder.publishing.workspace import Workspace
     from builder.releasing import publish_commit
 
     workspace = Workspace.open(context.obj)
     actor = find_actor(workspace.repository.git, workspace.environment)
+    note_uncommitted(workspace.repository, workspace.repository.resolve(revision))
     progress("checking, testing and publishing …")
     _print(publish_commit(workspace, workspace.channel(channel), revision, actor=actor), output_format)
 
@@ -62,6 +64,7 @@ def rollback(context: click.Context, channel: str, to: int | None, reason: str, 
     reason = check_reason(reason)
     workspace = Workspace.open(context.obj)
     actor = find_actor(workspace.repository.git, workspace.environment)
+    progress("rolling back …")
     done = publish_rollback(workspace, workspace.channel(channel), to=to, reason=reason, actor=actor)
     _print(done, output_format)
 
@@ -79,12 +82,13 @@ def refresh(context: click.Context, output_format: str) -> None:
     Example:
       writ refresh
     """
-    from builder.publishing.refresh import refresh as refresh_store
     from builder.publishing.workspace import Workspace
+    from builder.releasing import refresh_store
     from policy_core.trust.layout import format_time
 
     workspace = Workspace.open(context.obj)
-    refreshed = refresh_store([workspace.publisher(channel) for channel in workspace.project.channels])
+    progress("reading the store and signing …")
+    refreshed = refresh_store(workspace)
     for warning in refreshed.warnings:
         click.echo(f"warning: {warning}", err=True)
     if output_format == "json":

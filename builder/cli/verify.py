@@ -2,7 +2,7 @@
 
 import click
 
-from builder.cli.shared import channel_option, format_option, print_json
+from builder.cli.shared import channel_option, format_option, print_json, progress
 
 
 @click.command()
@@ -20,11 +20,12 @@ def verify(context: click.Context, channel: str | None, output_format: str) -> N
       writ verify --channel prod --format json
     """
     from builder.auditing import verify_channel
-    from builder.publishing.describing import release_record
+    from builder.publishing.describing import count, release_record
     from builder.publishing.workspace import Workspace
     from policy_core.trust.layout import format_time
 
     workspace = Workspace.open(context.obj)
+    progress("verifying the store, its history and the ledger …")
     verified = verify_channel(workspace, workspace.channel(channel))
     for warning in verified.warnings:
         click.echo(f"warning: {warning}", err=True)
@@ -53,4 +54,5 @@ def verify(context: click.Context, channel: str | None, output_format: str) -> N
             )
     for role, time in verified.state.expires.items():
         click.echo(f"{role} version {verified.state.versions[role]} expires {format_time(time)}")
-    click.echo(f"{verified.channel}: verified, {verified.ledger.releases} releases, ledger at {verified.ledger.tip}")
+    ledger = verified.ledger
+    click.echo(f"{verified.channel}: verified, {count(ledger.releases, 'release')}, ledger at {ledger.tip}")

@@ -146,15 +146,19 @@ def _move_branch(git: pygit2.Repository, channel: str, tip: pygit2.Oid) -> None:
     try:
         if name not in git.references:
             git.references.create(name, tip)
-        elif git.references[name].target != tip:
-            if git.references["HEAD"].target == name:
-                raise UsageError(
-                    f"live/{channel}: is checked out here, so it cannot be moved", hint="check out another branch"
-                )
-            git.references[name].set_target(tip, f"writ: ledger of {channel}")
-    except (pygit2.GitError, pygit2.AlreadyExistsError) as error:
+            return
+        branch = git.references[name]  # moving it fails if it is no longer what it is here
+        if branch.target == tip or git.descendant_of(branch.target, tip):  # another publisher has added more
+            return
+        if git.references["HEAD"].target == name:
+            raise UsageError(
+                f"live/{channel}: is checked out here, so it cannot be moved", hint="check out another branch"
+            )
+        branch.set_target(tip, f"writ: ledger of {channel}")
+    except (pygit2.GitError, pygit2.AlreadyExistsError, OSError, ValueError) as error:
         raise ConflictError(
-            f"live/{channel}: somebody else moved it ({error})", hint=f"writ ledger sync --channel {channel}"
+            f"live/{channel}: cannot be moved ({error})",
+            hint=f"if another process just moved it: writ ledger sync --channel {channel}; otherwise see what git says",
         ) from error
 
 

@@ -15,6 +15,18 @@ BEGIN = "begin"
 _NAME, _EMAIL = "writ", "ledger@writ.invalid"
 
 
+class LedgerCommitError(UsageError):
+    """A commit of a ledger was given where a commit of the policies themselves is needed."""
+
+    default_hint = "name a commit of the branch people work on; to go back to an earlier release use `writ rollback`"
+
+
+class LedgerWriteError(UsageError):
+    """Git cannot store a ledger commit: no space, or no permission."""
+
+    default_hint = "check space and permissions of the .git folder; `writ ledger sync` adds the commit afterwards"
+
+
 class SourceMissingError(UsageError):
     """A source revision of the signed history is not in this clone."""
 
@@ -31,18 +43,33 @@ def number_of(entry: HistoryEntry) -> int:
     return entry.release.release if entry.release else 0
 
 
+def check_source(git: pygit2.Repository, revision: str) -> None:
+    """Raise LedgerCommitError if the commit `revision` (full id) is one of a ledger, or was made on top of one.
+
+    Each ledger commit descends from all that was published before it, so the rule of descent would let the ledger of a
+    release that was rolled back be published again, and its tree holds no tests.
+    """
+    walker = git.walk(revision)
+    walker.simplify_first_parent()
+    if any(commit.author.email == _EMAIL for commit in walker):
+        raise LedgerCommitError(f"{revision[:12]}: belongs to the ledger of a channel, it is no source of a release")
+
+
 def make_commit(git: pygit2.Repository, channel: str, entry: HistoryEntry, parent: pygit2.Oid | None) -> pygit2.Oid:
     """Write the ledger commit of one entry into the object database, moving no reference, and return its id.
 
-    Raises SourceMissingError.
+    Raises SourceMissingError, LedgerWriteError.
     """
     release = entry.release
     source = [] if release is None else [_source(git, release)]
     parents = [*([parent] if parent else []), *(commit.id for commit in source)]
-    tree = _ledger_tree(git, source[0].tree) if source else git.TreeBuilder().write()
     signature = pygit2.Signature(_NAME, _EMAIL, int(entry.signed_at.timestamp()), 0)
     message = _begin_message(channel) if release is None else _message(release)
-    return git.create_commit(None, signature, signature, message, tree, parents)
+    try:
+        tree = _ledger_tree(git, source[0].tree) if source else git.TreeBuilder().write()
+        return git.create_commit(None, signature, signature, message, tree, parents)
+    except (OSError, pygit2.GitError) as error:
+        raise LedgerWriteError(f"ledger of {channel}: git cannot write ({error})") from error
 
 
 def _message(release: Release) -> str:

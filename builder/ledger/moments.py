@@ -33,14 +33,14 @@ def parse_when(text: str) -> When:
     """Read a full timestamp with a zone, or a bare date, which is that whole UTC day; raises UsageError."""
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError as error:
+        if _DATE.fullmatch(text):
+            day = moment.replace(tzinfo=UTC)
+            return When(day, day + timedelta(days=1))
+        if moment.tzinfo is not None:
+            return When(moment.astimezone(UTC))
+    except (ValueError, OverflowError) as error:  # the latter at both ends of the calendar
         raise _bad_time(text) from error
-    if _DATE.fullmatch(text):
-        day = moment.replace(tzinfo=UTC)
-        return When(day, day + timedelta(days=1))
-    if moment.tzinfo is None:
-        raise _bad_time(text)
-    return When(moment.astimezone(UTC))
+    raise _bad_time(text)
 
 
 def intervals(history: Iterable[HistoryEntry]) -> list[Interval]:

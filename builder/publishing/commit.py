@@ -10,7 +10,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 
 from builder.publishing import metadata
@@ -26,8 +26,15 @@ from policy_core.trust.release import Release
 
 MAX_ATTEMPTS = 8
 FIRST_PAUSE_S = 0.05
+MAX_CLOCK_DIFFERENCE = timedelta(days=1)
 
 Clock = Callable[[], datetime]
+
+
+class SignedInFutureError(TrustError):
+    """The live state says that it was signed later than now; signing on top of it would make that time history."""
+
+    default_hint = "check the clock of this machine; if it is right, the key of that role may be in foreign hands"
 
 
 def system_clock() -> datetime:
@@ -55,9 +62,20 @@ class Publisher:
         return self.key_ring.sign(role, signed, state.keys(role))
 
     def signing_time(self, state: LiveState) -> datetime:
-        """Return the time to sign with: now, but never before a time signed already (a clock may be behind)."""
+        """Return the time to sign with: now, but never before a time signed already (a clock may be behind).
+
+        Raises SignedInFutureError if that is more than `MAX_CLOCK_DIFFERENCE` ahead: times in the ledger never
+        decrease, so whoever has stolen a refresher's key could spoil them for good.
+        """
+        now = self.clock()
         last = layout.parse_time(state.snapshot.unrecognized_fields.get(layout.SIGNED_AT))
-        return max(self.clock(), state.verified.signed_at, last)
+        for role, signed_at in (("timestamp", state.verified.signed_at), ("snapshot", last)):
+            if signed_at > now + MAX_CLOCK_DIFFERENCE:
+                raise SignedInFutureError(
+                    f"{self.store.url}: the {role} role was signed at {layout.format_time(signed_at)}, "
+                    f"but here it is {layout.format_time(now)}"
+                )
+        return max(now, state.verified.signed_at, last)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,11 @@ def describe_release(release: Release) -> Iterator[str]:
         yield f"reason    {release.reason}"
 
 
+def count(number: int, noun: str) -> str:
+    """Return *1 release*, *2 releases*."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def spell_span(start: datetime, end: datetime | None) -> str:
     """Return *from* and *until* of an interval."""
     return f"from {format_time(start)}" + (f" until {format_time(end)}" if end else " on")

@@ -6,6 +6,7 @@ directory, ``$XDG_CONFIG_HOME/writ/keys/<name>/``, unencrypted PKCS#8 with mode 
 
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from securesystemslib.signer import CryptoSigner, Key, Signer, SSlibKey
 from tuf.api.exceptions import UnsignedMetadataError
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
+from bundle_store.file import sync_folder
 from policy_core.errors import ConflictError, RemoteError, UsageError
 
 AnyRole = TypeVar("AnyRole", Root, Snapshot, Targets, Timestamp)
@@ -88,7 +90,11 @@ class KeyRing:
         try:
             return load_pem_private_key(path.read_bytes(), password=None)
         except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise KeyUnusableError(f"role {role}: {path} is no unencrypted PEM key ({_one_line(error)})") from error
+            raise KeyUnusableError(
+                f"role {role}: {path} is no unencrypted PEM key ({_one_line(error)})",
+                hint="decrypt it (`openssl pkey -in OLD -out NEW`), or let a signer hold it: "
+                f"{signer_variable(role)}=awskms:…",
+            ) from error
 
 
 def key_ring(name: str, environment: Mapping[str, str]) -> KeyRing:
@@ -111,7 +117,8 @@ def create_keys(directory: Path, roles: Sequence[str]) -> dict[str, Key]:
     if directory.exists():
         raise ConflictError(
             f"{directory}: keys exist already",
-            hint="they may be the only ones for some store; if they are of no use any more, move the directory away",
+            hint="they may be the only ones for some store; if not, as after a first run that was cut short before it "
+            "committed trust/root.json, move the directory away",
         )
     signers = {role: CryptoSigner.generate_ed25519() for role in roles}
     try:
@@ -121,7 +128,9 @@ def create_keys(directory: Path, roles: Sequence[str]) -> dict[str, Key]:
             complete.mkdir(mode=0o700)
             for role, signer in signers.items():
                 _write_private(complete / f"{role}.pem", signer.private_bytes)
+            sync_folder(complete)
             complete.rename(directory)
+        sync_folder(directory.parent)
     except OSError as error:
         raise UsageError(f"{directory}: keys cannot be written ({error.strerror})") from error
     return {role: signer.public_key for role, signer in signers.items()}
@@ -143,6 +152,8 @@ def _check_key_file(role: str, path: Path) -> None:
             f"role {role}: no key at {path} ({error.strerror})",
             hint=f"put the key file there, or set {signer_variable(role)} to a signer URI (awskms:…, file2:/…)",
         ) from error
+    if not stat.S_ISREG(mode):
+        raise KeyUnusableError(f"role {role}: {path} is no regular file", hint="put the key file there")
     if mode & 0o077:
         raise KeyUnusableError(f"role {role}: {path} can be read by others", hint=f"chmod 600 {path}")
 

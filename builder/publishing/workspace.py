@@ -17,8 +17,8 @@ from builder.publishing.state import ChannelReader
 from builder.publishing.trust_root import trusted_root
 from builder.source import PolicyRepository
 from bundle_store.opening import open_reader, open_store
-from policy_core.errors import InvalidPolicyError
-from policy_core.trust.layout import check_channel
+from policy_core.errors import InvalidPolicyError, UsageError
+from policy_core.trust.layout import ChannelNameError, check_channel
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,11 @@ class Workspace:
         return key_ring(self.project.name, self.environment)
 
     def channel(self, name: str | None) -> str:
-        """Return the channel a command is about: `name`, or the first in ``writ.yaml``; raises ChannelNameError."""
-        return check_channel(name if name is not None else self.project.channels[0])
+        """Return the channel a command is about: `name`, or the first in ``writ.yaml``; raises UsageError."""
+        try:
+            return check_channel(name if name is not None else self.project.channels[0])
+        except ChannelNameError as error:
+            raise UsageError(error.message, hint=error.hint) from error
 
     def reader(self, channel: str) -> ChannelReader:
         """Return a reader of one channel; raises UsageError without a trust root, StoreUrlError."""

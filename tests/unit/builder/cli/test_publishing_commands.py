@@ -1,6 +1,7 @@
 """The commands about publishing, run as a person would, from keys to audit."""
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -8,6 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
 
 from builder.cli.main import main
 
@@ -73,6 +81,7 @@ def test_the_whole_way_from_keys_to_audit(person_at: Callable[..., Person], stor
 def test_publishing_twice_is_nothing_to_do(person: Person) -> None:
     person.writ("publish")
 
+    assert "prod: verified, 1 release, ledger at" in person.writ("verify")
     assert person.json("publish")["committed"] is False
 
 
@@ -99,25 +108,46 @@ def test_a_failing_policy_test_stops_the_publish(person: Person) -> None:
     assert person.json("live", "--channel", "prod")["intervals"][0]["release"] is None
 
 
-def test_a_store_that_was_put_back_is_not_published_over(person: Person, tmp_path: Path) -> None:
-    person.writ("publish")
+@pytest.mark.parametrize(
+    "command", [("publish",), ("rollback", "--channel", "prod", "--reason", "too strict"), ("refresh",)]
+)
+def test_a_store_that_was_put_back_is_not_signed_over(person: Person, tmp_path: Path, command: tuple[str, ...]) -> None:
+    """A refresh would make the old state look new for hosts that have not seen the newer one."""
+    for reason in ("second", "third"):
+        person.folder.commit_policy(reason)
+        person.writ("publish")
     shutil.copytree(tmp_path / "store", tmp_path / "backup")
-    person.folder.commit_policy("second")
+    person.folder.commit_policy("fourth")
     person.writ("publish")
     shutil.rmtree(tmp_path / "store")
     (tmp_path / "backup").rename(tmp_path / "store")
-    person.folder.commit_policy("third")
+    before = (tmp_path / "store/metadata/timestamp.json").read_bytes()
+    person.folder.commit_policy("fifth")
 
-    person.writ("publish", code=5)
+    person.writ(*command, code=5)
 
-    assert "live/prod: has release 2, the store only 1" in person.err
-    assert person.json("live", "--channel", "prod")["intervals"][0]["release"]["release"] == 1
+    assert "live/prod: has release 3, the store only 2" in person.err
+    assert (tmp_path / "store/metadata/timestamp.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("revision", ["live/prod", "live/prod~1"])
+def test_a_ledger_commit_is_no_way_around_a_rollback_and_the_tests(person: Person, revision: str) -> None:
+    person.writ("publish")
+    person.folder.commit_policy("second")
+    person.writ("publish")
+    person.writ("rollback", "--channel", "prod", "--reason", "too strict")
+
+    person.writ("publish", revision, code=2)
+
+    assert "belongs to the ledger of a channel" in person.err
+    assert person.json("live")["intervals"][0]["release"]["action"] == "rollback"
 
 
 def test_uncommitted_changes_are_not_published(person: Person) -> None:
     (person.folder.path / "policies" / "a.yaml").write_text("not even yaml: [")
 
     assert "release 1" in person.writ("publish")
+    assert person.err == "note: uncommitted changes are not in the bundle\n"
 
 
 def test_a_rollback_works_when_the_newest_policies_do_not_compile(person: Person) -> None:
@@ -209,6 +239,16 @@ class TestAsking:
     )
     def test_a_path_that_is_no_policy_file_is_refused(self, person: Person, path: str) -> None:
         person.writ("live", "--channel", "prod", "--path", path, code=2)
+
+    def test_without_a_channel_it_is_the_first(self, person: Person) -> None:
+        assert person.json("live") == person.json("live", "--channel", "prod")
+
+    @pytest.mark.parametrize("channel", ["", "root", "../x", "PROD", "a\nb", "pr\N{CYRILLIC SMALL LETTER O}d", "--x"])
+    @pytest.mark.parametrize("command", [("live",), ("verify",), ("publish",), ("ledger", "sync")])
+    def test_a_name_that_is_no_channel_is_refused(self, person: Person, command: Any, channel: str) -> None:
+        person.writ(*command, f"--channel={channel}", code=2)
+
+        assert "\nhint: " in person.err
 
     def test_an_unknown_channel_names_those_there_are(self, person: Person) -> None:
         person.writ("live", "--channel", "nope", code=2)
@@ -360,13 +400,35 @@ class TestKeys:
         assert f"role prod: no key at {directory / 'prod.pem'}" in person.err
         assert "WRIT_SIGNER_PROD" in person.err
 
-    def test_a_key_others_can_read_is_refused(self, person: Person) -> None:
+    @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o666])
+    def test_a_key_others_can_read_is_refused(self, person: Person, mode: int) -> None:
         directory = Path(person.json("keys", "init", "--dev")["keys"])
-        (directory / "prod.pem").chmod(0o640)
+        (directory / "prod.pem").chmod(mode)
 
         person.writ("publish", code=2)
 
         assert "can be read by others" in person.err
+
+    def test_a_key_file_that_never_answers_is_refused(self, person: Person) -> None:
+        key = Path(person.json("keys", "init", "--dev")["keys"]) / "prod.pem"
+        key.unlink()
+        os.mkfifo(key, mode=0o600)
+
+        person.writ("publish", code=2)
+
+        assert "is no regular file" in person.err
+
+    @pytest.mark.parametrize("content", ["encrypted", "another", "empty"])
+    def test_a_key_that_cannot_sign_is_refused(self, person: Person, content: str) -> None:
+        key = Path(person.json("keys", "init", "--dev")["keys"]) / "prod.pem"
+        encryption = BestAvailableEncryption(b"x") if content == "encrypted" else NoEncryption()
+        pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
+        key.write_bytes(b"" if content == "empty" else pem)
+
+        person.writ("publish", code=2)
+
+        assert "error: role prod: " in person.err
+        assert "hint: " in person.err
 
     def test_a_signer_uri_takes_the_place_of_a_key_file(
         self, person: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

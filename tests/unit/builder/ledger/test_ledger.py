@@ -9,9 +9,9 @@ import pygit2
 import pytest
 
 from builder.ledger.branch import LedgerError, extend_ledger, rebuild_ledger, verify_ledger
-from builder.ledger.commits import SourceMissingError
+from builder.ledger.commits import LedgerCommitError, LedgerWriteError, SourceMissingError, check_source
 from builder.source import PolicyRepository
-from policy_core.errors import UsageError
+from policy_core.errors import ConflictError, UsageError
 
 World = Any  # of ../conftest.py
 HOUR = datetime.timedelta(hours=1)
@@ -274,6 +274,65 @@ def test_a_checked_out_ledger_is_not_moved(world: World) -> None:
 
     with pytest.raises(UsageError, match="is checked out here"):
         extend(world)
+
+
+def test_a_branch_that_another_process_has_extended_is_not_moved_back(world: World) -> None:
+    entries = list(history(world))
+    git = PolicyRepository.open(world.folder.path).git
+
+    def overtaken() -> Any:
+        yield entries[1]  # what this process saw
+        extend(world)  # meanwhile another one saw, and recorded, release 3
+        yield from entries[2:]
+
+    extend_ledger(git, "prod", overtaken())
+
+    assert world.folder.git("log", "-1", "--format=%s", "live/prod") == "rollback: release 3 of prod"
+
+
+def test_a_branch_called_live_is_in_the_way_and_said_so(world: World) -> None:
+    world.folder.git("branch", "live")
+
+    with pytest.raises(ConflictError, match="live/prod: cannot be moved"):
+        extend(world)
+
+
+def test_objects_that_cannot_be_written_are_no_bug(world: World) -> None:
+    objects = world.folder.path / ".git/objects"
+    world.folder.git("gc", "--quiet", "--prune=now")
+    for folder in objects.glob("??"):
+        folder.rmdir()
+    for number in range(256):
+        (objects / f"{number:02x}").write_text("in the way")
+
+    with pytest.raises(LedgerWriteError, match="ledger of prod: git cannot write"):
+        extend(world)
+
+
+class TestASource:
+    @pytest.fixture
+    def git(self, world: World) -> pygit2.Repository:
+        extend(world)
+        return PolicyRepository.open(world.folder.path).git
+
+    def test_is_a_commit_of_the_policies(self, world: World, git: pygit2.Repository) -> None:
+        check_source(git, world.second)
+
+    def test_may_have_merged_a_ledger(self, world: World, git: pygit2.Repository) -> None:
+        world.folder.git("merge", "--quiet", "--strategy=ours", "--allow-unrelated-histories", "-m", "x", "live/prod")
+
+        check_source(git, world.folder.git("rev-parse", "HEAD"))
+
+    @pytest.mark.parametrize("revision", ["live/prod", "live/prod~1", "live/prod~3"])
+    def test_is_no_ledger_commit(self, world: World, git: pygit2.Repository, revision: str) -> None:
+        with pytest.raises(LedgerCommitError):
+            check_source(git, world.folder.git("rev-parse", revision))
+
+    def test_is_not_on_top_of_a_ledger(self, world: World, git: pygit2.Repository) -> None:
+        world.folder.git("checkout", "--quiet", "-b", "hotfix", "live/prod")
+
+        with pytest.raises(LedgerCommitError):
+            check_source(git, world.folder.commit_policy("hotfix"))
 
 
 def test_a_clone_without_the_sources_says_so(world: World, tmp_path: Path) -> None:

@@ -60,7 +60,13 @@ def test_a_full_timestamp_is_a_moment(text: str, moment: datetime.datetime) -> N
     assert parse_when(text) == When(moment)
 
 
-@pytest.mark.parametrize("text", ["", "now", "2026-03", "20260301", "2026-03-01T10:00:00", "2026-02-30", "10:00Z"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "now", "2026-03", "20260301", "2026-03-01T10:00:00", "2026-02-30", "10:00Z", "2026-03-01\n",
+        "\u0662026-03-01", "9999-12-31", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:00",
+    ],
+)  # fmt: skip
 def test_anything_else_is_refused_with_both_forms(text: str) -> None:
     with pytest.raises(UsageError) as raised:
         parse_when(text)

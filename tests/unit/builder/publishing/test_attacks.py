@@ -13,6 +13,7 @@ from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, Signed
 
 from builder.publishing import metadata
+from builder.publishing.commit import SignedInFutureError
 from builder.publishing.refresh import refresh
 from builder.publishing.staging import StagedStateError
 from builder.publishing.state import LiveState
@@ -20,7 +21,7 @@ from bundle_store.port import ObjectNotFoundError, StoreDeniedError
 from policy_core.errors import TrustError
 from policy_core.trust.errors import ExpiredError, MetadataError, RollbackError
 from policy_core.trust.history import channel_history
-from policy_core.trust.layout import PREVIOUS, TIMESTAMP, metadata_name, target_object
+from policy_core.trust.layout import PREVIOUS, SIGNED_AT, TIMESTAMP, format_time, metadata_name, target_object
 
 World = Any  # of conftest.py
 
@@ -316,3 +317,22 @@ class TestPublishers:
 
         with pytest.raises(StoreDeniedError):
             world.host(store=Forbidding(world.store)).refresh()
+
+
+class TestWithTheKeyOfARefresher:
+    @pytest.mark.parametrize("year", [2, 7000], ids=["years ahead", "the end of the calendar"])
+    def test_a_time_far_ahead_does_not_become_history(self, world: World, live: LiveState, year: int) -> None:
+        """Ledger dates never decrease: on top of this one nothing could ever be dated rightly again."""
+        ahead = world.now.replace(year=world.now.year + year)
+        pin = live.timestamp.snapshot_meta
+        stamp = metadata.timestamp(live.timestamp.version + 1, pin, world.now)
+        stamp.unrecognized_fields[SIGNED_AT] = format_time(ahead)
+        overwrite(world, TIMESTAMP, signed(world, "timestamp", stamp))
+        before = content(world, TIMESTAMP)
+        world.folder.commit_policy("third")
+
+        for attempt in (world.publish, world.roll_back, lambda: refresh([world.publisher()])):
+            with pytest.raises(SignedInFutureError, match="the timestamp role was signed at"):
+                attempt()
+
+        assert content(world, TIMESTAMP) == before
