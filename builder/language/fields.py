@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 
 from builder.language.nodes import BrokenNode, ListNode, MapNode, Node, Place, Report, ScalarNode
-from policy_core.glob import RESERVED
+from policy_core.glob import RESERVED, is_glob
 
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -193,10 +193,10 @@ def strings(report: Report, node: Node, what: str, *, may_be_empty: bool = False
 
 
 def words(report: Report, node: Node, what: str, *, may_be_empty: bool = False) -> tuple[str, ...]:
-    """Return a list of texts that are compared as they are; a ``*`` among them would silently never match."""
+    """Return a list of texts that are compared as they are; a glob among them would silently never match."""
     found = strings(report, node, what, may_be_empty=may_be_empty)
-    if any("*" in text for text in found):
-        report.at(node, f"{what} are compared exactly, a '*' has no meaning there", "list the exact words")
+    if any(map(is_glob, found)):
+        report.at(node, f"{what} are compared exactly, '*' and '?' have no meaning there", "list the exact words")
     return found
 
 

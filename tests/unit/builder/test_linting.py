@@ -29,7 +29,7 @@ def test_problems_come_sorted_with_place_and_hint() -> None:
     result = lint(b=policy("x").replace("deny", "den"), a=policy("'x*'"))
 
     assert list(describe_findings(result)) == [
-        "policies/a.yaml:3:32: error: match.risk_tags are compared exactly, a '*' has no meaning there",
+        "policies/a.yaml:3:32: error: match.risk_tags are compared exactly, '*' and '?' have no meaning there",
         "    hint: list the exact words",
         "policies/b.yaml:3:48: error: unknown decision 'den'",
         "    hint: did you mean 'deny'?",
