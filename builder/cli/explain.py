@@ -71,7 +71,7 @@ def _read_request(directory: Path, file: Path) -> Any:
             f"{file}: cannot be read ({error.strerror})", hint="name a JSON file, or '-' for stdin"
         ) from error
     if len(content) > MAX_REQUEST_BYTES:
-        raise UsageError(f"{file}: request is too large (limit {MAX_REQUEST_BYTES} bytes)")
+        raise UsageError(f"{file}: request is too large (limit {MAX_REQUEST_BYTES} bytes)", hint="send less of it")
     try:
         return msgspec.json.decode(content)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
