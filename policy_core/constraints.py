@@ -71,7 +71,8 @@ def merge(sets: Iterable[Mapping[str, Constraint]]) -> dict[str, Constraint]:
             if held is None:
                 merged[name] = value
             elif isinstance(held, tuple) and isinstance(value, tuple):
-                merged[name] = tuple(item for item in held if item in value)
+                # a set, as two lists of 1 000 entries would take 5 ms
+                merged[name] = tuple(filter(frozenset(value).__contains__, held))
             else:
                 merged[name] = min(held, value)
     return merged
