@@ -244,13 +244,10 @@ def _state_directory(state: Path | None, config: Path | None) -> Path:
 
 
 def _answer_in_process(state: Path, body: bytes) -> Answer:
+    from agent_sidecar.decoding import decode_request
     from agent_sidecar.inspecting import answer
 
-    try:
-        request = msgspec.json.decode(body)
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"request: is not JSON: {error}") from error
-    return answer(state, request)
+    return answer(state, decode_request(body))
 
 
 def _root(file: Path) -> bytes:

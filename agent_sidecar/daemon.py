@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,8 +28,14 @@ from agent_sidecar.host_clock import HostClock
 from agent_sidecar.polling import Poller
 from agent_sidecar.server.administration import AdminApi
 from agent_sidecar.server.decisions import DecisionApi
-from agent_sidecar.server.listening import check_socket_path, listen_tcp, listen_unix
-from agent_sidecar.server.protocol import TICK_S, Connection, Service
+from agent_sidecar.server.listening import (
+    check_socket_path,
+    claim_socket,
+    connection_limit,
+    listen_tcp,
+    listen_unix,
+)
+from agent_sidecar.server.protocol import MAX_CONNECTIONS, TICK_S, Connection, Service
 from agent_sidecar.state import ADMIN_SOCKET, Settings, StateDirectory
 from agent_sidecar.status import Status, is_ready, status_of
 from agent_sidecar.updating import Updater
@@ -87,8 +93,9 @@ class Daemon:
             is_ready=lambda: is_ready(self._enforcement, self._clock),
         )
         admin = AdminApi(enforcement=self._enforcement, poller=self._poller, history=history, status=self.status)
-        self._local = Service(self._api.routes)
-        self._tcp = Service(self._api.routes, token=configuration.token)
+        limit = connection_limit(MAX_CONNECTIONS, services=2)
+        self._local = Service(self._api.routes, max_connections=limit)
+        self._tcp = Service(self._api.routes, token=configuration.token, max_connections=limit)
         self._admin = Service(admin.routes, max_connections=32)
         self._services = (self._local, self._tcp, self._admin)
 
@@ -102,6 +109,7 @@ class Daemon:
         """Return the listening sockets. Raises UsageError or ConflictError, with none left open."""
         configuration = self._configuration
         with ExitStack() as made:
+            made.callback(os.close, claim_socket(configuration.socket))  # held for as long as this process lives
             listeners = [
                 _listen(made, self._admin, state / ADMIN_SOCKET, mode=0o600),
                 _listen(made, self._local, configuration.socket, mode=configuration.socket_mode),
@@ -155,6 +163,7 @@ class Daemon:
 
     async def _tick(self) -> None:
         """Once a second: connections that wait too long, rollbacks that have held as long as they may."""
+        reported = ""
         while True:
             await asyncio.sleep(TICK_S)
             for service in self._services:
@@ -163,8 +172,11 @@ class Daemon:
             if pin and self._clock() >= pin.until:
                 try:
                     await asyncio.to_thread(self._enforcement.end_expired_pin)
+                    reported = ""
                 except StateError as error:
-                    logs.warning("resume_failed", reason=error.message, hint=error.hint)
+                    if error.message != reported:
+                        logs.warning("resume_failed", reason=error.message, hint=error.hint)
+                    reported = error.message
 
     async def _drain(self) -> int:
         for service in self._services:
@@ -187,20 +199,20 @@ def run(configuration: Configuration) -> None:
         host=dict(configuration.host),
         stale_limit_s=configuration.stale_limit_s,
     )
-    opened = StateDirectory.open(configuration.state, settings=settings, trusted_root=configuration.trusted_root)
-    with closing(opened) as directory:
-        daemon = Daemon(configuration, directory)
-        daemon.start()
-        listeners = daemon.listen(directory.path)
-        try:
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                cut = runner.run(daemon.serve(listeners))
-        finally:
-            for listener in listeners:
-                if listener.path:
-                    listener.path.unlink(missing_ok=True)
-            daemon.end()
-        logs.info("stopped", connections_cut=cut)
+    # never closed: a poll that outlives its patience may still write, so the lock is held until the process is gone
+    directory = StateDirectory.open(configuration.state, settings=settings, trusted_root=configuration.trusted_root)
+    daemon = Daemon(configuration, directory)
+    daemon.start()
+    listeners = daemon.listen(directory.path)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            cut = runner.run(daemon.serve(listeners))
+    finally:
+        for listener in listeners:
+            if listener.path:
+                listener.path.unlink(missing_ok=True)
+        daemon.end()
+    logs.info("stopped", connections_cut=cut)
 
 
 def _listen(made: ExitStack, service: Service, path: Path, *, mode: int) -> _Listener:

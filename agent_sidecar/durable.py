@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import stat
 from pathlib import Path
 
 from policy_core.errors import InvalidError
@@ -77,7 +78,10 @@ def sync_directory(path: Path) -> None:
 def read_file(path: Path, *, max_bytes: int) -> bytes:
     """Return the content of a file of at most `max_bytes`. Raises FileNotFoundError, and StateError for all else."""
     try:
-        with path.open("rb") as file:
+        # whoever may put something else there must not be able to stop a start for good: a pipe would never answer
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise StateError(f"{path}: is no regular file")
             content = file.read(max_bytes + 1)
     except FileNotFoundError:
         raise

@@ -16,6 +16,7 @@ import msgspec
 import agent_sidecar.lean_imports  # noqa: F401 - before TUF
 from agent_sidecar import logs
 from agent_sidecar.activation import Activation, Unavailable, prepare
+from agent_sidecar.durable import StateError
 from agent_sidecar.history import History, HistoryEvent, moment
 from agent_sidecar.host_clock import HostClock
 from agent_sidecar.snapshots import Snapshot, SnapshotError, SnapshotRef
@@ -61,7 +62,10 @@ class Enforcement:
 
         Only what is to be enforced is loaded: `load_rest` does the rest once requests are being answered.
         """
-        self.end_expired_pin()
+        try:
+            self.end_expired_pin()
+        except StateError as error:  # tried again while running; what is on disk is enforced meanwhile
+            logs.warning("resume_failed", reason=error.message, hint=error.hint)
         with self._lock:
             found = {ref: snapshot for ref in self.state.referenced if (snapshot := self._verify(ref))}
             for ref in self._wanted():

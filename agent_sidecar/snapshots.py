@@ -5,11 +5,13 @@ A rollback release lists known bytes again under a higher number: it adds a chai
 replaced atomically, so a reader meets the old or the new one; what a snapshot is worth is decided by verifying it.
 """
 
+import contextlib
 import hashlib
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -33,8 +35,8 @@ class SnapshotError(TrustError):
 class SnapshotRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Names a snapshot: SHA-256 of the bundle (64 hex digits), the release that listed it, and its revision."""
 
-    sha256: str
-    release: int
+    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+    release: Annotated[int, msgspec.Meta(ge=0)]
     revision: str
 
     @classmethod
@@ -128,7 +130,8 @@ class SnapshotFolder:
                 continue
             for file in folder.iterdir():
                 if file not in wanted:
-                    file.unlink(missing_ok=True)
+                    with contextlib.suppress(OSError):  # it will go with its folder
+                        file.unlink()
 
     def _read_chain(self, ref: SnapshotRef) -> MetadataChain:
         saved = msgspec.json.decode(read_file(self._chain_path(ref), max_bytes=MAX_CHAIN_BYTES), type=_SavedChain)

@@ -5,10 +5,12 @@ sidecar is killed at, the next start finds the old state or the new one, complet
 error, never overwritten: it holds what protects against old releases.
 """
 
+import contextlib
 import fcntl
 import os
 import stat
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -18,8 +20,12 @@ from policy_core.errors import ConflictError, UsageError
 
 FORMAT = 1
 MAX_STATE_BYTES = 1 << 20
+MAX_ROOT_BYTES = 1 << 20
 MAX_REJECTED = 64
 ADMIN_SOCKET, STATE_FILE, LOCK_FILE, ROOT_FILE = "admin.sock", "state.json", "lock", "root.json"
+
+HostTime = Annotated[float, msgspec.Meta(ge=0, lt=253402300800)]
+"""Seconds since the epoch, before the year 10000: what can be shown as a date."""
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -34,8 +40,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 class Pin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A host rollback in force: host time it began and ends, why, and who asked."""
 
-    since: float
-    until: float
+    since: HostTime
+    until: HostTime
     reason: str
     by: str
 
@@ -43,7 +49,7 @@ class Pin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Rejection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """Why a release was refused; with `sha256`, these very bytes were, by this version of the sidecar."""
 
-    at: float
+    at: HostTime
     reason: str
     hint: str = ""
     release: int = 0
@@ -61,9 +67,9 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     previous: SnapshotRef | None = None
     pin: Pin | None = None
     rejected: tuple[Rejection, ...] = ()
-    highest_release: int = 0
+    highest_release: Annotated[int, msgspec.Meta(ge=0)] = 0
     versions: dict[str, int] = {}
-    time_seen: float = 0.0
+    time_seen: HostTime = 0.0
 
     @property
     def referenced(self) -> tuple[SnapshotRef, ...]:
@@ -89,18 +95,18 @@ class StateDirectory:
         channel, StateError if its state cannot be read or the disk refuses.
         """
         make_directory(path)
-        if path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise UsageError(f"{path}: other users can write to it (expected mode 0700)", hint=f"chmod 700 {path}")
+        _check_owner(path)
         lock = _take_lock(path)
         try:
-            state = read_state(path)
-            if state is None:
-                state = State(settings=settings)
-            _check_channel(path, state, settings)
+            found = read_state(path)
+            state = msgspec.structs.replace(found, settings=settings) if found else State(settings=settings)
+            if found:
+                _check_channel(path, found, settings)
             directory = cls(path, lock, state, trusted_root)
             directory._discard_temporaries()
-            write_file(path / ROOT_FILE, trusted_root)
-            directory.save(msgspec.structs.replace(state, settings=settings))
+            directory._keep_root()
+            if state != found:  # a full disk must not keep a host from enforcing what it has
+                directory.save(state)
         except BaseException:
             os.close(lock)
             raise
@@ -117,7 +123,18 @@ class StateDirectory:
 
     def _discard_temporaries(self) -> None:
         for left in (*self.path.glob(f"{TEMPORARY}*"), *self.path.glob(f"snapshots/*/{TEMPORARY}*")):
-            left.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # nothing ever reads them
+                left.unlink()
+
+    def _keep_root(self) -> None:
+        """Keep the trust root for commands that look at the directory later; never read by ``run``."""
+        file = self.path / ROOT_FILE
+        try:
+            kept = read_file(file, max_bytes=MAX_ROOT_BYTES)
+        except (FileNotFoundError, StateError):
+            kept = b""
+        if kept != self.trusted_root:
+            write_file(file, self.trusted_root)
 
 
 def read_state(path: Path) -> State | None:
@@ -140,11 +157,23 @@ def read_state(path: Path) -> State | None:
 def read_trusted_root(path: Path) -> bytes:
     """Return the trust root the last ``run`` on this directory was given. Raises UsageError if there was none."""
     try:
-        return read_file(path / ROOT_FILE, max_bytes=1 << 20)
+        return read_file(path / ROOT_FILE, max_bytes=MAX_ROOT_BYTES)
     except FileNotFoundError as error:
         raise UsageError(
             f"{path}: is not the state directory of a sidecar", hint="writ-sidecar run --state makes one"
         ) from error
+
+
+def _check_owner(path: Path) -> None:
+    """Refuse a directory in which another user could lower what protects against old releases."""
+    found = path.stat()
+    if found.st_uid != os.geteuid():
+        raise UsageError(
+            f"{path}: belongs to another user (expected user id {os.geteuid()}, found {found.st_uid})",
+            hint="run the sidecar as its owner, or give it a directory of its own",
+        )
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise UsageError(f"{path}: other users can write to it (expected mode 0700)", hint=f"chmod 700 {path}")
 
 
 def _check_channel(path: Path, state: State, settings: Settings) -> None:
@@ -168,6 +197,10 @@ def _take_lock(path: Path) -> int:
         raise ConflictError(
             f"{path}: another sidecar uses it (process {holder})", hint="one state directory serves one sidecar"
         ) from error
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    except OSError as error:
+        os.close(lock)
+        raise StateError(f"{path}: cannot be locked: {error.strerror}") from error
+    with contextlib.suppress(OSError):  # on a full disk the next one is told a wrong process, nothing more
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
     return lock

@@ -184,7 +184,10 @@ class Updater:
         now = self._clock()
         for role, expires in verified.expires.items():
             if expires.timestamp() <= now:
-                raise ExpiredError(f"{role}: expired at {moment(expires.timestamp())} (host time {moment(now)})")
+                raise ExpiredError(
+                    f"{role}: expired at {moment(expires.timestamp())} (host time {moment(now)})",
+                    hint=_CLOCK_WAS_AHEAD if self._clock.behind_s else None,
+                )
 
     def _check_release(self, release: Release) -> None:
         state, number = self._enforcement.state, release.release
@@ -211,8 +214,9 @@ class Updater:
         if release:
             about = {"release": release.release, "revision": release.revision, "sha256": release.sha256}
             rejection = structs.replace(rejection, version=__version__, **about)
-            self._enforcement.reject(rejection)
         before, self.rejection = self.rejection, rejection
+        if release:
+            self._enforcement.reject(rejection)
         if before and (before.reason, before.sha256) == (rejection.reason, rejection.sha256):
             return
         if rejection.at - self._reported.get(rejection.reason, -math.inf) >= REPORT_AGAIN_S:
@@ -254,6 +258,12 @@ class Updater:
                 reason=reason,
             )
         )
+
+
+_CLOCK_WAS_AHEAD = (
+    "the system clock is behind the latest time this host has seen: correct it; if it once was ahead instead, stop the "
+    "sidecar and move state.json away"
+)
 
 
 def _let_others_run() -> None:

@@ -11,12 +11,11 @@ import msgspec
 
 from agent_sidecar import logs
 from agent_sidecar.activation import Answering
+from agent_sidecar.decoding import decode_request
 from agent_sidecar.server.protocol import Connection, Handler, Routes
 from agent_sidecar.server.replies import Reply, encode, error_reply
 from policy_core.decision import EVALUATION_ERROR, Answer, refusal
 from policy_core.request import RequestError
-
-_decode = msgspec.json.Decoder().decode
 
 
 class Evaluation(msgspec.Struct):
@@ -85,10 +84,7 @@ class DecisionApi:
         """Return the answer to an encoded request. Raises RequestError; anything else unexpected is answered deny."""
         self.decisions += 1
         decision_id = self._next_id()
-        try:
-            raw = _decode(body)
-        except (ValueError, RecursionError) as error:  # ValueError: not JSON, or not UTF-8
-            raise RequestError(f"request: is not JSON: {error}") from error
+        raw = decode_request(body)
         try:
             return self._in_force().answer(raw, now=self._clock(), decision_id=decision_id)
         except RequestError:

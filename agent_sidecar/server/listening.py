@@ -1,10 +1,13 @@
 """Listening sockets: a Unix socket with its mode set before the first connect, loopback TCP.
 
-A socket file left by a crash is replaced; one that a live server answers on is a conflict.
+A socket file left by a crash is replaced; one that a live server answers on is a conflict. Of two sidecars started at
+the same instant on one path just one gets it, by a lock on a file beside it.
 """
 
 import contextlib
+import fcntl
 import os
+import resource
 import secrets
 import socket
 import stat
@@ -15,6 +18,44 @@ from policy_core.errors import ConflictError, UsageError
 MAX_SOCKET_PATH_BYTES = 107
 """What the kernel takes as the path of a Unix socket, without its final zero."""
 BACKLOG = 512
+RESERVED_DESCRIPTORS = BACKLOG + 128
+"""File descriptors kept for state, store and orders, and for peers about to be turned away; half, if there are few."""
+
+
+def claim_socket(path: Path) -> int:
+    """Lock the file ``<path>.lock`` and return its descriptor; what holds it may replace and remove the socket.
+
+    The file stays: removing a lock that another process is about to take would give it to two. Raises ConflictError if
+    another process holds it, UsageError if it cannot be made.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        lock = os.open(path.with_name(f"{path.name}.lock"), flags, 0o600)
+    except OSError as error:
+        raise _cannot_be_made(path, error) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        if isinstance(error, BlockingIOError):
+            raise _in_use(path) from error
+        raise _cannot_be_made(path, error) from error
+    return lock
+
+
+def connection_limit(most: int, *, services: int) -> int:
+    """Return how many connections each of some services may have, at most `most`.
+
+    The limit of open files is raised as far as this process may, because a peer that uses them up would keep the
+    sidecar from polling and from writing its state.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = most * services + RESERVED_DESCRIPTORS
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        return max(1, min(most, (soft - min(RESERVED_DESCRIPTORS, soft // 2)) // services))
+    return most
 
 
 def listen_unix(path: Path, *, mode: int) -> socket.socket:
@@ -41,9 +82,7 @@ def listen_unix(path: Path, *, mode: int) -> socket.socket:
             private.rmdir()
     except OSError as error:
         sock.close()
-        raise UsageError(
-            f"socket {path}: cannot be made: {error.strerror}", hint="its directory must exist and be writable"
-        ) from error
+        raise _cannot_be_made(path, error) from error
     sock.setblocking(False)
     return sock
 
@@ -90,4 +129,14 @@ def _check_free(path: Path) -> None:
             return  # left by a server that is gone
         except OSError as error:
             raise UsageError(f"socket {path}: cannot be replaced: {error.strerror or error}") from error
-    raise ConflictError(f"socket {path}: another server answers there", hint="stop it, or choose another --socket")
+    raise _in_use(path)
+
+
+def _in_use(path: Path) -> ConflictError:
+    return ConflictError(f"socket {path}: another server answers there", hint="stop it, or choose another --socket")
+
+
+def _cannot_be_made(path: Path, error: OSError) -> UsageError:
+    return UsageError(
+        f"socket {path}: cannot be made: {error.strerror}", hint="its directory must exist and be writable"
+    )

@@ -87,8 +87,8 @@ class Connection(asyncio.Protocol):
     """One connection; httptools calls the ``on_`` methods while `data_received` feeds it."""
 
     __slots__ = (
-        "_authorised", "_body", "_body_bytes", "_expects_continue", "_head_bytes", "_headers", "_out", "_parser",
-        "_phase", "_request_id", "_seen_bytes", "_service", "_since", "_transport", "_url",
+        "_authorised", "_body", "_body_bytes", "_expects_continue", "_head_bytes", "_headers", "_is_encoded", "_out",
+        "_parser", "_phase", "_request_id", "_seen_bytes", "_service", "_since", "_transport", "_url",
     )  # fmt: skip
 
     def __init__(self, service: Service) -> None:
@@ -185,6 +185,7 @@ class Connection(asyncio.Protocol):
         self._request_id = b""
         self._authorised = not self._service.token
         self._expects_continue = False
+        self._is_encoded = False
 
     def on_url(self, url: bytes) -> None:
         """Collect the target."""
@@ -202,6 +203,8 @@ class Connection(asyncio.Protocol):
             self._authorised = self._authorised or hmac.compare_digest(value, b"Bearer " + self._service.token)
         elif name == b"expect":
             self._expects_continue = value.lower() == b"100-continue"
+        elif name == b"transfer-encoding":
+            self._is_encoded = self._is_encoded or value.lower() != b"chunked"
         elif name == b"content-length" and value.isdigit() and int(value[:20]) > MAX_BODY_BYTES:
             self._body_bytes = MAX_BODY_BYTES + 1
 
@@ -216,6 +219,8 @@ class Connection(asyncio.Protocol):
             )
         elif not self._authorised:
             self._refuse(401, "unauthorised", "send the token as Authorization: Bearer")
+        elif self._is_encoded:
+            self._refuse(400, "bad_request", "a body may be chunked, and is not decoded otherwise")
         elif self._body_bytes > MAX_BODY_BYTES:
             self._refuse(413, "body_too_large", f"the body is larger than {MAX_BODY_BYTES} bytes")
         elif self._expects_continue:

@@ -1,7 +1,10 @@
 """The state directory: its lock, and a state file that is never lost nor half read."""
 
+import errno
+import os
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -88,6 +91,7 @@ def test_a_directory_others_can_write_to_is_refused(tmp_path: Path) -> None:
 def test_left_overs_of_interrupted_writes_are_removed(tmp_path: Path) -> None:
     open_state(tmp_path / "s").close()
     (tmp_path / "s/.tmp-1").write_text("")
+    (tmp_path / "s/.tmp-2").mkdir()  # not ours, but no reason not to start
 
     open_state(tmp_path / "s").close()
 
@@ -98,3 +102,59 @@ def test_a_directory_that_holds_no_state_is_told_apart(tmp_path: Path) -> None:
     assert read_state(tmp_path) is None
     with pytest.raises(UsageError, match="is not the state directory of a sidecar"):
         read_trusted_root(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"time_seen": 1e300},
+        {"time_seen": -1.0},
+        {"highest_release": -1},
+        {"pin": Pin(0.0, 1e300, "why", "uid 1")},
+        {"current": SnapshotRef("../../elsewhere", 1, "")},
+    ],
+)
+def test_a_state_no_sidecar_would_write_is_damaged(tmp_path: Path, change: dict[str, Any]) -> None:
+    open_state(tmp_path / "s").close()
+    altered = msgspec.structs.replace(State(settings=SETTINGS), **change)
+    (tmp_path / "s/state.json").write_bytes(msgspec.json.encode(altered))
+
+    with pytest.raises(StateError, match="is damaged"):
+        open_state(tmp_path / "s")
+
+
+def test_a_directory_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_state(tmp_path / "s").close()
+    monkeypatch.setattr(os, "geteuid", lambda: (tmp_path / "s").stat().st_uid + 1)
+
+    with pytest.raises(UsageError, match="belongs to another user"):
+        open_state(tmp_path / "s")
+
+
+def test_a_full_disk_does_not_keep_a_host_from_starting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    open_state(tmp_path / "s").close()
+    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(os, "pwrite", full)
+
+    open_state(tmp_path / "s").close()
+
+
+def test_a_new_trust_root_replaces_the_one_kept(tmp_path: Path) -> None:
+    open_state(tmp_path / "s").close()
+
+    StateDirectory.open(tmp_path / "s", settings=SETTINGS, trusted_root=b"{ }").close()
+
+    assert read_trusted_root(tmp_path / "s") == b"{ }"
+
+
+@pytest.mark.parametrize("name", ["state.json", "root.json"])
+def test_a_pipe_in_the_way_does_not_hang(tmp_path: Path, name: str) -> None:
+    open_state(tmp_path / "s").close()
+    (tmp_path / "s" / name).unlink()
+    os.mkfifo(tmp_path / "s" / name)
+
+    with pytest.raises(StateError, match="is no regular file"):
+        (read_state if name == "state.json" else read_trusted_root)(tmp_path / "s")

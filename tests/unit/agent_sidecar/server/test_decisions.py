@@ -61,7 +61,18 @@ def test_the_job_form_gets_its_decision_in_capitals(api: DecisionApi) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"[1]", b"null", b'{"a":"\xff"}', b"[" * 5000, b'{"subject":{}}', b'{"job":{"topic":7}}', b"NaN"],
+    [
+        b"",
+        b"{",
+        b"[1]",
+        b"null",
+        b'{"a":"\xff"}',
+        b"[" * 5000,
+        b'{"subject":{}}',
+        b'{"job":{"topic":7}}',
+        b"NaN",
+        b'{"job":{"topic":"a","topic":"b"}}',
+    ],
 )
 def test_what_is_no_request_gets_400_and_a_message(api: DecisionApi, body: bytes) -> None:
     authzen, message = ask(api, b"/access/v1/evaluation", body)

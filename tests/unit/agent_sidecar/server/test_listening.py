@@ -1,13 +1,20 @@
 """Sockets: modes, left-overs, conflicts."""
 
 import os
+import resource
 import socket
 import stat
 from pathlib import Path
 
 import pytest
 
-from agent_sidecar.server.listening import listen_tcp, listen_unix
+from agent_sidecar.server.listening import (
+    RESERVED_DESCRIPTORS,
+    claim_socket,
+    connection_limit,
+    listen_tcp,
+    listen_unix,
+)
 from policy_core.errors import ConflictError, UsageError
 
 
@@ -55,3 +62,45 @@ def test_a_path_too_long_for_the_kernel_is_explained(tmp_path: Path) -> None:
 def test_a_port_in_use_is_a_conflict() -> None:
     with listen_tcp("127.0.0.1", 0) as sock, pytest.raises(ConflictError, match="listen 127"):
         listen_tcp("127.0.0.1", sock.getsockname()[1])
+
+
+def test_a_path_is_claimed_by_one_until_it_lets_go(tmp_path: Path) -> None:
+    first = claim_socket(tmp_path / "s")
+
+    with pytest.raises(ConflictError, match="another server answers there"):
+        claim_socket(tmp_path / "s")
+
+    os.close(first)
+    os.close(claim_socket(tmp_path / "s"))
+
+
+def test_a_link_is_not_followed_to_claim_a_path(tmp_path: Path) -> None:
+    (tmp_path / "s.lock").symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(UsageError, match="cannot be made"):
+        claim_socket(tmp_path / "s")
+
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected", "raised_to"),
+    [
+        ((1024, 1_000_000), 1024, 2 * 1024 + RESERVED_DESCRIPTORS),
+        ((1024, resource.RLIM_INFINITY), 1024, 2 * 1024 + RESERVED_DESCRIPTORS),
+        ((256, 2048), (2048 - RESERVED_DESCRIPTORS) // 2, 2048),
+        ((256, 256), 64, 256),
+        ((100_000, 100_000), 1024, None),
+        ((resource.RLIM_INFINITY, resource.RLIM_INFINITY), 1024, None),
+    ],
+)
+def test_peers_cannot_use_up_the_files_the_sidecar_needs(
+    monkeypatch: pytest.MonkeyPatch, limits: tuple[int, int], expected: int, raised_to: int | None
+) -> None:
+    asked = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits)
+    monkeypatch.setattr(resource, "setrlimit", lambda _, wanted: asked.append(wanted))
+
+    assert connection_limit(1024, services=2) == expected
+
+    assert asked == ([] if raised_to is None else [(raised_to, limits[1])])
