@@ -1,10 +1,8 @@
 """Questions to the signed history: what was live when, and does everything hold together?"""
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pygit2
 
@@ -12,7 +10,7 @@ from builder.ledger.branch import Ledger, verify_ledger
 from builder.ledger.commits import LEDGER_PATHS, SourceMissingError
 from builder.ledger.moments import Interval, intervals, live_during, parse_when
 from builder.publishing.commit import system_clock
-from builder.publishing.staging import check_bundle
+from builder.publishing.staging import check_bundle, scratch_folder
 from builder.publishing.workspace import Workspace
 from bundle_store.client import TrustedClient
 from policy_core.errors import UsageError
@@ -95,8 +93,8 @@ def verify_channel(workspace: Workspace, channel: str) -> Verified:
     Raises ExpiredError, TrustError (LedgerError among them), RemoteError, UsageError.
     """
     reader = workspace.reader(channel)
-    with tempfile.TemporaryDirectory(prefix="writ-verify-") as cache:
-        client = TrustedClient(reader.store, trusted_root=reader.trusted_root, channel=channel, cache=Path(cache))
+    with scratch_folder() as cache:
+        client = TrustedClient(reader.store, trusted_root=reader.trusted_root, channel=channel, cache=cache)
         chain, state = client.refresh()
         if state.release is not None:
             check_bundle(state.release, client.download(state.release))

@@ -162,8 +162,9 @@ class PolicyRepository:
             raise UsageError(
                 f"{revision}: more than one commit id starts like this", hint="give more digits"
             ) from error
+        shown = revision if revision and revision.isprintable() else ascii(revision)
         raise UsageError(
-            f"{revision}: no such commit in this repository",
+            f"{shown}: no such commit in this repository",
             hint="`git log --oneline` lists commits; in a shallow clone run `git fetch --unshallow` first"
             if self.is_shallow
             else "`git log --oneline` lists commits, `git branch -a` branches",

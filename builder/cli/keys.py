@@ -18,7 +18,7 @@ def keys_init(context: click.Context, dev: bool, output_format: str) -> None:
     """Make the keys of this policy repository, commit trust/root.json, and write the first metadata to the store.
 
     The keys go to $XDG_CONFIG_HOME/writ/keys/NAME/ (or ~/.config/writ/keys/NAME/) and never into the repository. Keys
-    that exist are not overwritten. A run that was cut short is completed by the next one.
+    that exist are not overwritten. A run that was cut short after the commit is completed by the next one.
 
     \b
     Example:

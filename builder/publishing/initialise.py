@@ -1,7 +1,8 @@
 """The first metadata of a store, and the trust root that hosts are given: ``writ keys init --dev``.
 
-Order: keys, then ``trust/root.json`` committed, then the store, whose timestamp comes last. Each step recognises its
-own earlier result, so a run that was cut short is completed by the next one.
+Order: keys, then ``trust/root.json`` committed, then the store, whose timestamp comes last. From the
+commit on, each step recognises its own earlier result, so a run that was cut short is completed by the next one. Keys
+without a commit are not taken up again: they could be those of another repository with the same name.
 """
 
 import hashlib

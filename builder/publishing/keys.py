@@ -98,9 +98,12 @@ class KeyRing:
 
 
 def key_ring(name: str, environment: Mapping[str, str]) -> KeyRing:
-    """Return the keys of the policy repository called `name`; nothing is read yet."""
+    """Return the keys of the policy repository called `name`; nothing is read yet. Raises UsageError without a home."""
     configured = environment.get("XDG_CONFIG_HOME", "")
-    base = Path(configured) if configured.startswith("/") else Path.home() / ".config"  # the XDG rule: absolute or void
+    try:  # the XDG rule: absolute or void
+        base = Path(configured) if configured.startswith("/") else Path.home() / ".config"
+    except RuntimeError as error:  # an account without an entry, as containers have them
+        raise UsageError("keys: this account has no home directory", hint="set XDG_CONFIG_HOME, or HOME") from error
     return KeyRing(base / "writ" / "keys" / name, environment)
 
 

@@ -4,7 +4,9 @@ It starts from the state that is live, as hosts do, and enforces everything: sig
 publisher that fails here has changed nothing.
 """
 
+import contextlib
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +14,15 @@ from builder.publishing.state import LiveState
 from bundle_store.client import TrustedClient
 from bundle_store.port import Store, StoredObject
 from policy_core.bundle import read_bundle
-from policy_core.errors import KnownError, TrustError
+from policy_core.errors import KnownError, TrustError, UsageError
 from policy_core.trust.layout import TIMESTAMP
 from policy_core.trust.release import Release
+
+
+class ScratchError(UsageError):
+    """There is no room for temporary files, which verifying needs."""
+
+    default_hint = "make space where temporary files go, or set TMPDIR to a folder with space"
 
 
 class StagedStateError(TrustError):
@@ -47,13 +55,13 @@ def verify_staged(
 ) -> None:
     """Return if a host that follows `channel`, coming from the `live` state, would now get exactly `release`.
 
-    Raises StagedStateError, RemoteError.
+    Raises StagedStateError, ScratchError, RemoteError.
     """
-    with tempfile.TemporaryDirectory(prefix="writ-staged-") as cache:
+    with scratch_folder() as cache:
         if live is not None:
-            _put_state(Path(cache), channel, live)
+            _put_state(cache, channel, live)
         client = TrustedClient(
-            StagedStore(store, timestamp, store.url), trusted_root=trusted_root, channel=channel, cache=Path(cache)
+            StagedStore(store, timestamp, store.url), trusted_root=trusted_root, channel=channel, cache=cache
         )
         try:
             _, verified = client.refresh()
@@ -63,6 +71,16 @@ def verify_staged(
                 check_bundle(release, client.download(release))
         except TrustError as error:
             raise StagedStateError(f"hosts would refuse this: {error.message}", hint=error.hint) from error
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Give a new host's cache a folder for as long as it is needed; raises ScratchError."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="writ-", ignore_cleanup_errors=True) as folder:
+            yield Path(folder)
+    except OSError as error:
+        raise ScratchError(f"temporary files: {error.strerror or error}") from error
 
 
 def check_bundle(release: Release, blob: bytes) -> None:

@@ -1,5 +1,6 @@
 """``trust/root.json`` in the policy repository: committed once, read by everyone who verifies."""
 
+import os
 from pathlib import Path
 
 import pygit2
@@ -34,9 +35,14 @@ def trusted_root(repository: PolicyRepository) -> bytes:
 
 
 def check_can_commit(repository: PolicyRepository) -> None:
-    """Raise ConflictError if committing the trust root would overwrite an uncommitted file."""
+    """Raise ConflictError if committing the trust root would overwrite an uncommitted file, or leave the work tree."""
     workdir = repository.git.workdir
-    if workdir and (Path(workdir) / ROOT_FILE).exists():
+    if workdir is None:
+        return
+    folder = Path(workdir) / _FOLDER
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise ConflictError(f"{_FOLDER}: is no folder", hint=f"move it away: {ROOT_FILE} will be written")
+    if os.path.lexists(Path(workdir) / ROOT_FILE):
         raise ConflictError(f"{ROOT_FILE}: exists but is not committed", hint="commit it, or move it away")
 
 

@@ -119,7 +119,13 @@ def test_a_name_never_leaves_the_store(store: FileStore, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "hint"), [(errno.ENOSPC, "make space"), (errno.EFBIG, "make space"), (errno.EROFS, "read-only")]
+    ("number", "hint"),
+    [
+        (errno.EACCES, "owner and mode"),
+        (errno.ENOSPC, "make space"),
+        (errno.EFBIG, "make space"),
+        (errno.EROFS, "read-only"),
+    ],
 )
 def test_what_a_person_must_change_is_not_tried_again(
     store: FileStore, number: int, hint: str, monkeypatch: pytest.MonkeyPatch

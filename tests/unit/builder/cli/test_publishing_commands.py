@@ -391,6 +391,25 @@ class TestKeys:
             "M policies/a.yaml", "A  staged.txt", "?? untracked.txt",
         ]  # fmt: skip
 
+    @pytest.mark.parametrize("kind", ["link", "file"])
+    def test_a_trust_folder_that_is_none_is_left_alone(
+        self, person_at: Any, file_url: str, tmp_path: Path, kind: str
+    ) -> None:
+        person = person_at(file_url)
+        folder = person.folder.path / "trust"
+        if kind == "link":
+            (tmp_path / "elsewhere").mkdir()
+            folder.symlink_to(tmp_path / "elsewhere")
+        else:
+            folder.write_text("x")
+        head = person.folder.git("rev-parse", "HEAD")
+
+        person.writ("keys", "init", "--dev", code=7)
+
+        assert "trust: is no folder" in person.err
+        assert person.folder.git("rev-parse", "HEAD") == head
+        assert not (tmp_path / "elsewhere/root.json").exists()
+
     def test_a_missing_key_names_role_path_and_remedy(self, person: Person) -> None:
         directory = Path(person.json("keys", "init", "--dev")["keys"])
         (directory / "prod.pem").unlink()
@@ -478,6 +497,38 @@ def test_what_expires_soon_is_warned_of(person: Person, monkeypatch: pytest.Monk
     person.writ("verify")
 
     assert "warning: timestamp expires in 5 days: run `writ refresh`" in person.err
+
+
+@pytest.mark.parametrize("revision", ["", "nope", "a\nerror: b", "\x1b[31m", "HEAD..HEAD", "HEAD:writ.yaml"])
+def test_a_revision_that_is_none_is_refused_on_one_line(person: Person, revision: str) -> None:
+    person.writ("publish", "--", revision, code=2)
+
+    error, hint = person.err.splitlines()
+    assert error.startswith("error: ")
+    assert error.isprintable()
+    assert hint.startswith("hint: ")
+
+
+def test_an_account_without_a_home_is_told_how_to_go_on(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless(_: type[Path]) -> Path:
+        raise RuntimeError
+
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.setattr(Path, "home", classmethod(homeless))
+
+    person.writ("publish", code=2)
+
+    assert "set XDG_CONFIG_HOME" in person.err
+
+
+def test_no_room_for_temporary_files_is_said_so(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    for command in ("publish", "verify"):
+        with monkeypatch.context() as patched:
+            patched.setattr("tempfile.tempdir", "/does/not/exist")
+            person.writ(command, code=2)
+
+        assert "error: temporary files: No such file or directory" in person.err
+        assert "TMPDIR" in person.err
 
 
 def test_a_bundle_damaged_in_the_store_does_not_pass_verification(person: Person, tmp_path: Path) -> None:
