@@ -8,106 +8,23 @@ import random
 import shutil
 import signal
 import socket
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
-from signed_store import SignedStore, bundle, rules
+from sidecar_bench import PATIENCE_S, REQUEST, Bench, new_bench, until
+from signed_store import bundle, rules
 
 from agent_sidecar.calling import call
 from agent_sidecar.inspecting import verify
 
 ALLOW, DENY = bundle(rules("allow"), number=1), bundle(rules("deny"), number=2)
-REQUEST = {"subject": {"type": "user", "id": "a"}, "action": {"name": "act.0"}, "resource": {"type": "t", "id": "i"}}
-PATIENCE_S = 30.0
-
-
-def until(condition: Callable[[], Any], what: str) -> Any:
-    """Wait for something another process does, and return what the condition gave."""
-    end = time.monotonic() + PATIENCE_S
-    while time.monotonic() < end:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.01)
-    raise AssertionError(f"waited in vain: {what}")
-
-
-class Process:
-    """A running ``writ-sidecar run`` and its log."""
-
-    def __init__(self, folder: Path, *more: str) -> None:
-        self.socket = folder / "d.sock"
-        self.log = folder / f"log-{time.monotonic_ns()}"
-        arguments = [
-            "--store", (folder / "store").as_uri(), "--channel", "prod", "--root", str(folder / "root.json"),
-            "--state", str(folder / "state"), "--socket", str(self.socket), "--poll", "100ms", *more,
-        ]  # fmt: skip
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen([sys.executable, "-m", "agent_sidecar", "run", *arguments], stderr=log)
-
-    def ask(self, method: str = "GET", path: str = "/status", body: bytes | None = None) -> Any:
-        return call(self.socket, method, path, body)
-
-    def decide(self) -> dict[str, Any]:
-        answer: dict[str, Any] = self.ask("POST", "/access/v1/evaluation", json.dumps(REQUEST).encode())
-        return answer
-
-    def release(self) -> int:
-        try:
-            enforced = self.ask()["enforced"]
-        except Exception:  # noqa: BLE001 - not up yet
-            return -1
-        return int(enforced["release"]) if enforced else 0
-
-    def wait_for(self, release: int) -> "Process":
-        until(lambda: self.release() == release, f"release {release}: {self.log.read_text()}")
-        return self
-
-    def events(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
-
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(PATIENCE_S)
-
-
-class Bench:
-    """A folder with a store and any number of sidecar processes, all ended with the test."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.state = folder / "state"
-        self.store = SignedStore(folder / "store")
-        (folder / "root.json").write_bytes(self.store.root)
-        self.started: list[Process] = []
-
-    def start(self, *more: str) -> Process:
-        self.started.append(Process(self.folder, *more))
-        return self.started[-1]
-
-    def command(self, *arguments: str, text: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
-        return subprocess.run(
-            [sys.executable, "-m", "agent_sidecar", *arguments], input=text, capture_output=True, check=False,
-            timeout=PATIENCE_S,
-        )  # fmt: skip
 
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    folder = Path(tempfile.mkdtemp(prefix="writ-"))  # short: a Unix socket path has room for about 100 bytes
-    made = Bench(folder)
-    yield made
-    for each in made.started:
-        if each.process.poll() is None:
-            each.process.kill()
-        each.process.wait()
-    shutil.rmtree(folder)
+    with new_bench() as made:
+        yield made
 
 
 def test_a_decision_flips_when_a_release_is_published(bench: Bench) -> None:
@@ -357,3 +274,32 @@ def test_garbage_and_a_stalled_peer_do_not_disturb_others(bench: Bench) -> None:
     assert sidecar.decide()["decision"] is True
     stalled.close()
     assert sidecar.stop() == 0
+
+
+def test_of_sidecars_started_at_once_on_one_socket_one_serves_and_the_others_end(bench: Bench) -> None:
+    bench.store.publish(ALLOW)
+
+    for _ in range(3):
+        started = [bench.start("--state", str(bench.folder / f"state-{number}")) for number in range(3)]
+        until(lambda: [each.process.poll() for each in started].count(7) == 2, "two that lost")  # noqa: B023 - called now
+        (winner,) = [each for each in started if each.process.poll() is None]
+        assert winner.wait_for(1).decide()["decision"] is True
+        assert winner.stop() == 0
+
+
+def test_connections_beyond_the_limit_do_not_keep_it_from_working(bench: Bench) -> None:
+    bench.store.publish(ALLOW)
+    limited = bench.start(most_files=512)
+    limited.wait_for(1)
+    peers = [socket.socket(socket.AF_UNIX) for _ in range(700)]
+    for peer in peers:
+        peer.connect(str(limited.socket))
+
+    bench.store.publish(DENY)
+    admin = bench.state / "admin.sock"
+    until(lambda: call(admin, "GET", "/status")["enforced"]["release"] == 2, "a swap")
+    call(admin, "POST", "/rollback", b'{"reason":"test"}')
+
+    for peer in peers:
+        peer.close()
+    limited.wait_for(1)
