@@ -13,7 +13,7 @@ from builder.language.data import read_data
 from builder.language.documents import PolicyDocument, read_document
 from builder.language.nodes import Report
 from builder.language.project import Project, read_project
-from builder.language.suites import Suite, read_suite
+from builder.language.suites import Suite, read_suites
 from builder.source import PolicyTree
 from policy_core.bundle import DATA, MATCHER, SELFTEST, Bundle, build_bundle
 from policy_core.errors import InvalidPolicyError, Problem
@@ -74,11 +74,7 @@ def compile_tree(tree: PolicyTree, *, today: datetime.date | None) -> Compiled:
         report(path).file_problem("exceptions are not yet supported", "remove it: it would not be honoured")
     rules = tuple(rule for document in documents for rule in document.rules)
     names = frozenset() if problems else {rule.name: None for rule in rules}
-    suites = [
-        suite
-        for path, content in _yaml_files(tree, "tests", overall)
-        if (suite := read_suite(content, report(path), rules=names))
-    ]
+    suites = read_suites(_yaml_files(tree, "tests", overall), report, rules=names)
     if problems or project is None:
         raise InvalidPolicyError(problems)
     return Compiled(tree, project, tuple(documents), rules, data, tuple(suites), tuple(sorted(set(warnings))))

@@ -1,41 +1,32 @@
 """Policy test suites (docs/reference/policy-tests.md): fixtures, and cases that say what a request must get."""
 
 import datetime
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from builder.language import fields
+from builder.language.expectations import Expectation, read_expectation
+from builder.language.fixtures import FOLDER, Fixtures
+from builder.language.matrices import Cell, read_matrix
 from builder.language.nodes import BrokenNode, MapNode, Node, Report, ScalarNode, plain
 from builder.language.yamlfile import read_yaml
-from policy_core.constraints import canonical_constraint, check_constraint
-from policy_core.model import Constraint, Decision
 from policy_core.request import RequestError, normalise
 
 DEFAULT_NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC).timestamp()
 """The time of a case that names none: fixed, so that a test gives the same result on any day."""
+MAX_CASES = 50_000
+"""Cases of one suite, cells of matrices included."""
 
 _SUITE_KEYS = ("version", "name", "now", "host", "fixtures", "cases")
-_FIXTURES = ("subjects", "resources", "requests")
 _PARTS = ("subject", "action", "resource", "context")
-_CASE_KEYS = ("name", "request", *_PARTS, "now", "host", "expect", "skip")
-_EXPECT_KEYS = ("decision", "rule", "reason_code", "constraints")
-_DECISIONS = tuple(decision.value for decision in Decision if decision is not Decision.CONSTRAIN)
-
-
-@dataclass(frozen=True, slots=True)
-class Expectation:
-    """What a case expects of the answer; None: anything."""
-
-    decision: str
-    rule: str | None = None
-    reason_code: str | None = None
-    constraints: Mapping[str, Constraint] | None = None
+_SINGLE = ("request", "subject", "action", "resource")
+_CASE_KEYS = ("name", *_SINGLE, "context", "matrix", "now", "host", "expect", "skip")
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One case: a request as JSON in either form, its circumstances (`now` in seconds), what it must get."""
+    """One case or cell of a matrix: a request as JSON in either form, its time in seconds, what it must get."""
 
     name: str
     line: int
@@ -44,6 +35,12 @@ class Case:
     host: Mapping[str, str]
     expect: Expectation
     skip: str
+    cell: Cell | None = None
+
+    @property
+    def title(self) -> str:
+        """Return the name; of a cell with its coordinates."""
+        return f"{self.name} [{self.cell}]" if self.cell else self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +52,34 @@ class Suite:
     cases: tuple[Case, ...]
 
 
-def read_suite(content: bytes, report: Report, *, rules: Collection[str]) -> Suite | None:
+def read_suites(
+    files: Iterable[tuple[str, bytes]], report: Callable[[str], Report], *, rules: Collection[str]
+) -> list[Suite]:
+    """Return the suites below tests/, in the order of `files`; those below tests/fixtures/ are what they share.
+
+    `report` gives the report of a file; see `read_suite`.
+    """
+    shared = Fixtures()
+    suites: list[tuple[str, bytes]] = []
+    for path, content in files:
+        if path.startswith(FOLDER):
+            shared.read_file(content, report(path))
+        else:
+            suites.append((path, content))
+    found = [read_suite(content, report(path), rules=rules, shared=shared) for path, content in suites]
+    if not report(FOLDER).problems:  # what a broken case would have used is not known
+        shared.warn_unused()
+    return [suite for suite in found if suite]
+
+
+def read_suite(
+    content: bytes, report: Report, *, rules: Collection[str], shared: Fixtures | None = None
+) -> Suite | None:
     """Return the suite in a file below tests/; problems go to the report.
 
     An expected rule must be one of `rules` (``<policy>/<rule>``), unless these are empty.
     """
+    before = len(report.problems)
     root = read_yaml(content, report)
     found = fields.mapping(report, root, "test suite") if root else None
     if found is None:
@@ -67,32 +87,29 @@ def read_suite(content: bytes, report: Report, *, rules: Collection[str]) -> Sui
     fields.check_keys(report, found, "test suite", _SUITE_KEYS)
     fields.check_version(report, found)
     name = found.get("name")
-    reader = _SuiteReader(report, found, rules)
+    reader = _SuiteReader(report, found, rules, Fixtures(shared))
     cases = fields.require(report, found, "cases", "test suite", "list its cases under cases:")
-    return Suite(
+    suite = Suite(
         file=report.file,
         name=(name and fields.one_line(report, name, "name")) or report.file.removeprefix("tests/").rsplit(".", 1)[0],
         cases=tuple(reader.cases(cases)) if cases else (),
     )
+    if len(report.problems) == before:
+        reader.fixtures.warn_unused()
+    return suite
 
 
 class _SuiteReader:
     """Reads the cases of one suite against its fixtures."""
 
-    def __init__(self, report: Report, suite: MapNode, rules: Collection[str]) -> None:
+    def __init__(self, report: Report, suite: MapNode, rules: Collection[str], fixtures: Fixtures) -> None:
         self.report = report
         self.rules = rules
         self.now, self.host = self.circumstances(suite, DEFAULT_NOW, {})
-        self.fixtures: dict[str, dict[str, Any]] = {kind: {} for kind in _FIXTURES}
+        self.fixtures = fixtures
         node = suite.get("fixtures")
-        fixtures = fields.mapping(report, node, "fixtures") if node else None
-        if fixtures:
-            fields.check_keys(report, fixtures, "fixtures", _FIXTURES)
-        for kind, (_, value) in fixtures.entries.items() if fixtures else ():
-            named = fields.mapping(report, value, f"fixtures.{kind}")
-            for name, (_, fixture) in named.entries.items() if named else ():
-                if fields.mapping(report, fixture, f"fixture {name}"):
-                    self.fixtures.setdefault(kind, {})[name] = plain(fixture)
+        if node:
+            fixtures.read(report, node)
 
     def circumstances(self, node: MapNode, now: float, host: Mapping[str, str]) -> tuple[float, Mapping[str, str]]:
         """Return time and host labels that a suite or case gives, else the ones handed in."""
@@ -106,36 +123,59 @@ class _SuiteReader:
         return now, host
 
     def cases(self, node: Node) -> list[Case]:
-        cases, names = [], set()
+        cases: list[Case] = []
+        names: set[str] = set()
         for item in fields.items(self.report, node, "cases") or ():
             found = fields.mapping(self.report, item, "case")
-            case = self.case(found) if found else None
-            if case and case.name in names:
-                self.report.at(item, f"duplicate case name {fields.shown(case.name)}", "give each case its own name")
-            elif case:
-                names.add(case.name)
-                cases.append(case)
+            read = list(self.case(found)) if found else []
+            if read and read[0].name in names:
+                name = fields.shown(read[0].name)
+                self.report.at(item, f"duplicate case name {name}", "give each case its own name")
+            elif read:
+                names.add(read[0].name)
+                cases += read
+            if len(cases) > MAX_CASES:
+                self.report.at(item, f"suite has too many cases (limit {MAX_CASES}, cells included)", "split it")
+                break
         return cases
 
-    def case(self, node: MapNode) -> Case | None:
+    def case(self, node: MapNode) -> Iterator[Case]:
+        """Yield the case, or every cell of its matrix; nothing if it has a problem."""
         report = self.report
-        if "matrix" in node.entries:
-            report.at(node.entries["matrix"][0], "matrix is not yet supported", "list the cases one by one")
-            return None
         fields.check_keys(report, node, "case", _CASE_KEYS)
+        matrix = node.get("matrix")
         title = fields.require(report, node, "name", "case", "say in a sentence what it claims")
         name = title and fields.one_line(report, title, "name")
         now, host = self.circumstances(node, self.now, self.host)
+        reason = node.get("skip")
+        skip = (reason and fields.one_line(report, reason, "skip")) or ""
+        if matrix:
+            yield from self.cells(node, matrix, name or "", now, host, skip)
+            return
         request = self.request(node)
         if request is not None:
             self.check_request(node, request)
         expected = fields.require(report, node, "expect", "case", "such as expect: {decision: allow}")
-        expect = self.expectation(expected) if expected else None
-        reason = node.get("skip")
-        skip = reason and fields.one_line(report, reason, "skip")
-        if not name or request is None or expect is None:
-            return None
-        return Case(name, node.line, request, now, host, expect, skip or "")
+        found = fields.mapping(report, expected, "expect") if expected else None
+        expect = read_expectation(report, found, rules=self.rules) if found else None
+        if name and request is not None and expect is not None:
+            yield Case(name, node.line, request, now, host, expect, skip)
+
+    def cells(
+        self, node: MapNode, matrix: Node, name: str, now: float, host: Mapping[str, str], skip: str
+    ) -> Iterator[Case]:
+        """Yield every cell of a matrix as a case of its own."""
+        for part in _SINGLE:
+            if part in node.entries:
+                self.report.at(node.entries[part][0], f"{part} beside matrix", "give the matrix, or a single request")
+        context = node.get("context")
+        shared = {"context": self.part(context, "context")} if context else {}
+        hint = "such as expect: [{subject: ann, decision: allow}]; cells that are not listed expect deny"
+        expected = fields.require(self.report, node, "expect", "case", hint)
+        if expected is None:
+            return
+        for cell in read_matrix(self.report, matrix, expected, fixtures=self.fixtures, rules=self.rules):
+            yield Case(name, cell.line, cell.request | shared, now, host, cell.expect, skip, cell.cell)
 
     def request(self, node: MapNode) -> Any:
         """Return the request of a case: a fixture or inline, or put together from its parts; None if it is broken."""
@@ -145,77 +185,28 @@ class _SuiteReader:
             self.report.at(given[0], f"request beside {', '.join(parts)}", "give the request, or its parts")
             return None
         if given:
-            return self.fixture(given[1], "requests", "request")
+            return self.fixtures.value(self.report, given[1], "requests", "request")
         if not parts:
             self.report.at(node, "case has no request", "name a fixture: request: NAME, or write the request here")
             return None
-        request: dict[str, Any] = {}
-        for part in parts:
-            value = node.entries[part][1]
-            if part == "action" and type(value) is ScalarNode and type(value.value) is str:
-                request[part] = {"name": value.value}
-            elif part in ("subject", "resource"):
-                request[part] = self.fixture(value, f"{part}s", part)
-            elif type(value) is MapNode:
-                request[part] = plain(value)
-            else:
-                request[part] = None
-                if type(value) is not BrokenNode:
-                    wanted = "a name or a mapping" if part == "action" else "a mapping"
-                    self.report.at(value, f"{part}: expected {wanted}, found {fields.describe(value)}")
+        request = {part: self.part(node.entries[part][1], part) for part in parts}
         return None if None in request.values() else request
 
-    def fixture(self, node: Node, kind: str, what: str) -> Any:
-        """Return the fixture a text names, or the value written in its place."""
-        if type(node) is ScalarNode and type(node.value) is str:
-            fixtures = self.fixtures[kind]
-            if node.value in fixtures:
-                return fixtures[node.value]
-            hint = fields.suggestion(node.value, fixtures, "there are") if fixtures else f"add it to fixtures.{kind}"
-            self.report.at(node, f"unknown {what} fixture {fields.shown(node.value)}", hint)
-            return None
-        if type(node) is not MapNode:
-            if type(node) is not BrokenNode:
-                message = f"{what}: expected the name of a fixture or a mapping, found {fields.describe(node)}"
-                self.report.at(node, message)
-            return None
-        return plain(node)
+    def part(self, node: Node, part: str) -> Any:
+        """Return one part of a request; None if it is broken."""
+        if part in ("subject", "resource"):
+            return self.fixtures.value(self.report, node, f"{part}s", part)
+        if part == "action" and type(node) is ScalarNode and type(node.value) is str:
+            return {"name": node.value}
+        if type(node) is MapNode:
+            return plain(node)
+        if type(node) is not BrokenNode:
+            wanted = "a name or a mapping" if part == "action" else "a mapping"
+            self.report.at(node, f"{part}: expected {wanted}, found {fields.describe(node)}")
+        return None
 
     def check_request(self, node: MapNode, request: Any) -> None:
         try:
             normalise(request, now=self.now, host={})
         except RequestError as error:
             self.report.at(node.get("request") or node, error.message, error.hint)
-
-    def expectation(self, node: Node) -> Expectation | None:
-        report = self.report
-        found = fields.mapping(report, node, "expect")
-        if found is None:
-            return None
-        fields.check_keys(report, found, "expect", _EXPECT_KEYS)
-        value = fields.require(report, found, "decision", "expect", f"expected one of: {', '.join(_DECISIONS)}")
-        decision = value and fields.choice(report, value, "decision", _DECISIONS)
-        named, code, bounds = found.get("rule"), found.get("reason_code"), found.get("constraints")
-        rule = fields.one_line(report, named, "rule") if named else None
-        if named and rule and self.rules and rule not in self.rules:
-            hint = fields.suggestion(rule, self.rules, "rules") if len(self.rules) < 10 else "write POLICY/RULE"
-            report.at(named, f"unknown rule {fields.shown(rule)}", hint)
-        return Expectation(
-            decision=decision or "",
-            rule=rule,
-            reason_code=fields.one_line(report, code, "reason_code") if code else None,
-            constraints=self.constraints(bounds) if bounds else None,
-        )
-
-    def constraints(self, node: Node) -> Mapping[str, Constraint] | None:
-        if type(node) is MapNode and not node.entries:
-            return {}
-        found = fields.mapping(self.report, node, "constraints")
-        constraints = {}
-        for name, (key, value) in found.entries.items() if found else ():
-            problem = check_constraint(name, plain(value))
-            if not problem:
-                constraints[name] = canonical_constraint(plain(value))
-            elif type(value) is not BrokenNode:
-                self.report.at(key, *problem)
-        return constraints

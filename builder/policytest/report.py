@@ -1,6 +1,7 @@
 """A test report for people (a tree) and for machines (JSON)."""
 
 from collections.abc import Iterator, Mapping
+from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -15,12 +16,29 @@ def describe_report(report: TestReport) -> Iterator[str]:
     """Yield the report as lines: a tree of suites and cases, every failing case in full, and a summary."""
     for suite in report.suites:
         yield f"{suite.name}  {suite.file}"
-        for result in suite.cases:
-            note = f"  (skipped: {result.case.skip})" if result.status is Status.SKIPPED else ""
-            yield f"  {_MARKS[result.status]} {result.case.name}{note}"
-            if result.differences:
-                yield from (f"      {line}" for line in _describe_failure(suite.file, result, report.places))
+        # the cells of a matrix follow each other and share a name that no other case of the suite has
+        for name, group in groupby(suite.cases, key=lambda result: result.case.name):
+            results = list(group)
+            yield _headline(name, results)
+            for result in results:
+                if result.differences:
+                    if result.case.cell:
+                        yield f"    {_MARKS[result.status]} {result.case.cell}"
+                    yield from (f"      {line}" for line in describe_failure(suite.file, result, report.places))
     yield summary(report)
+
+
+def _headline(name: str, results: list[CaseResult]) -> str:
+    """Return the line of a case, or of a matrix: failed if one of its cells is."""
+    first = results[0]
+    failed = sum(result.status is Status.FAILED for result in results)
+    mark = _MARKS[Status.FAILED if failed else first.status]
+    notes = []
+    if first.case.cell:
+        notes.append(f"{len(results)} cells{f', {failed} failed' if failed else ''}")
+    if first.status is Status.SKIPPED:
+        notes.append(f"skipped: {first.case.skip}")
+    return f"  {mark} {name}" + (f"  ({'; '.join(notes)})" if notes else "")
 
 
 def summary(report: TestReport) -> str:
@@ -51,6 +69,8 @@ def report_record(report: TestReport) -> dict[str, Any]:
 
 def _case_record(result: CaseResult, places: Mapping[str, str]) -> dict[str, Any]:
     record: dict[str, Any] = {"name": result.case.name, "line": result.case.line, "status": result.status}
+    if result.case.cell:
+        record["cell"] = result.case.cell._asdict()
     if result.status is Status.SKIPPED:
         record["skip"] = result.case.skip
     if result.answer is not None:
@@ -63,7 +83,8 @@ def _case_record(result: CaseResult, places: Mapping[str, str]) -> dict[str, Any
     return record
 
 
-def _describe_failure(file: str, result: CaseResult, places: Mapping[str, str]) -> Iterator[str]:
+def describe_failure(file: str, result: CaseResult, places: Mapping[str, str]) -> Iterator[str]:
+    """Yield what was expected, what came, who decided, and the rules near the request clause by clause."""
     answer = result.answer
     yield f"{file}:{result.case.line}"
     for item in result.differences:

@@ -85,7 +85,7 @@ class TestReport:
         if failed:
             suite, result = failed[0]
             more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
-            raise PolicyTestsFailedError(f"{suite.file}:{result.case.line}: {result.case.name}: test failed{more}")
+            raise PolicyTestsFailedError(f"{suite.file}:{result.case.line}: {result.case.title}: test failed{more}")
 
 
 def run_suites(compiled: Compiled) -> TestReport:

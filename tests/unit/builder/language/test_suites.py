@@ -2,6 +2,7 @@
 
 import pytest
 
+from builder.language import suites as suites_module
 from builder.language.nodes import Report
 from builder.language.suites import DEFAULT_NOW, Suite, read_suite
 
@@ -95,7 +96,7 @@ DENY = "expect: {decision: deny}"
          ["1:6 now: expected a time, found the text '0001-01-01T00:00:00+14:00'"]),
         ("host: {a: 1}\n" + case(DENY), ["1:11 host.a: expected text, found 1"]),
         ("fixtures: {subject: {}}\n" + case(DENY),
-         ["1:12 unknown key 'subject' in fixtures", "1:21 fixtures.subject is empty"]),
+         ["1:12 unknown key 'subject' in fixtures"]),
         ("fixtures: {subjects: {a: x}}\n" + case(DENY), ["1:26 fixture a: expected a mapping, found the text 'x'"]),
         (case(""), ["2:5 case has no expect"]),
         (case("expect: deny"), ["4:13 expect: expected a mapping, found the text 'deny'"]),
@@ -107,7 +108,7 @@ DENY = "expect: {decision: deny}"
         (case("expect: {decision: allow, constraints: [a]}"), ["4:44 constraints: expected a mapping, found a list"]),
         (case(DENY + "\nskip: ''"), ["5:11 skip is empty"]),
         (case(DENY + "\nskip: true"), ["5:11 skip: expected text, found true"]),
-        (case(DENY + "\nmatrix: {}"), ["5:5 matrix is not yet supported"]),
+        (case(DENY + "\nmatrix: {}"), ["3:5 request beside matrix", "5:13 matrix is empty"]),
         (case(DENY + "\nsubject: x"), ["3:5 request beside subject"]),
         (case(DENY, request="now: 2026-11-01T12:00:00Z"), ["2:5 case has no request"]),
         (case(DENY, request="request: nope"), ["3:14 unknown request fixture 'nope'"]),
@@ -127,6 +128,35 @@ DENY = "expect: {decision: deny}"
 )  # fmt: skip
 def test_every_refusal_has_its_place(text: str, problems: list[str]) -> None:
     assert read(text)[1] == problems
+
+
+def test_a_fixture_that_no_case_uses_is_worth_a_warning() -> None:
+    report = Report("tests/a.yaml")
+    fixtures = "fixtures: {subjects: {ann: {type: user, id: ann}}, requests: {whole: {job: {topic: x}}}}\n"
+
+    read_suite((fixtures + case(DENY, request="request: whole")).encode(), report, rules=RULES)
+
+    assert [(problem.where, problem.message) for problem in report.warnings] == [
+        ("tests/a.yaml:1:23", "subject fixture 'ann' is not used by any case")
+    ]
+
+
+def test_nothing_is_said_about_fixtures_that_a_broken_case_may_have_used() -> None:
+    report = Report("tests/a.yaml")
+    fixtures = "fixtures: {subjects: {ann: {type: user, id: ann}}}\n"
+
+    read_suite((fixtures + case(DENY, request="subject: [ann]")).encode(), report, rules=RULES)
+
+    assert report.warnings == []
+
+
+def test_a_suite_has_a_bounded_number_of_cases(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suites_module, "MAX_CASES", 1)
+    second = SHORT.replace("name: c", "name: d")
+
+    assert read(f"cases: [{SHORT}, {second}]")[1] == [
+        f"1:{len(SHORT) + 11} suite has too many cases (limit 1, cells included)"
+    ]
 
 
 def test_rules_are_not_judged_while_policies_have_problems() -> None:

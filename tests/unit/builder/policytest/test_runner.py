@@ -145,6 +145,44 @@ def test_no_tests_at_all_is_said() -> None:
     assert text(report) == "no policy tests: nothing below tests/ has a case, so nothing was tested"
 
 
+MATRIX = (
+    "matrix: {subjects: [ann], actions: [job.run, job.stop], resources: [api]}, "
+    "expect: [{action: job.run, decision: allow_with_constraints}]"
+)
+FIXTURES = """\
+subjects: {ann: {type: user, id: ann}}
+resources: {api: {type: service, id: api}}
+"""
+
+
+def with_fixtures(*cases: str) -> TestReport:
+    tree = compiled(*cases).tree
+    files = {**tree.files, "tests/fixtures/all.yaml": FIXTURES.encode()}
+    return run_suites(compile_tree(PolicyTree(tree.revision, False, files), today=None))
+
+
+def test_a_matrix_that_passes_is_one_line() -> None:
+    assert text(with_fixtures(MATRIX)).splitlines()[1:] == ["  ✓ case 0  (2 cells)", "2 policy tests: 2 passed"]
+    skipped = with_fixtures(f"{MATRIX}, skip: later")
+    assert text(skipped).splitlines()[1] == "  - case 0  (2 cells; skipped: later)"
+
+
+def test_a_failing_cell_is_named_by_coordinates_expected_got_and_rule() -> None:
+    report = with_fixtures(MATRIX.replace("[{action: job.run, decision: allow_with_constraints}]", "{decision: deny}"))
+
+    assert [line.strip() for line in text(report).splitlines()[1:6]] == [
+        "✗ case 0  (2 cells, 1 failed)",
+        "✗ ann, job.run, api",
+        "tests/ops.yaml:2",
+        "decision: expected deny, got allow_with_constraints",
+        "decided by ops/in-a-box (policies/ops.yaml:12): allow_with_constraints, matched_rule",
+    ]
+    with pytest.raises(PolicyTestsFailedError, match=r"case 0 \[ann, job.run, api\]: test failed"):
+        report.require_passed()
+    record = report_record(report)["suites"][0]["cases"][0]
+    assert record["cell"] == {"subject": "ann", "action": "job.run", "resource": "api"}
+
+
 def test_only_the_first_failures_are_traced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner_module, "MAX_TRACED_FAILURES", 1)
     failing = "request: {job: {topic: service.restart}}, host: {env: x}, expect: {decision: allow}"
