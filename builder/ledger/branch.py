@@ -31,11 +31,12 @@ class Ledger:
 def extend_ledger(git: pygit2.Repository, channel: str, history: Iterator[HistoryEntry]) -> Ledger:
     """Add what is missing at the end of the branch; `history` is newest first and read only as far as needed.
 
-    Trusts the branch below its tip. Raises LedgerError, SourceMissingError, UsageError, ConflictError.
+    Trusts a local branch below its tip, as this clone derived it. What just came from ``origin``, where others may
+    push, is derived as a whole. Raises LedgerError, SourceMissingError, UsageError, ConflictError.
     """
-    branch = find_branch(git, channel)
-    if branch is None:
-        return _write(git, channel, list(history), parent=None, known=0)
+    if branch_name(channel) not in git.references:
+        return rebuild_ledger(git, channel, history)
+    branch = git.references[branch_name(channel)].peel(pygit2.Commit)
     tip = _release_of(branch)
     entries: list[HistoryEntry] = []
     for entry in history:
@@ -54,8 +55,9 @@ def rebuild_ledger(git: pygit2.Repository, channel: str, history: Iterator[Histo
 
     Raises as `extend_ledger`.
     """
+    branch = find_branch(git, channel)  # before the history is read: another process may extend both meanwhile
     entries = list(history)
-    agreed = _agreeing(git, channel, entries)
+    agreed = _agreeing(git, channel, entries, branch)
     return _write(git, channel, entries[: len(entries) - agreed.count], parent=agreed.tip, known=agreed.count)
 
 
@@ -65,7 +67,7 @@ def verify_ledger(git: pygit2.Repository, channel: str, history: Iterator[Histor
     Raises LedgerError, also if the branch is missing or behind, and SourceMissingError.
     """
     entries = list(history)
-    agreed = _agreeing(git, channel, entries)
+    agreed = _agreeing(git, channel, entries, find_branch(git, channel))
     if agreed.tip is None or agreed.count < len(entries):
         found = "missing" if agreed.tip is None else f"ends with release {agreed.count - 1}"
         raise LedgerError(
@@ -105,9 +107,10 @@ class _Agreeing:
     tip: pygit2.Oid | None
 
 
-def _agreeing(git: pygit2.Repository, channel: str, entries: list[HistoryEntry]) -> _Agreeing:
+def _agreeing(
+    git: pygit2.Repository, channel: str, entries: list[HistoryEntry], branch: pygit2.Commit | None
+) -> _Agreeing:
     """Compare the branch with `entries` (newest first) from the beginning; raises LedgerError at a difference."""
-    branch = find_branch(git, channel)
     if branch is None:
         return _Agreeing(0, None)
     found = _first_parents(branch)

@@ -199,6 +199,16 @@ def test_dates_never_decrease(world: World) -> None:
     assert live_before(world, world.begin + 3 * HOUR) == "publish: release 4 of prod"
 
 
+def forge_deep_down(world: World, git: pygit2.Repository) -> None:
+    """Move the branch to the right newest commit on top of a forged one."""
+    from builder.ledger.commits import make_commit
+
+    newest = next(iter(history(world)))
+    signature = pygit2.Signature("x", "x@example.com", 0, 0)
+    forged = git.create_commit(None, signature, signature, "x\n\nWrit-Release: 2\n", git.TreeBuilder().write(), [])
+    git.references["refs/heads/live/prod"].set_target(make_commit(git, "prod", newest, forged))
+
+
 class TestABranchThatDisagrees:
     @pytest.fixture
     def git(self, world: World) -> pygit2.Repository:
@@ -215,18 +225,23 @@ class TestABranchThatDisagrees:
                 check(world)
 
     def test_deep_down_is_found_by_a_full_check(self, world: World, git: pygit2.Repository) -> None:
-        """The newest commit is derived on top of a forged one."""
-        from builder.ledger.commits import make_commit
-
-        entries = list(history(world))
-        signature = pygit2.Signature("x", "x@example.com", 0, 0)
-        forged = git.create_commit(None, signature, signature, "x\n\nWrit-Release: 2\n", git.TreeBuilder().write(), [])
-        git.references["refs/heads/live/prod"].set_target(make_commit(git, "prod", entries[0], forged))
+        forge_deep_down(world, git)
 
         with pytest.raises(LedgerError, match="its first commit is not the one"):
             verify(world)
         with pytest.raises(LedgerError, match="its first commit is not the one"):
             rebuild(world)
+
+    def test_deep_down_at_origin_is_not_taken_over_by_a_fresh_clone(
+        self, world: World, git: pygit2.Repository, tmp_path: Path
+    ) -> None:
+        """Who may push to origin, but holds no key, rewrites the past and hopes for the next publisher to go on."""
+        forge_deep_down(world, git)
+        clone = world.folder.clone(tmp_path / "clone")
+
+        with pytest.raises(LedgerError, match="its first commit is not the one"):
+            extend(world, folder=clone)
+        assert clone.git("branch", "--list", "live/prod") == ""
 
     def test_that_is_another_branch_is_refused(self, world: World, git: pygit2.Repository) -> None:
         world.folder.git("branch", "--force", "live/prod", "main")
