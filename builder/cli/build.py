@@ -1,12 +1,11 @@
 """``writ build``: make the bundle of a commit."""
 
-import os
-import tempfile
 from pathlib import Path
 
 import click
 
 from builder.cli.shared import format_option, print_json
+from builder.cli.writing import write_file
 from policy_core.errors import UsageError
 
 
@@ -47,7 +46,7 @@ def build(
     if not worktree:
         note_uncommitted(repository, tree.revision)
     if output:
-        _write(context.obj / output, blob)
+        write_file(context.obj / output, blob, option="-o")
     record = {
         "name": bundle.name, "revision": bundle.revision, "dirty": bundle.dirty, "policies": len(compiled.documents),
         "rules": len(compiled.rules), "length": len(blob), "sha256": bundle.sha256,
@@ -72,21 +71,3 @@ def _print_text(record: dict[str, object]) -> None:
         rows["written to"] = str(record["file"])
     for name, value in rows.items():
         click.echo(f"{name:<15} {value}")
-
-
-def _write(path: Path, blob: bytes) -> None:
-    """Replace the file at once or not at all. Raises UsageError if it cannot be written."""
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as temporary:
-            try:
-                temporary.write(blob)
-                temporary.flush()
-                os.fsync(temporary.fileno())
-                Path(temporary.name).replace(path)
-            except BaseException:
-                Path(temporary.name).unlink(missing_ok=True)
-                raise
-    except OSError as error:
-        raise UsageError(
-            f"{path}: cannot be written ({error.strerror})", hint="choose another place with -o"
-        ) from error

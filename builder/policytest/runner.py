@@ -1,15 +1,16 @@
 """Runs the cases of policy test suites and compares each answer with what its case expects."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 from builder.compiling import Compiled
 from builder.explaining import matcher_for, nearest
-from builder.language.suites import Case, Expectation
+from builder.language.expectations import Expectation
+from builder.language.suites import Case, Suite
 from policy_core.decision import Answer
-from policy_core.errors import GateError
+from policy_core.errors import GateError, UsageError
 from policy_core.matcher import Matcher
 from policy_core.request import normalise
 from policy_core.trace import RuleTrace
@@ -88,16 +89,39 @@ class TestReport:
             raise PolicyTestsFailedError(f"{suite.file}:{result.case.line}: {result.case.title}: test failed{more}")
 
 
-def run_suites(compiled: Compiled) -> TestReport:
-    """Run every case of a compiled tree. Never raises for a failing test: see `TestReport.require_passed`."""
+def run_suites(compiled: Compiled, *, wanted: str = "") -> TestReport:
+    """Run the cases of a compiled tree; with `wanted` only those about it (see `select`).
+
+    Never raises for a failing test: see `TestReport.require_passed`. Raises UsageError if no case is about `wanted`.
+    """
     matcher = matcher_for(compiled.rules, compiled.data, compiled.tree.revision)
     runner = _Runner(matcher, compiled.data)
+    suites = select(compiled.suites, wanted) if wanted else compiled.suites
     return TestReport(
-        suites=tuple(
-            SuiteResult(suite.file, suite.name, tuple(map(runner.run, suite.cases))) for suite in compiled.suites
-        ),
+        suites=tuple(SuiteResult(suite.file, suite.name, tuple(map(runner.run, suite.cases))) for suite in suites),
         places=compiled.places(),
     )
+
+
+def select(suites: Iterable[Suite], wanted: str) -> tuple[Suite, ...]:
+    """Return the cases with `wanted` in the name or file of their suite, their own name, or the rule they expect.
+
+    Upper and lower case are one. Suites without such a case are left out. Raises UsageError if nothing is left.
+    """
+    text = wanted.casefold()
+    chosen = []
+    for suite in suites:
+        if text in suite.file.casefold() or text in suite.name.casefold():
+            chosen.append(suite)
+            continue
+        cases = tuple(case for case in suite.cases if text in f"{case.title}\n{case.expect.rule or ''}".casefold())
+        if cases:
+            chosen.append(replace(suite, cases=cases))
+    if not any(suite.cases for suite in chosen):
+        raise UsageError(
+            f"no policy test is about {wanted!r}", hint="give a part of the name of a suite, a case or an expected rule"
+        )
+    return tuple(chosen)
 
 
 class _Runner:

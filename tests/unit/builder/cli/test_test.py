@@ -1,6 +1,7 @@
 """``writ test``, as its users call it: output, streams and exit codes."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 Writ = Callable[..., Any]
@@ -36,6 +37,36 @@ def test_test_for_machines(writ: Writ, policies: Any) -> None:
     assert run.code == 4
     assert run.json["counts"] == {"passed": 0, "failed": 1, "skipped": 0}
     assert run.json["suites"][0]["cases"][0]["answer"]["matched_rule"] == "a/reads"
+
+
+def test_a_filter_runs_a_part_and_refuses_to_run_nothing(writ: Writ, policies: Any) -> None:
+    policies.write({"tests/b.yaml": SUITE.replace("reading is", "Reading b is")})
+
+    run = writ("test", "--filter", "reading B")
+
+    assert (run.code, run.out) == (0, "b  tests/b.yaml\n  ✓ Reading b is granted\n1 policy test: 1 passed\n")
+    nothing = writ("test", "--filter", "nobody")
+    assert (nothing.code, nothing.out) == (2, "")
+    assert "error: no policy test is about 'nobody'" in nothing.err
+
+
+def test_junit_is_written_even_if_a_test_fails(writ: Writ, policies: Any, tmp_path: Path) -> None:
+    policies.write({"tests/a.yaml": SUITE.replace("decision: allow", "decision: deny")})
+
+    run = writ("test", "--junit", str(tmp_path / "tests.xml"))
+
+    assert run.code == 4
+    assert 'failures="1"' in (tmp_path / "tests.xml").read_text()
+    assert [path.name for path in tmp_path.glob("*.xml*")] == ["tests.xml"]
+
+
+def test_a_place_that_cannot_be_written_is_a_usage_error(writ: Writ, tmp_path: Path) -> None:
+    run = writ("test", "--junit", str(tmp_path / "nowhere/tests.xml"))
+
+    assert run.code == 2
+    assert (
+        "tests.xml: cannot be written (No such file or directory)\nhint: choose another place with --junit" in run.err
+    )
 
 
 def test_a_repository_without_tests_says_so(writ: Writ, policies: Any) -> None:

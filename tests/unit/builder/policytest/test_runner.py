@@ -1,5 +1,7 @@
 """Policy tests run with the production matcher; a failing case says what was expected, what came, and why."""
 
+from collections.abc import Mapping
+
 import pytest
 
 from builder.compiling import Compiled, compile_tree
@@ -7,6 +9,7 @@ from builder.policytest import Status, TestReport, describe_report, report_recor
 from builder.policytest import runner as runner_module
 from builder.policytest.runner import PolicyTestsFailedError
 from builder.source import PolicyTree
+from policy_core.errors import UsageError
 
 POLICY = """\
 version: v1
@@ -30,12 +33,13 @@ RESTART = (
 )
 
 
-def compiled(*cases: str, data: str = "") -> Compiled:
+def compiled(*cases: str, more: Mapping[str, str] | None = None) -> Compiled:
     suite = "cases:\n" + "".join(f"  - {{name: case {number}, {case}}}\n" for number, case in enumerate(cases))
     files = {
         "writ.yaml": "name: demo\nstore: file:///srv/demo\nchannels: [prod]\n",
         "policies/ops.yaml": POLICY,
         "tests/ops.yaml": suite,
+        **(more or {}),
     }
     if not cases:
         del files["tests/ops.yaml"]
@@ -156,9 +160,7 @@ resources: {api: {type: service, id: api}}
 
 
 def with_fixtures(*cases: str) -> TestReport:
-    tree = compiled(*cases).tree
-    files = {**tree.files, "tests/fixtures/all.yaml": FIXTURES.encode()}
-    return run_suites(compile_tree(PolicyTree(tree.revision, False, files), today=None))
+    return run_suites(compiled(*cases, more={"tests/fixtures/all.yaml": FIXTURES}))
 
 
 def test_a_matrix_that_passes_is_one_line() -> None:
@@ -181,6 +183,31 @@ def test_a_failing_cell_is_named_by_coordinates_expected_got_and_rule() -> None:
         report.require_passed()
     record = report_record(report)["suites"][0]["cases"][0]
     assert record["cell"] == {"subject": "ann", "action": "job.run", "resource": "api"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "names"),
+    [
+        ("ops", ["case 0", "case 1", "case 2", "case 2"]),
+        ("CASE 1", ["case 1"]),
+        ("sre-may", ["case 0"]),
+        ("ann, job.stop", ["case 2"]),
+    ],
+)
+def test_a_filter_looks_at_suite_case_cell_and_expected_rule(wanted: str, names: list[str]) -> None:
+    tree = compiled(
+        f"{RESTART}, expect: {{decision: allow, rule: ops/sre-may-restart}}",
+        "request: {job: {topic: x}}, expect: {decision: deny}",
+        MATRIX,
+        more={"tests/fixtures/all.yaml": FIXTURES},
+    )
+
+    assert [result.case.name for result in run_suites(tree, wanted=wanted).suites[0].cases] == names
+
+
+def test_a_filter_that_matches_nothing_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="no policy test is about 'nobody'"):
+        run_suites(compiled("request: {job: {topic: x}}, expect: {decision: deny}"), wanted="nobody")
 
 
 def test_only_the_first_failures_are_traced(monkeypatch: pytest.MonkeyPatch) -> None:
