@@ -20,6 +20,7 @@ COMMANDS = {
     "lint": ("lint", "lint"),
     "test": ("test", "test"),
     "explain": ("explain", "explain"),
+    "simulate": ("simulate", "simulate"),
     "build": ("build", "build"),
     "publish": ("publish", "publish"),
     "rollback": ("publish", "rollback"),

@@ -1,0 +1,1 @@
+"""What a change would have decided otherwise: recorded requests replayed on two revisions (``writ simulate``)."""

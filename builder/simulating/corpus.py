@@ -1,0 +1,208 @@
+"""The corpus: recorded requests below ``corpus/``, one JSON object a line, read strictly.
+
+A line is a request in either form, or an envelope ``{"request": …, "now": …, "host": …, "name": …}``. Requests are
+decoded as the sidecar decodes them; beyond that, a line may not repeat a key. Equal requests are kept once, with a
+count: agents ask the same things over and over, and a decision is worth computing only once.
+"""
+
+import datetime
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from builder.language.fields import MOMENT_HINT, parse_moment
+from builder.source import PolicyTree
+from policy_core.errors import InvalidPolicyError, Problem
+from policy_core.request import Request, RequestError, normalise
+
+MAX_FILE_BYTES = 64 * 2**20
+"""Of one file, once decompressed."""
+MAX_CORPUS_BYTES = 256 * 2**20
+"""Of all files together, once decompressed."""
+MAX_LINE_BYTES = 2**20
+MAX_REQUESTS = 200_000
+"""Distinct ones; each takes about 3 kB of memory."""
+MAX_PROBLEMS = 100
+DEFAULT_NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC).timestamp()
+"""When a request without `now` is taken to be made, as in policy tests: a replay gives the same result on any day."""
+
+_ENVELOPE = ("request", "now", "host", "name")
+_FORMS = ("subject", "job", "input")
+_NO_HOST: Mapping[str, str] = {}
+_OTHER_SUFFIXES = (".json", ".ndjson", ".jsonl", ".gz", ".zst")  # compared without case
+
+
+@dataclass(slots=True)
+class Recorded:
+    """One distinct request: where it stands first (*file:line*), its name if it has one, and how often it occurs."""
+
+    place: str
+    name: str
+    raw: Any
+    request: Request
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """The distinct requests in the order of files and lines; `total` counts every line."""
+
+    requests: Sequence[Recorded]
+    total: int
+
+
+def read_corpus(tree: PolicyTree) -> Corpus:
+    """Read ``corpus/**/*.jsonl`` and ``.jsonl.gz`` of a tree; no such file gives an empty corpus.
+
+    Raises InvalidPolicyError with the problems of all lines (the first `MAX_PROBLEMS` of them).
+    """
+    reader = _Reader()
+    for path, content in tree.below("corpus"):
+        if path.endswith((".jsonl", ".jsonl.gz")):
+            reader.read(path, content)
+        elif path.lower().endswith(_OTHER_SUFFIXES):
+            reader.problem(path, 0, "is not read (unknown suffix)", "files here end in .jsonl or .jsonl.gz")
+    if reader.problems:
+        raise InvalidPolicyError(reader.problems)
+    return Corpus(reader.requests, sum(recorded.count for recorded in reader.requests))
+
+
+class _Full(Exception):  # noqa: N818 - ends the reading, is no error of its own
+    """More is wrong, or there is more, than is worth reading on."""
+
+
+@dataclass(slots=True)
+class _Reader:
+    requests: list[Recorded] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    size: int = 0
+    by_line: dict[bytes, Recorded] = field(default_factory=dict)
+    by_request: dict[tuple[bytes, float, bytes], Recorded] = field(default_factory=dict)
+
+    def read(self, path: str, content: bytes) -> None:
+        try:
+            self._lines(path, self._unpacked(path, content))
+        except _Full:
+            return
+
+    def problem(self, path: str, line: int, message: str, hint: str = "") -> None:
+        if len(self.problems) < MAX_PROBLEMS:
+            self.problems.append(Problem(path, line, int(line > 0), message, hint))
+
+    def _unpacked(self, path: str, content: bytes) -> bytes:
+        if path.endswith(".gz"):
+            try:
+                with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
+                    content = stream.read(MAX_FILE_BYTES + 1)
+            except (OSError, EOFError, zlib.error) as error:
+                # what could be read of it is no corpus: a cut would pass for the whole
+                self.problem(
+                    path, 0, f"damaged gzip ({str(error).lower().rstrip('.')})", "compress it again from the original"
+                )
+                raise _Full from error
+        self.size += len(content)
+        if len(content) > MAX_FILE_BYTES:
+            self._stop(path, 0, f"file is too large (limit {MAX_FILE_BYTES} bytes, decompressed)", "split the file")
+        if self.size > MAX_CORPUS_BYTES:
+            self._stop(path, 0, f"the corpus is too large (limit {MAX_CORPUS_BYTES} bytes, decompressed)", "sample it")
+        return content
+
+    def _lines(self, path: str, content: bytes) -> None:
+        lines = content.split(b"\n")
+        if not lines[-1]:
+            lines.pop()
+        known = self.by_line.get
+        for number, line in enumerate(lines, 1):
+            recorded = known(line)
+            if recorded is None:
+                self._line(path, number, line)
+            else:
+                recorded.count += 1
+
+    def _line(self, path: str, number: int, line: bytes) -> None:
+        try:
+            self._add(f"{path}:{number}", line)
+        except _LineError as error:
+            self.problem(path, number, *error.args)
+            if len(self.problems) == MAX_PROBLEMS:
+                self._stop(path, number, "", "")
+        if len(self.requests) > MAX_REQUESTS:
+            self._stop(path, number, f"the corpus has too many distinct requests (limit {MAX_REQUESTS})", "sample it")
+
+    def _add(self, place: str, line: bytes) -> None:
+        if len(line) > MAX_LINE_BYTES:
+            raise _LineError(f"line is too long ({len(line)} bytes, limit {MAX_LINE_BYTES})", "send less of it")
+        if not line.strip():
+            raise _LineError("line is empty", "one JSON object a line, and nothing between them")
+        value = _decode(line)
+        if type(value) is not dict:
+            raise _LineError("not a JSON object", "a line is a request, or an envelope with a request")
+        raw, name, now, host = _unwrapped(value)
+        try:
+            request = normalise(raw, now=now, host=host)
+        except RequestError as error:
+            raise _LineError(error.message, error.hint) from error
+        key = (line if raw is value else _canonical(raw), now, _canonical(host) if host else b"")
+        recorded = self.by_request.get(key)
+        if recorded is None:
+            recorded = self.by_request[key] = Recorded(place, name, raw, request)
+            self.requests.append(recorded)
+        else:
+            recorded.count += 1
+        self.by_line[line] = recorded
+
+    def _stop(self, path: str, line: int, message: str, hint: str) -> None:
+        if message:
+            self.problem(path, line, message, hint)
+        raise _Full
+
+
+class _LineError(Exception):
+    """A line that is no request: message and hint."""
+
+
+_canonical = msgspec.json.Encoder(order="sorted").encode
+_encode = msgspec.json.Encoder().encode
+_decode_json = msgspec.json.Decoder().decode
+
+
+def _decode(line: bytes) -> Any:
+    try:
+        value = _decode_json(line)
+        if _encode(value) != line:  # what is spelled exactly as we spell it has no key twice
+            json.loads(line, object_pairs_hook=_unique)
+    except (msgspec.DecodeError, RecursionError, ValueError) as error:  # the last: bytes that are no UTF-8
+        raise _LineError(f"not JSON: {str(error)[:200].lower()}", "a line is one JSON object in UTF-8") from error
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> None:
+    names = [name for name, _ in pairs]
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise _LineError(f"duplicate key {twice[:40]!r}", "keep one of them")
+
+
+def _unwrapped(value: dict[str, Any]) -> tuple[Any, str, float, Mapping[str, str]]:
+    """Return request, name, time and host labels of a line."""
+    if "request" not in value:
+        return value, "", DEFAULT_NOW, _NO_HOST
+    unknown = sorted(value.keys() - set(_ENVELOPE))
+    if unknown:
+        what = "a request beside" if unknown[0] in _FORMS else "unknown key"
+        raise _LineError(f"{what} {unknown[0][:40]!r} in an envelope", f"an envelope has {', '.join(_ENVELOPE)}")
+    name, host, moment = value.get("name", ""), value.get("host", _NO_HOST), value.get("now")
+    if type(name) is not str or len(name) > 200 or not name.isprintable():
+        raise _LineError("name: expected a line of text of at most 200 characters", "")
+    if not isinstance(host, Mapping) or not all(type(label) is str for label in host.values()):
+        raise _LineError("host: expected an object of texts", 'such as "host": {"env": "prod"}')
+    now = DEFAULT_NOW if moment is None else parse_moment(moment) if type(moment) is str else None
+    if now is None:
+        raise _LineError("now: expected a time", MOMENT_HINT)
+    return value["request"], name, now, host

@@ -1,0 +1,118 @@
+"""Replay: every distinct request decided on two revisions by the production matcher, and the flips gathered by rule."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from builder.compiling import compile_tree
+from builder.simulating.corpus import Corpus, Recorded
+from builder.simulating.flips import ConstraintChange, Kind, constraint_changes, kind_of
+from builder.source import PolicyTree
+from policy_core.decision import Answer, PolicyRef
+from policy_core.errors import InvalidPolicyError
+from policy_core.matcher import Matcher, encode_rules, load
+from policy_core.model import Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the two revisions: what people call it, its policies, and the very matcher hosts would run."""
+
+    label: str
+    tree: PolicyTree
+    matcher: Matcher
+    places: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """A distinct request whose answer differs."""
+
+    recorded: Recorded
+    kind: Kind
+    before: Answer
+    after: Answer
+
+    @property
+    def constraint_changes(self) -> Sequence[ConstraintChange]:
+        """Return the constraints that differ."""
+        return tuple(constraint_changes(self.before, self.after))
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What flips have in common: their kind, and decision and rule (empty: no rule) on both sides."""
+
+    kind: Kind
+    before: Decision
+    before_rule: str
+    after: Decision
+    after_rule: str
+
+
+@dataclass(slots=True)
+class Group:
+    """The flips of one step: `count` of requests, of which `flips` holds each distinct one."""
+
+    step: Step
+    flips: list[Flip] = field(default_factory=list)
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """The outcome of a replay; all numbers count requests as often as the corpus holds them."""
+
+    total: int
+    distinct: int
+    groups: Sequence[Group]
+
+    def count(self, *kinds: Kind) -> int:
+        """Return how many requests flipped, of all kinds or of the given ones."""
+        return sum(group.count for group in self.groups if not kinds or group.step.kind in kinds)
+
+    @property
+    def flips_percent(self) -> float:
+        """Return the share of requests that flipped, 0 to 100."""
+        return 100 * self.count() / self.total if self.total else 0.0
+
+    def flips(self) -> Iterator[Flip]:
+        """Yield the distinct flips in the order of the report."""
+        return (flip for group in self.groups for flip in group.flips)
+
+
+def load_side(label: str, tree: PolicyTree) -> Side:
+    """Compile a tree and load its matcher; expiry dates are not judged.
+
+    Raises InvalidPolicyError whose message names the side.
+    """
+    try:
+        compiled = compile_tree(tree, today=None)
+    except InvalidPolicyError as error:
+        error.message = f"{label}: {error.message}"
+        raise
+    policy = PolicyRef(bundle="", revision=tree.revision)
+    matcher = load(encode_rules(compiled.rules), data=compiled.data, policy=policy)
+    return Side(label, tree, matcher, compiled.places())
+
+
+def simulate(corpus: Corpus, before: Side, after: Side) -> Simulation:
+    """Decide every request of the corpus on both sides and return the flips: widened first, then by number."""
+    groups: dict[Step, Group] = {}
+    old, new = before.matcher.decide, after.matcher.decide
+    for recorded in corpus.requests:
+        was, is_now = old(recorded.request), new(recorded.request)
+        kind = kind_of(was, is_now)
+        if kind is None:
+            continue
+        step = Step(kind, was.decision, was.matched_rule, is_now.decision, is_now.matched_rule)
+        group = groups.get(step)
+        if group is None:
+            group = groups[step] = Group(step)
+        group.flips.append(Flip(recorded, kind, was, is_now))
+        group.count += recorded.count
+    order = list(Kind)
+    found = sorted(
+        groups.values(),
+        key=lambda group: (order.index(group.step.kind), -group.count, group.step.before_rule, group.step.after_rule),
+    )
+    return Simulation(corpus.total, len(corpus.requests), found)
