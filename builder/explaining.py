@@ -92,7 +92,8 @@ def describe_clause(clause: ClauseTrace) -> str:
         text = f"when: {render_condition(clause.wanted)}"
         return f"{text} ({clause.message})" if clause.message else text
     seen = clause.message or f"the request has {_shown(clause.seen)}"
-    return f"{clause.clause}: wants {_shown(clause.wanted)}, {seen}"
+    wants = "does not want" if ".not." in clause.clause else "wants"
+    return f"{clause.clause}: {wants} {_shown(clause.wanted)}, {seen}"
 
 
 def trace_record(trace: RuleTrace, place: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ means *no such clause* (authored empty lists are refused before they get here).
 """
 
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -44,11 +44,39 @@ class EntityClauses(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     properties: dict[str, tuple[Scalar, ...]] = {}
 
 
+class AttributeTests(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What one attribute must be: the operators of one path, ANDed; None and the empty tuple mean *not asked*.
+
+    What each operator means, and what is an error, is in `policy_core.attributes`. Lists are any-of.
+    """
+
+    eq: Scalar | None = None
+    ne: Scalar | None = None
+    in_: tuple[Scalar, ...] = msgspec.field(default=(), name="in")
+    not_in: tuple[Scalar, ...] = ()
+    glob: tuple[str, ...] = ()
+    prefix: tuple[str, ...] = ()
+    lt: int | float | None = None
+    le: int | float | None = None
+    gt: int | float | None = None
+    ge: int | float | None = None
+    exists: bool | None = None
+    cidr: tuple[str, ...] = ()
+    regex: tuple[str, ...] = ()
+
+    def operators(self) -> dict[str, Any]:
+        """Return the operators asked for, as they are written, with what they compare to."""
+        asked: dict[str, Any] = msgspec.to_builtins(self)
+        return asked
+
+
 class Clauses(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The clauses of ``match`` or ``unless``, ANDed; an absent clause is a wildcard.
 
     `actions` (authored as ``actions`` or ``topics``), `tenants`, `capabilities` and `pack_ids` are any-of globs;
     `risk_tags` and `requires` are all-of, `risk_tags_any` is any-of; `labels` are all-of, each value a glob.
+    `attributes` maps dotted paths to tests, each path one clause. Of the clauses in `none_of` (authored as ``not``) not
+    one may hold; they cannot have a ``not`` of their own.
     """
 
     actions: tuple[str, ...] = ()
@@ -61,6 +89,8 @@ class Clauses(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     labels: dict[str, str] = {}
     subject: EntityClauses | None = None
     resource: EntityClauses | None = None
+    attributes: dict[str, AttributeTests] = {}
+    none_of: "Clauses | None" = msgspec.field(default=None, name="not")
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -5,13 +5,14 @@ the reference evaluator on it, against which the fast matcher is tested.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, TypeAlias
 
+from policy_core.attributes import comparable, holds, look_up
 from policy_core.condition import ConditionError, compile_condition
 from policy_core.glob import match_glob
-from policy_core.model import Clauses, Condition, EntityClauses, Rule, Scalar
+from policy_core.model import AttributeTests, Clauses, Condition, EntityClauses, Rule, Scalar
 from policy_core.request import Request
 
 Evaluate: TypeAlias = Callable[[Condition, Request, Mapping[str, Any]], bool]
@@ -83,14 +84,14 @@ def _clauses(side: str, clauses: Clauses, request: Request) -> Iterator[ClauseTr
     context = request.context
     if clauses.actions:
         yield _globs(f"{side}.actions", clauses.actions, request.action_name)
-    for name, wanted, holds in (
+    for name, wanted, tell in (
         ("risk_tags", clauses.risk_tags, _has_all),
         ("risk_tags_any", clauses.risk_tags_any, _has_any),
         ("requires", clauses.requires, _has_all),
     ):
         if wanted:
             source = "requires" if name == "requires" else "risk_tags"
-            yield _set(f"{side}.{name}", f"context.{source}", wanted, context.get(source), holds)
+            yield _set(f"{side}.{name}", f"context.{source}", wanted, context.get(source), tell)
     for name, wanted, key in (
         ("tenants", clauses.tenants, "tenant"),
         ("capabilities", clauses.capabilities, "capability"),
@@ -106,6 +107,11 @@ def _clauses(side: str, clauses: Clauses, request: Request) -> Iterator[ClauseTr
     ):
         if entity is not None:
             yield from _entity(f"{side}.{name}", name, entity, part)
+    for path, tests in clauses.attributes.items():
+        yield _attribute(f"{side}.attributes.{path}", path, tests, request)
+    if clauses.none_of is not None:
+        for clause in _clauses(f"{side}.not", clauses.none_of, request):
+            yield replace(clause, outcome=clause.outcome.negated())
 
 
 def _entity(side: str, name: str, clauses: EntityClauses, part: Mapping[str, Any]) -> Iterator[ClauseTrace]:
@@ -121,8 +127,8 @@ def _entity(side: str, name: str, clauses: EntityClauses, part: Mapping[str, Any
 
 
 def _globs(clause: str, wanted: tuple[str, ...], seen: str) -> ClauseTrace:
-    holds = any(match_glob(pattern, seen) for pattern in wanted)
-    return ClauseTrace(clause, wanted, seen, _outcome(holds))
+    held = any(match_glob(pattern, seen) for pattern in wanted)
+    return ClauseTrace(clause, wanted, seen, _outcome(held))
 
 
 def _has_all(wanted: tuple[str, ...], held: frozenset[str]) -> bool:
@@ -138,14 +144,14 @@ def _set(
     path: str,
     wanted: tuple[str, ...],
     seen: object,
-    holds: Callable[[tuple[str, ...], frozenset[str]], bool],
+    tell: Callable[[tuple[str, ...], frozenset[str]], bool],
 ) -> ClauseTrace:
     """Tags, roles and requires are sets: absent is empty, anything but a list of strings is an error."""
     if seen is None:
         return ClauseTrace(clause, wanted, seen, Outcome.FALSE)
     if not isinstance(seen, list) or not all(isinstance(item, str) for item in seen):
         return ClauseTrace(clause, wanted, seen, Outcome.ERROR, f"{path}: not a list of strings")
-    return ClauseTrace(clause, wanted, seen, _outcome(holds(wanted, frozenset(seen))))
+    return ClauseTrace(clause, wanted, seen, _outcome(tell(wanted, frozenset(seen))))
 
 
 def _labels(clause: str, wanted: Mapping[str, str], seen: object) -> ClauseTrace:
@@ -168,23 +174,24 @@ def _fact(clause: str, path: str, wanted: tuple[Scalar, ...], seen: object) -> C
     """Facts must be there: absent, or of a type that no accepted value has, is an error."""
     if seen is None:
         return ClauseTrace(clause, wanted, seen, Outcome.ERROR, f"{path}: absent")
-    if not any(_comparable(value, seen) for value in wanted):
+    if not any(comparable(value, seen) for value in wanted):
         return ClauseTrace(clause, wanted, seen, Outcome.ERROR, f"{path}: wrong type")
-    holds = any(
+    held = any(
         match_glob(value, seen) if isinstance(value, str) and isinstance(seen, str) else value == seen
         for value in wanted
-        if _comparable(value, seen)
+        if comparable(value, seen)
     )
-    return ClauseTrace(clause, wanted, seen, _outcome(holds))
+    return ClauseTrace(clause, wanted, seen, _outcome(held))
 
 
-def _comparable(wanted: Scalar, seen: object) -> bool:
-    """Strings compare with strings, booleans with booleans, numbers with numbers; nothing else does."""
-    if isinstance(wanted, bool) or isinstance(seen, bool):
-        return isinstance(wanted, bool) and isinstance(seen, bool)
-    if isinstance(wanted, str):
-        return isinstance(seen, str)
-    return isinstance(seen, int | float)
+def _attribute(clause: str, path: str, tests: AttributeTests, request: Request) -> ClauseTrace:
+    parts = ("subject", "action", "resource", "context")
+    seen = look_up(path, {name: getattr(request, name) for name in parts})
+    asked = tests.operators()
+    outcomes = [_OUTCOMES[holds(operator, wanted, seen)] for operator, wanted in asked.items()]
+    outcome = conjunction(outcomes)
+    message = f"{path}: {'absent' if seen is None else 'wrong type'}" if outcome is Outcome.ERROR else ""
+    return ClauseTrace(clause, asked, seen, outcome, message)
 
 
 def _condition(rule: Rule, request: Request, data: Mapping[str, Any], evaluate: Evaluate) -> Iterator[ClauseTrace]:
@@ -197,5 +204,8 @@ def _condition(rule: Rule, request: Request, data: Mapping[str, Any], evaluate: 
     yield ClauseTrace("when", rule.when, None, outcome, message)
 
 
-def _outcome(holds: bool) -> Outcome:
-    return Outcome.TRUE if holds else Outcome.FALSE
+def _outcome(held: bool) -> Outcome:
+    return Outcome.TRUE if held else Outcome.FALSE
+
+
+_OUTCOMES = {True: Outcome.TRUE, False: Outcome.FALSE, None: Outcome.ERROR}

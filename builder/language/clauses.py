@@ -1,14 +1,15 @@
 """The clauses of ``match`` and ``unless``: what a rule asks of a request."""
 
 from builder.language import fields
-from builder.language.nodes import BrokenNode, ListNode, MapNode, Node, Report, ScalarNode
+from builder.language.attributes import read_attributes
+from builder.language.nodes import MapNode, Node, Report
 from policy_core.model import Clauses, EntityClauses, Scalar
 
 _CLAUSES = (
     "topics", "actions", "risk_tags", "risk_tags_any", "tenants", "capabilities", "pack_ids", "requires", "labels",
-    "subject", "resource",
+    "subject", "resource", "attributes", "not",
 )  # fmt: skip
-_LATER = frozenset({"not", "attributes", "time"})
+_LATER = frozenset({"time"})
 _ENTITY_CLAUSES = ("types", "ids", "roles", "properties")
 _GLOBS = frozenset({"tenants", "capabilities", "pack_ids"})
 
@@ -19,6 +20,27 @@ def read_clauses(report: Report, node: Node, side: str) -> Clauses | None:
     if found is None:
         return None
     fields.check_keys(report, found, side, _CLAUSES, _LATER)
+    values = _values(report, found, side)
+    if entry := found.entries.get("not"):
+        values["none_of"] = _none_of(report, entry[1], f"{side}.not")
+    return Clauses(**values)  # type: ignore[arg-type]
+
+
+def _none_of(report: Report, node: Node, side: str) -> Clauses | None:
+    found = fields.mapping(report, node, side)
+    if found is None:
+        return None
+    before = len(report.problems)
+    if entry := found.entries.get("not"):
+        report.at(entry[0], "a not inside a not", f"write its clauses beside {side} instead of inside")
+    fields.check_keys(report, found, side, _CLAUSES, _LATER)
+    clauses = Clauses(**_values(report, found, side))  # type: ignore[arg-type]
+    if clauses == Clauses() and len(report.problems) == before:
+        report.at(node, f"{side} has no clause", "leave it out, or add a clause")
+    return clauses
+
+
+def _values(report: Report, found: MapNode, side: str) -> dict[str, object]:
     if "topics" in found.entries and "actions" in found.entries:
         report.at(found.entries["actions"][0], "topics and actions are two names for one clause", "keep one of them")
     values: dict[str, object] = {}
@@ -36,7 +58,9 @@ def read_clauses(report: Report, node: Node, side: str) -> Clauses | None:
             values[name] = _labels(report, value, what)
         elif name in ("subject", "resource"):
             values[name] = _entity(report, value, what)
-    return Clauses(**values)  # type: ignore[arg-type]
+        elif name == "attributes":
+            values[name] = read_attributes(report, value, what)
+    return values
 
 
 def _labels(report: Report, node: Node, what: str) -> dict[str, str]:
@@ -66,20 +90,6 @@ def _properties(report: Report, node: Node, what: str) -> dict[str, tuple[Scalar
     """Read property clauses: one accepted value, or a list of them; texts are globs."""
     found = fields.mapping(report, node, what)
     return {
-        name: tuple(_accepted(report, value, f"{what}.{name}"))
+        name: tuple(fields.scalars(report, value, f"{what}.{name}", globs=True))
         for name, (_, value) in (found.entries.items() if found else ())
     }
-
-
-def _accepted(report: Report, node: Node, what: str) -> list[Scalar]:
-    nodes = fields.items(report, node, what) or [] if type(node) is ListNode else [node]
-    accepted: list[Scalar] = []
-    for item in nodes:
-        if type(item) is ScalarNode and item.value is not None:
-            if isinstance(item.value, str):
-                fields.check_glob(report, item, item.value, what)
-            accepted.append(item.value)
-        elif type(item) is not BrokenNode:
-            kind = "text, numbers and booleans" if type(item) is MapNode else "a value"
-            report.at(item, f"{what}: expected {kind}, found {fields.describe(item)}")
-    return accepted

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 
 from builder.language.nodes import BrokenNode, ListNode, MapNode, Node, Place, Report, ScalarNode
 from policy_core.glob import RESERVED, is_glob
+from policy_core.model import Scalar
 
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -219,6 +220,21 @@ def check_glob(report: Report, place: Place, pattern: str, what: str) -> None:
             f"{what}: reserved character {' '.join(reserved)} in glob {shown(pattern)}",
             "a glob has only * (any run of characters) and ? (one character); list alternatives one by one",
         )
+
+
+def scalars(report: Report, node: Node, what: str, *, globs: bool = False) -> tuple[Scalar, ...]:
+    """Return one accepted value, or a list of them: texts (`globs`: as patterns), numbers and booleans."""
+    nodes = items(report, node, what) or [] if type(node) is ListNode else [node]
+    accepted: list[Scalar] = []
+    for item in nodes:
+        if type(item) is ScalarNode and item.value is not None:
+            if globs and isinstance(item.value, str):
+                check_glob(report, item, item.value, what)
+            accepted.append(item.value)
+        elif type(item) is not BrokenNode:
+            kind = "text, numbers and booleans" if type(item) is MapNode else "a value"
+            report.at(item, f"{what}: expected {kind}, found {describe(item)}")
+    return tuple(accepted)
 
 
 def string_map(report: Report, node: Node, what: str) -> Mapping[str, tuple[ScalarNode, str]]:

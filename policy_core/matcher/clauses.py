@@ -12,7 +12,8 @@ import msgspec
 
 from policy_core.condition import ConditionError, compile_condition
 from policy_core.glob import any_glob
-from policy_core.model import Clauses, Condition, Rule, Scalar
+from policy_core.matcher.attributes import accepting, attribute_check
+from policy_core.model import AttributeTests, Clauses, Condition, Rule, Scalar
 from policy_core.request import Request
 
 Check: TypeAlias = Callable[[Request], bool | None]
@@ -37,7 +38,12 @@ class CheckCompiler:
             for name, make, wanted in never_error(rule.match)
             if name not in without
         ]
-        checks += [self._share((name, wanted), make, wanted) for name, make, wanted in _may_error(rule.match)]
+        none_of = rule.match.none_of
+        if none_of is not None:
+            checks += [self._negated(clause) for clause in never_error(none_of)]
+        checks += [self._share(_key(name, wanted), make, wanted) for name, make, wanted in _may_error(rule.match)]
+        if none_of is not None:
+            checks += [self._negated(clause) for clause in _may_error(none_of)]
         if rule.unless is not None:
             checks.append(self._unless(rule.unless))
         if rule.when is not None:
@@ -54,9 +60,15 @@ class CheckCompiler:
         key = ("unless", msgspec.json.encode(clauses))
         check = self._shared.get(key)
         if check is None:
-            parts = [make(wanted) for _, make, wanted in (*never_error(clauses), *_may_error(clauses))]
+            parts = [make(wanted) for _, make, wanted in _all(clauses)]
+            if clauses.none_of is not None:
+                parts += [_negation(make(wanted)) for _, make, wanted in _all(clauses.none_of)]
             check = self._shared[key] = _none_of_all(tuple(parts))
         return check
+
+    def _negated(self, clause: Clause) -> Check:
+        name, make, wanted = clause
+        return self._share(("not", *_key(name, wanted)), lambda wanted: _negation(make(wanted)), wanted)
 
     def _condition(self, when: Condition) -> Check:
         return self._share(("when", msgspec.json.encode(when)), self._make_condition, when)
@@ -87,18 +99,25 @@ def never_error(clauses: Clauses) -> Iterator[Clause]:
 
 def _may_error(clauses: Clauses) -> Iterator[Clause]:
     """Yield (name, maker, wanted) of the clauses over sets and facts, cheapest first."""
+    yield from _sets(clauses)
+    yield from _facts(clauses)
+
+
+def _sets(clauses: Clauses) -> Iterator[Clause]:
     if clauses.risk_tags:
         yield "risk_tags", _ALL_TAGS, frozenset(clauses.risk_tags)
     if clauses.risk_tags_any:
         yield "risk_tags_any", _ANY_TAG, frozenset(clauses.risk_tags_any)
     if clauses.requires:
         yield "requires", _ALL_REQUIRED, frozenset(clauses.requires)
-    entities = (("subject", clauses.subject), ("resource", clauses.resource))
-    for name, entity in entities:
+    for name, entity in (("subject", clauses.subject), ("resource", clauses.resource)):
         if entity is not None and entity.roles:
             yield f"{name}.roles", _ROLES[name], frozenset(entity.roles)
     if clauses.labels:
         yield "labels", _labels, tuple(clauses.labels.items())
+
+
+def _facts(clauses: Clauses) -> Iterator[Clause]:
     for key, wanted in (
         ("tenant", clauses.tenants),
         ("capability", clauses.capabilities),
@@ -106,11 +125,31 @@ def _may_error(clauses: Clauses) -> Iterator[Clause]:
     ):
         if wanted:
             yield f"context.{key}", _FACTS[key], wanted
-    for name, entity in entities:
+    for name, entity in (("subject", clauses.subject), ("resource", clauses.resource)):
         if entity is not None:
             for key, values in entity.properties.items():
                 # the types are part of what is shared: True, 1 and 1.0 are equal and hash alike
                 yield f"{name}.properties", _PROPERTIES[name], (key, values, tuple(map(type, values)))
+    for path, tests in clauses.attributes.items():
+        yield f"attributes.{path}", _attribute, (path, tests)
+
+
+def _all(clauses: Clauses) -> Iterator[Clause]:
+    yield from never_error(clauses)
+    yield from _may_error(clauses)
+
+
+def _key(name: str, wanted: Any) -> tuple[str, Any]:
+    """Return what two equal clauses share; attribute tests by their JSON, where true, 1 and 1.0 differ."""
+    return name, msgspec.json.encode(wanted[1]) if name.startswith("attributes.") else wanted
+
+
+def _negation(check: Check) -> Check:
+    def negated(request: Request) -> bool | None:
+        held = check(request)
+        return None if held is None else not held
+
+    return negated
 
 
 def _none_of_all(parts: tuple[Check, ...]) -> Check:
@@ -182,30 +221,11 @@ def _property(attribute: str) -> Maker:
     get = attrgetter(attribute)
 
     def make(wanted: tuple[str, tuple[Scalar, ...], object]) -> Check:
-        key, accepts = wanted[0], _accepts(wanted[1])
+        key, values = wanted[0], wanted[1]
+        accepts = accepting(values, any_glob(value for value in values if isinstance(value, str)))
         return lambda request: accepts(get(request)["properties"].get(key))
 
     return make
-
-
-def _accepts(wanted: tuple[Scalar, ...]) -> Callable[[Any], bool | None]:
-    """Return what tells whether a property has an accepted value; None if it is absent or no type fits."""
-    strings = tuple(value for value in wanted if isinstance(value, str))
-    booleans = frozenset(value for value in wanted if isinstance(value, bool))
-    numbers = frozenset(value for value in wanted if not isinstance(value, bool | str))
-    matches = any_glob(strings)
-
-    def accepts(value: Any) -> bool | None:
-        kind = type(value)
-        if kind is str:
-            return matches(value) if strings else None
-        if kind is bool:
-            return value in booleans if booleans else None
-        if kind is int or kind is float:
-            return value in numbers if numbers else None
-        return None
-
-    return accepts
 
 
 def _labels(wanted: tuple[tuple[str, str], ...]) -> Check:
@@ -228,6 +248,10 @@ def _labels(wanted: tuple[tuple[str, str], ...]) -> Check:
         return outcome
 
     return check
+
+
+def _attribute(wanted: tuple[str, AttributeTests]) -> Check:
+    return attribute_check(*wanted)
 
 
 _ACTION = _matches("action_name")

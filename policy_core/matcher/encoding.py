@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from policy_core.attributes import check_path, check_tests
 from policy_core.condition import check_condition
 from policy_core.constraints import check_constraint
 from policy_core.errors import InvalidError
-from policy_core.model import CONSTRAINING, Rule
+from policy_core.model import CONSTRAINING, Clauses, Rule
 
 MAX_LINE_BYTES = 64 << 10
 MAX_RULES = 1_000_000
@@ -85,11 +86,26 @@ def decode_rules(content: bytes) -> Iterator[list[Rule]]:
 def _check(rule: Rule) -> None:
     if rule.when is not None:
         check_condition(rule.when)
+    for clauses in (rule.match, rule.unless):
+        if clauses is not None and (problem := _clause_problem(clauses)):
+            raise MatcherFormatError(f"matcher: rule {rule.name}: {problem}")
     if bool(rule.constraints) != (rule.decision in CONSTRAINING):
         raise MatcherFormatError(f"matcher: rule {rule.name}: constraints do not go with {rule.decision}")
     for name, value in rule.constraints.items():
-        if problem := check_constraint(name, value):
-            raise MatcherFormatError(f"matcher: rule {rule.name}: {problem[0]}")
+        if found := check_constraint(name, value):
+            raise MatcherFormatError(f"matcher: rule {rule.name}: {found[0]}")
+
+
+def _clause_problem(clauses: Clauses) -> str:
+    for path, tests in clauses.attributes.items():
+        if found := check_path(path):
+            return found[0]
+        if problem := check_tests(tests):
+            return f"{path}: {problem}"
+    if clauses.none_of is None:
+        return ""
+    # one level, so that no bundle can nest closures deeper than the stack
+    return "a not inside a not" if clauses.none_of.none_of is not None else _clause_problem(clauses.none_of)
 
 
 def _decode(line: bytes, kind: type[_Header]) -> _Header:

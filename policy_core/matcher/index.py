@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from policy_core.glob import any_glob, is_glob, literal_prefix
+from policy_core.matcher.attributes import reader
 from policy_core.matcher.clauses import Check, CheckCompiler
 from policy_core.model import EntityClauses, Rule
 from policy_core.request import Request
@@ -203,6 +204,10 @@ def _options(rule: Rule) -> Iterator[Option]:
     for pair in match.labels.items():
         if not is_glob(pair[1]):
             yield "labels", (pair,)
+    for path, tests in match.attributes.items():
+        for wanted in ((tests.eq,), tests.in_):
+            if wanted and all(isinstance(value, str) for value in wanted):
+                yield f"attributes.{path}", wanted
 
 
 def _entity_options(name: str, entity: EntityClauses) -> Iterator[Option]:
@@ -231,6 +236,9 @@ def _keys(dimension: str) -> Keys:
         return _SCALARS[dimension]
     if dimension in _SETS:
         return _SETS[dimension]
+    if dimension.startswith("attributes."):
+        read = reader(dimension.removeprefix("attributes."))
+        return lambda request: _fact_key(read(request))
     part, _, key = dimension.partition(".properties.")
     if part == "subject":
         return lambda request: _fact_key(request.subject["properties"].get(key))

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from policy_core.model import CONSTRAINING, Clauses, Decision, EntityClauses, Rule
+from policy_core.model import CONSTRAINING, AttributeTests, Clauses, Decision, EntityClauses, Rule
 from policy_core.testing.condition_strategies import conditions
 
 ACTIONS = ["job.agent.exec", "job.agent.exec.shell", "job.mcp.write.file", "service.restart", "service.read", "a", ""]
@@ -49,7 +49,38 @@ entity_clauses = st.builds(
     ),
 )
 
-clauses = st.builds(
+_path_values: list[Any] = [*SCALARS, "10.1.2.3", "::ffff:10.0.0.9", "fd00::1"]
+_operators: dict[str, st.SearchStrategy[Any]] = {
+    "eq": st.sampled_from(SCALARS),
+    "ne": st.sampled_from(SCALARS),
+    "in_": _tuples(SCALARS, least=1),
+    "not_in": _tuples(SCALARS, least=1),
+    "exists": st.booleans(),
+    **{name: st.sampled_from([0, 1, 2.5]) for name in ("lt", "le", "gt", "ge")},
+    "glob": _tuples(WORD_GLOBS, least=1),
+    "prefix": _tuples(["p", "10.", ""], least=1),
+    "cidr": _tuples(["10.0.0.0/8", "10.1.0.0/16", "fd00::/8"], least=1),
+    "regex": _tuples(["p.*", "[a-z]+", "(pr|s)[od]+"], least=1),
+}
+
+
+def _attribute_tests(**operators: Any) -> AttributeTests:
+    if len(operators) > 1 and operators.get("exists") is False:
+        operators["exists"] = True
+    return AttributeTests(**operators)
+
+
+attribute_tests = st.lists(st.sampled_from(sorted(_operators)), min_size=1, max_size=2, unique=True).flatmap(
+    lambda names: st.builds(_attribute_tests, **{name: _operators[name] for name in names})
+)
+PATHS = ["resource.properties.env", "subject.properties.size", "context.count", "context.net.ip", "action.name"]
+
+
+def _with_inner(outer: Clauses, inner: Clauses | None) -> Clauses:
+    return msgspec.structs.replace(outer, none_of=inner)
+
+
+_flat_clauses = st.builds(
     Clauses,
     actions=st.one_of(st.just(()), _tuples(ACTION_GLOBS)),
     risk_tags=_usually_absent(_tuples(WORDS), ()),
@@ -61,7 +92,12 @@ clauses = st.builds(
     labels=_usually_absent(st.dictionaries(st.sampled_from(["env", "team"]), st.sampled_from(WORD_GLOBS)), {}),
     subject=_usually_absent(entity_clauses, None),
     resource=_usually_absent(entity_clauses, None),
+    attributes=_usually_absent(
+        st.dictionaries(st.sampled_from(PATHS), attribute_tests, min_size=1, max_size=2),
+        {},
+    ),
 )
+clauses = st.builds(_with_inner, _flat_clauses, _usually_absent(_flat_clauses, None))
 
 _bounds: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
     st.sampled_from(["max_retries", "max_targets", "network_allowlist", "tool_allowlist"]),
@@ -128,6 +164,7 @@ _context = st.fixed_dictionaries(
         "capability": st.one_of(st.sampled_from(WORDS), _odd),
         "pack_id": st.one_of(st.sampled_from(WORDS), _odd),
         "count": st.one_of(st.integers(0, 5), _odd),
+        "net": st.one_of(st.fixed_dictionaries({"ip": st.sampled_from(_path_values)}), _odd),
     },
 )
 

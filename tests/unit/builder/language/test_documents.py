@@ -7,7 +7,7 @@ import pytest
 from builder.language.documents import PolicyDocument, read_document
 from builder.language.nodes import Report
 from policy_core.errors import Problem
-from policy_core.model import Clauses, Decision, EntityClauses, Rule
+from policy_core.model import AttributeTests, Clauses, Decision, EntityClauses, Rule
 
 TODAY = datetime.date(2026, 11, 1)
 
@@ -99,6 +99,27 @@ def test_every_field_reaches_the_rule_model() -> None:
     assert document.rules[0].when is not None
     assert document.lines == (16, 37)
     assert document.id_place == (2, 5)
+
+
+def test_not_and_attributes_reach_the_rule_model() -> None:
+    document, problems, _ = read(
+        rule(
+            "decision: deny\n"
+            "match:\n"
+            "  attributes: {context.a: {in: [1, true, x], ge: 2}, subject.type: {cidr: 10.0.0.0/8, regex: [a+]}}\n"
+            "  not: {actions: [a], attributes: {context.b: {exists: false}}}\n"
+        )
+    )
+
+    assert problems == []
+    assert document is not None
+    assert document.rules[0].match == Clauses(
+        attributes={
+            "context.a": AttributeTests(in_=(1, True, "x"), ge=2),
+            "subject.type": AttributeTests(cidr=("10.0.0.0/8",), regex=("a+",)),
+        },
+        none_of=Clauses(actions=("a",), attributes={"context.b": AttributeTests(exists=False)}),
+    )
 
 
 def test_metadata_is_kept_for_those_who_govern() -> None:
@@ -215,9 +236,39 @@ RULE_PROBLEMS = [
       "5:55 match.subject.properties.c: expected text, numbers and booleans, found a mapping",
       "5:66 match.subject.properties.f: reserved character { } in glob '{g}'"]),
     (DECISION + "unless: {risk_tags: []}", ["5:13 unless has no clause, so the rule would never apply"]),
-    (DECISION + "unless: {not: {actions: [a]}}", ["5:14 not is not yet supported"]),
-    (DECISION + "match: {attributes: {a: {eq: 1}}, time: {after: x}}",
-     ["5:13 attributes is not yet supported", "5:39 time is not yet supported"]),
+    (DECISION + "match: {not: {not: {actions: [a]}}}", ["5:19 a not inside a not"]),
+    (DECISION + "match: {not: {risk_tags: []}}", ["5:18 match.not has no clause"]),
+    (DECISION + "unless: {not: {}}", ["5:19 unless.not is empty"]),
+    (DECISION + "unless: {not: {action: [a]}}", ["5:20 unknown key 'action' in unless.not"]),
+    (DECISION + "match: {attributes: {a: {eq: 1}, resource.env: {eq: 1}, context: {eq: 1}, context..a: {eq: 1}}}",
+     ["5:26 match.attributes: attribute path 'a' has no known root",
+      "5:38 match.attributes: attribute path 'resource.env' is never in a request",
+      "5:61 match.attributes: attribute path 'context' names no attribute",
+      "5:79 match.attributes: attribute path 'context..a' names no attribute"]),
+    (DECISION + "match: {attributes: {context.a: 5, context.b: [1], context.c: {}, context.d: {equals: 1}}}",
+     ["5:37 match.attributes.context.a: expected an operator, found 5",
+      "5:51 match.attributes.context.b: expected an operator, found a list",
+      "5:67 match.attributes.context.c is empty",
+      "5:83 unknown key 'equals' in match.attributes.context.d"]),
+    (DECISION + "match: {attributes: {context.a: {eq: [1], ne: null, in: 5, not_in: [], lt: x, ge: true, exists: 1}}}",
+     ["5:42 match.attributes.context.a.eq: expected one value, found a list",
+      "5:51 match.attributes.context.a.ne: expected a value, found nothing",
+      "5:61 match.attributes.context.a.in: expected a list, found 5",
+      "5:72 match.attributes.context.a.not_in is an empty list",
+      "5:80 match.attributes.context.a.lt: expected a number, found the text 'x'",
+      "5:87 match.attributes.context.a.ge: expected a number, found true",
+      "5:101 match.attributes.context.a.exists: expected true or false, found 1"]),
+    (DECISION + "match: {attributes: {context.a: {cidr: 10.0.0.1/8, glob: '[a', prefix: 5, regex: ['(a', 'a(?=b)']}}}",
+     ["5:44 match.attributes.context.a.cidr: '10.0.0.1/8' is no network such as 10.0.0.0/8 or fd00::/8 (host bits set)",
+      "5:62 match.attributes.context.a.glob: reserved character [ in glob '[a'",
+      "5:76 match.attributes.context.a.prefix: expected text, found 5",
+      "5:87 match.attributes.context.a.regex: regex '(a' is not valid (missing ): (a)",
+      "5:93 match.attributes.context.a.regex: regex 'a(?=b)' is not valid (invalid perl operator: (?=)"]),
+    (DECISION + "match: {attributes: {context.a: {regex: " + "a" * 1001 + "}}}",
+     ["5:45 match.attributes.context.a.regex is too long (1001 characters, limit 1000)"]),
+    (DECISION + "match: {attributes: {context.a: {exists: false, eq: 1}}}",
+     ["5:38 match.attributes.context.a: exists: false goes alone, as an absent attribute has no value to test"]),
+    (DECISION + "match: {time: {after: x}}", ["5:13 time is not yet supported"]),
     (DECISION + "rate: {limit: 3}\napproval: {}\non_missing: skip\nremediations: []",
      ["5:5 rate is not yet supported", "6:5 approval is not yet supported", "7:5 on_missing is not yet supported",
       "8:5 remediations is not yet supported"]),
