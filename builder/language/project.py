@@ -12,9 +12,19 @@ from policy_core.errors import KnownError
 FILE = "writ.yaml"
 MAX_CHANNELS = 32
 
-_KEYS = ("version", "name", "store", "channels")
-_LATER = ("gates", "governance")
+_KEYS = ("version", "name", "store", "channels", "gates")
+_LATER = ("governance",)
+_GATES = ("coverage",)
+_LATER_GATES = ("simulation", "diff")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True)
+class CoverageGate:
+    """What share of rules and clauses policy tests must cover at least, in percent."""
+
+    rules: int = 0
+    clauses: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +34,7 @@ class Project:
     name: str
     store: str
     channels: tuple[str, ...]
+    coverage: CoverageGate = CoverageGate()
 
 
 def read_project(content: bytes | None, report: Report) -> Project | None:
@@ -42,7 +53,12 @@ def read_project(content: bytes | None, report: Report) -> Project | None:
         entry = found.entries.get(name)
         if entry and plain(entry[1]) not in (None, {}, []):
             report.at(entry[0], f"{name} is not yet supported", "remove it: it would not be enforced")
-    project = Project(name=_name(report, found), store=_store(report, found), channels=tuple(_channels(report, found)))
+    project = Project(
+        name=_name(report, found),
+        store=_store(report, found),
+        channels=tuple(_channels(report, found)),
+        coverage=_coverage_gate(report, found),
+    )
     return project if len(report.problems) == before else None
 
 
@@ -61,6 +77,27 @@ def _store(report: Report, found: MapNode) -> str:
     if problem:
         report.at(node, f"store: {problem}", "write s3://BUCKET/PREFIX or file:///DIRECTORY, without credentials")
     return url
+
+
+def _coverage_gate(report: Report, found: MapNode) -> CoverageGate:
+    """Return ``gates.coverage``; gates that are empty ask for nothing."""
+    node = found.get("gates")
+    if node is None or plain(node) in (None, {}):
+        return CoverageGate()
+    gates = fields.mapping(report, node, "gates")
+    if gates:
+        fields.check_keys(report, gates, "gates", _GATES, later=_LATER_GATES)
+    wanted = gates and gates.get("coverage")
+    coverage = fields.mapping(report, wanted, "gates.coverage") if wanted else None
+    if not coverage:
+        return CoverageGate()
+    fields.check_keys(report, coverage, "gates.coverage", ("rules", "clauses"))
+    percents = {
+        name: fields.integer(report, value, f"gates.coverage.{name}", least=0, most=100) or 0
+        for name, (_, value) in coverage.entries.items()
+        if name in ("rules", "clauses")
+    }
+    return CoverageGate(**percents)
 
 
 def _store_problem(url: str) -> str:

@@ -1,16 +1,21 @@
 """Policy tests: the cases of a policy repository, answered by the very matcher that runs on hosts."""
 
+from builder.policytest.coverage import Coverage, coverage_record, describe_coverage, measure_coverage
 from builder.policytest.junit import junit_xml
 from builder.policytest.report import describe_report, report_record
 from builder.policytest.runner import CaseResult, Status, SuiteResult, TestReport, run_suites
 
 __all__ = [
     "CaseResult",
+    "Coverage",
     "Status",
     "SuiteResult",
     "TestReport",
+    "coverage_record",
+    "describe_coverage",
     "describe_report",
     "junit_xml",
+    "measure_coverage",
     "report_record",
     "run_suites",
 ]

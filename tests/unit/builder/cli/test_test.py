@@ -60,6 +60,31 @@ def test_junit_is_written_even_if_a_test_fails(writ: Writ, policies: Any, tmp_pa
     assert [path.name for path in tmp_path.glob("*.xml*")] == ["tests.xml"]
 
 
+def test_coverage_is_shown_and_judged_by_the_gate_in_writ_yaml(writ: Writ, policies: Any) -> None:
+    shown = "! a/reads  policies/a.yaml:3\n    match.actions: never seen not to hold\n"
+    figures = "coverage: 1 of 1 rules (100.0 %), 0 of 1 clauses (0.0 %)\n"
+
+    run = writ("test", "--coverage")
+
+    assert run.code == 0
+    assert run.out.endswith(f"1 policy test: 1 passed\n{shown}{figures}")
+
+    settings = (policies.path / "writ.yaml").read_text()
+    policies.write({"writ.yaml": f"{settings}gates: {{coverage: {{rules: 100, clauses: 1}}}}\n"})
+    run = writ("test", "--coverage", "--format", "json")
+    assert run.code == 4
+    assert "error: coverage: 0.0 % of clauses (gate: 1 %)\n" in run.err
+    assert run.json["coverage"]["clauses"] == {"covered": 0, "total": 1, "percent": 0.0}
+    assert writ("test").code == 0
+
+
+def test_a_part_of_the_tests_has_no_coverage(writ: Writ) -> None:
+    run = writ("test", "--coverage", "--filter", "a")
+
+    assert run.code == 2
+    assert "error: --coverage: is about all tests, not a part of them\nhint: leave out --filter" in run.err
+
+
 def test_a_place_that_cannot_be_written_is_a_usage_error(writ: Writ, tmp_path: Path) -> None:
     run = writ("test", "--junit", str(tmp_path / "nowhere/tests.xml"))
 

@@ -3,7 +3,7 @@
 import pytest
 
 from builder.language.nodes import Report
-from builder.language.project import Project, read_project
+from builder.language.project import CoverageGate, Project, read_project
 
 GOOD = "name: payments\nstore: s3://bucket/prefix\nchannels: [dev, prod]\n"
 
@@ -22,6 +22,21 @@ def test_settings_are_read(extra: str) -> None:
     assert report.problems == []
 
 
+@pytest.mark.parametrize(
+    ("gates", "expected"),
+    [
+        ("{coverage: {rules: 90, clauses: 80}}", CoverageGate(90, 80)),
+        ("{coverage: {clauses: 100}}", CoverageGate(0, 100)),
+        ("{}", CoverageGate(0, 0)),
+    ],
+)
+def test_the_coverage_gate_is_read(gates: str, expected: CoverageGate) -> None:
+    project = read_project(f"{GOOD}gates: {gates}\n".encode(), Report("writ.yaml"))
+
+    assert project is not None
+    assert project.coverage == expected
+
+
 @pytest.mark.parametrize("store", ["s3://bucket", "s3://bucket/a/b", "file:///var/lib/writ"])
 def test_stores_one_can_publish_to_are_accepted(store: str) -> None:
     report = Report("writ.yaml")
@@ -38,7 +53,15 @@ def test_stores_one_can_publish_to_are_accepted(store: str) -> None:
         ("store: s3://b\n", ["1:1 writ.yaml has no channels", "1:1 writ.yaml has no name"]),
         (GOOD + "version: v2\n", ["4:10 version: expected v1, found the text 'v2'"]),
         (GOOD + "chanels: [a]\n", ["4:1 unknown key 'chanels' in writ.yaml"]),
-        (GOOD + "gates: {coverage: 1}\n", ["4:1 gates is not yet supported"]),
+        (GOOD + "gates: [a]\n", ["4:8 gates: expected a mapping, found a list"]),
+        (GOOD + "gates: {simulation: {max_widened: 0}}\n", ["4:9 simulation is not yet supported"]),
+        (GOOD + "gates: {covrage: {}}\n", ["4:9 unknown key 'covrage' in gates"]),
+        (GOOD + "gates: {coverage: 1}\n", ["4:19 gates.coverage: expected a mapping, found 1"]),
+        (GOOD + "gates: {coverage: {}}\n", ["4:19 gates.coverage is empty"]),
+        (GOOD + "gates: {coverage: {rule: 1}}\n", ["4:20 unknown key 'rule' in gates.coverage"]),
+        (GOOD + "gates: {coverage: {rules: 101, clauses: 0.9}}\n",
+         ["4:27 gates.coverage.rules: expected a whole number from 0 to 100, found 101",
+          "4:41 gates.coverage.clauses: expected a whole number from 0 to 100, found 0.9"]),
         (GOOD + "governance: {teams: [a]}\n", ["4:1 governance is not yet supported"]),
         (GOOD.replace("payments", "My Policies"), ["1:7 name 'My Policies' is not valid"]),
         (GOOD.replace("s3://bucket/prefix", "https://cdn.example.org/x"),
