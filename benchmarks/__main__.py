@@ -6,7 +6,7 @@ import click
 
 from benchmarks.measuring import machine
 
-NAMES = ("decisions", "loading", "sidecar")
+NAMES = ("decisions", "loading", "simulating", "sidecar")
 
 
 @click.command()

@@ -51,7 +51,7 @@ def simulate(
       writ simulate --from v1.4 --to v1.5 --max-widened 0
     """
     from builder.cli.trees import described_tree
-    from builder.simulating.corpus import read_corpus
+    from builder.simulating.corpus import Corpus
     from builder.simulating.live import find_live
     from builder.simulating.replaying import load_side
     from builder.simulating.replaying import simulate as replay
@@ -71,15 +71,14 @@ def simulate(
         revision = repository.resolve(before)
         label = f"commit {revision[:12]}"
     tree = repository.worktree() if worktree else repository.tree(after or "HEAD")
-    corpus = read_corpus(tree)
-    if not corpus.requests:
+    old, new = load_side(label, repository.tree(revision)), load_side(described_tree(tree), tree)
+    progress("replaying …")
+    simulation = replay(Corpus(tree), old, new)
+    if not simulation.total:
         raise UsageError(
             f"corpus/: no recorded requests in the {described_tree(tree)}",
             hint="put requests into corpus/, one JSON object a line, such as corpus/agents.jsonl",
         )
-    old, new = load_side(label, repository.tree(revision)), load_side(described_tree(tree), tree)
-    progress("replaying …")
-    simulation = replay(corpus, old, new)
     if output_format == "json":
         print_json(simulation_record(simulation, old, new, examples=examples))
     else:

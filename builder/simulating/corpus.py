@@ -10,9 +10,9 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -26,8 +26,8 @@ MAX_FILE_BYTES = 64 * 2**20
 MAX_CORPUS_BYTES = 256 * 2**20
 """Of all files together, once decompressed."""
 MAX_LINE_BYTES = 2**20
-MAX_REQUESTS = 200_000
-"""Distinct ones; each takes about 3 kB of memory."""
+MAX_REQUESTS = 1_000_000
+"""Distinct ones."""
 MAX_PROBLEMS = 100
 DEFAULT_NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC).timestamp()
 """When a request without `now` is taken to be made, as in policy tests: a replay gives the same result on any day."""
@@ -38,39 +38,39 @@ _NO_HOST: Mapping[str, str] = {}
 _OTHER_SUFFIXES = (".json", ".ndjson", ".jsonl", ".gz", ".zst")  # compared without case
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Recorded:
-    """One distinct request: where it stands first (*file:line*), its name if it has one, and how often it occurs."""
+    """One distinct request: where it stands first (*file:line*), its name if it has one, as written, as decided."""
 
     place: str
     name: str
     raw: Any
     request: Request
-    count: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Corpus:
-    """The distinct requests in the order of files and lines; `total` counts every line."""
+    """The recorded requests of a tree: iterating reads ``corpus/**/*.jsonl`` and ``.jsonl.gz`` from the beginning.
 
-    requests: Sequence[Recorded]
-    total: int
-
-
-def read_corpus(tree: PolicyTree) -> Corpus:
-    """Read ``corpus/**/*.jsonl`` and ``.jsonl.gz`` of a tree; no such file gives an empty corpus.
-
-    Raises InvalidPolicyError with the problems of all lines (the first `MAX_PROBLEMS` of them).
+    Each distinct request comes once, in the order of files and lines, and is not kept. After the last one `counts`
+    holds how often each occurs, by position. Then, too, InvalidPolicyError is raised if there was any problem, with
+    those of all lines (the first `MAX_PROBLEMS` of them): what was read until then means nothing.
     """
-    reader = _Reader()
-    for path, content in tree.below("corpus"):
-        if path.endswith((".jsonl", ".jsonl.gz")):
-            reader.read(path, content)
-        elif path.lower().endswith(_OTHER_SUFFIXES):
-            reader.problem(path, 0, "is not read (unknown suffix)", "files here end in .jsonl or .jsonl.gz")
-    if reader.problems:
-        raise InvalidPolicyError(reader.problems)
-    return Corpus(reader.requests, sum(recorded.count for recorded in reader.requests))
+
+    tree: PolicyTree
+    counts: list[int] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Recorded]:
+        """Read, decode and yield."""
+        reader = _Reader()
+        self.counts = reader.counts
+        for path, content in self.tree.below("corpus"):
+            if path.endswith((".jsonl", ".jsonl.gz")):
+                yield from reader.read(path, content)
+            elif path.lower().endswith(_OTHER_SUFFIXES):
+                reader.problem(path, 0, "is not read (unknown suffix)", "files here end in .jsonl or .jsonl.gz")
+        if reader.problems:
+            raise InvalidPolicyError(reader.problems)
 
 
 class _Full(Exception):  # noqa: N818 - ends the reading, is no error of its own
@@ -79,15 +79,15 @@ class _Full(Exception):  # noqa: N818 - ends the reading, is no error of its own
 
 @dataclass(slots=True)
 class _Reader:
-    requests: list[Recorded] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     size: int = 0
-    by_line: dict[bytes, Recorded] = field(default_factory=dict)
-    by_request: dict[tuple[bytes, float, bytes], Recorded] = field(default_factory=dict)
+    by_line: dict[bytes, int] = field(default_factory=dict)
+    by_request: dict[tuple[bytes, float, bytes], int] = field(default_factory=dict)
 
-    def read(self, path: str, content: bytes) -> None:
+    def read(self, path: str, content: bytes) -> Iterator[Recorded]:
         try:
-            self._lines(path, self._unpacked(path, content))
+            yield from self._lines(path, self._unpacked(path, content))
         except _Full:
             return
 
@@ -113,29 +113,33 @@ class _Reader:
             self._stop(path, 0, f"the corpus is too large (limit {MAX_CORPUS_BYTES} bytes, decompressed)", "sample it")
         return content
 
-    def _lines(self, path: str, content: bytes) -> None:
+    def _lines(self, path: str, content: bytes) -> Iterator[Recorded]:
         lines = content.split(b"\n")
         if not lines[-1]:
             lines.pop()
-        known = self.by_line.get
+        position_of, counts = self.by_line.get, self.counts
         for number, line in enumerate(lines, 1):
-            recorded = known(line)
-            if recorded is None:
-                self._line(path, number, line)
-            else:
-                recorded.count += 1
+            position = position_of(line)
+            if position is not None:
+                counts[position] += 1
+                continue
+            recorded = self._line(path, number, line)
+            if recorded is not None:
+                yield recorded
 
-    def _line(self, path: str, number: int, line: bytes) -> None:
+    def _line(self, path: str, number: int, line: bytes) -> Recorded | None:
+        if len(self.counts) == MAX_REQUESTS:
+            self._stop(path, number, f"more than {MAX_REQUESTS} distinct requests", "sample them")
         try:
-            self._add(f"{path}:{number}", line)
+            return self._new(f"{path}:{number}", line)
         except _LineError as error:
             self.problem(path, number, *error.args)
             if len(self.problems) == MAX_PROBLEMS:
-                self._stop(path, number, "", "")
-        if len(self.requests) > MAX_REQUESTS:
-            self._stop(path, number, f"the corpus has too many distinct requests (limit {MAX_REQUESTS})", "sample it")
+                raise _Full from error
+            return None
 
-    def _add(self, place: str, line: bytes) -> None:
+    def _new(self, place: str, line: bytes) -> Recorded | None:
+        """Return the request of a line, None if it is one we had in other words."""
         if len(line) > MAX_LINE_BYTES:
             raise _LineError(f"line is too long ({len(line)} bytes, limit {MAX_LINE_BYTES})", "send less of it")
         if not line.strip():
@@ -149,17 +153,16 @@ class _Reader:
         except RequestError as error:
             raise _LineError(error.message, error.hint) from error
         key = (line if raw is value else _canonical(raw), now, _canonical(host) if host else b"")
-        recorded = self.by_request.get(key)
-        if recorded is None:
-            recorded = self.by_request[key] = Recorded(place, name, raw, request)
-            self.requests.append(recorded)
-        else:
-            recorded.count += 1
-        self.by_line[line] = recorded
+        position = self.by_request.setdefault(key, len(self.counts))
+        self.by_line[line] = position
+        if position < len(self.counts):
+            self.counts[position] += 1
+            return None
+        self.counts.append(1)
+        return Recorded(place, name, raw, request)
 
-    def _stop(self, path: str, line: int, message: str, hint: str) -> None:
-        if message:
-            self.problem(path, line, message, hint)
+    def _stop(self, path: str, line: int, message: str, hint: str) -> NoReturn:
+        self.problem(path, line, message, hint)
         raise _Full
 
 

@@ -25,12 +25,13 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """A distinct request whose answer differs."""
+    """A distinct request whose answer differs, and how often the corpus holds it."""
 
     recorded: Recorded
     kind: Kind
     before: Answer
     after: Answer
+    count: int
 
     @property
     def constraint_changes(self) -> Sequence[ConstraintChange]:
@@ -96,23 +97,26 @@ def load_side(label: str, tree: PolicyTree) -> Side:
 
 
 def simulate(corpus: Corpus, before: Side, after: Side) -> Simulation:
-    """Decide every request of the corpus on both sides and return the flips: widened first, then by number."""
-    groups: dict[Step, Group] = {}
+    """Decide every request of the corpus on both sides and return the flips: widened first, then by number.
+
+    Raises InvalidPolicyError as iterating over the corpus does.
+    """
     old, new = before.matcher.decide, after.matcher.decide
-    for recorded in corpus.requests:
-        was, is_now = old(recorded.request), new(recorded.request)
-        kind = kind_of(was, is_now)
-        if kind is None:
-            continue
-        step = Step(kind, was.decision, was.matched_rule, is_now.decision, is_now.matched_rule)
-        group = groups.get(step)
-        if group is None:
-            group = groups[step] = Group(step)
-        group.flips.append(Flip(recorded, kind, was, is_now))
-        group.count += recorded.count
+    flipped: list[tuple[int, Recorded, Kind, Answer, Answer]] = []
+    for position, recorded in enumerate(corpus):
+        was, now = old(recorded.request), new(recorded.request)
+        kind = kind_of(was, now)
+        if kind is not None:
+            flipped.append((position, recorded, kind, was, now))
+    groups: dict[Step, Group] = {}
+    for position, recorded, kind, was, now in flipped:  # only now is it known how often each occurs
+        step = Step(kind, was.decision, was.matched_rule, now.decision, now.matched_rule)
+        group = groups.setdefault(step, Group(step))
+        group.flips.append(Flip(recorded, kind, was, now, corpus.counts[position]))
+        group.count += corpus.counts[position]
     order = list(Kind)
     found = sorted(
         groups.values(),
         key=lambda group: (order.index(group.step.kind), -group.count, group.step.before_rule, group.step.after_rule),
     )
-    return Simulation(corpus.total, len(corpus.requests), found)
+    return Simulation(sum(corpus.counts), len(corpus.counts), found)

@@ -87,7 +87,7 @@ def _decider(answer: Answer, side: Side) -> str:
 
 def _asked(flip: Flip) -> str:
     recorded = flip.recorded
-    times = f", {recorded.count} times" if recorded.count > 1 else ""
+    times = f", {flip.count} times" if flip.count > 1 else ""
     name = f" {recorded.name!r}" if recorded.name else ""
     return f"{_sentence(recorded.request)}  ({recorded.place}{name}{times})"
 
@@ -135,7 +135,7 @@ def _flip_record(flip: Flip) -> dict[str, Any]:
     return {
         "place": recorded.place,
         "name": recorded.name or None,
-        "count": recorded.count,
+        "count": flip.count,
         "request": recorded.raw,
         "now": recorded.request.now,
         "host": recorded.request.host,
