@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from policy_core.errors import ConflictError, KnownError, RemoteError, UsageError
+from policy_core.request import RequestError
 
 TIMEOUT_S = 70.0
 MAX_REPLY_BYTES = 16 << 20
@@ -50,13 +51,30 @@ def call(path: Path, method: str, target: str, body: bytes | None = None) -> Any
         raise RemoteError(f"{path}: not a sidecar: {error}") from error
     if status != 200:
         raise _error_of(path, status, reply)
+    if not isinstance(reply, dict | list):
+        raise _no_sidecar(path)
     return reply
+
+
+def decide(path: Path, body: bytes) -> dict[str, Any]:
+    """Return the answer of the sidecar behind a decision socket to an encoded request. Raises as `call`."""
+    reply = call(path, "POST", "/access/v1/evaluation", body)
+    answer = reply.get("context") if isinstance(reply, dict) else None
+    if not isinstance(answer, dict) or not isinstance(answer.get("decision"), str):
+        raise _no_sidecar(path)
+    return answer
+
+
+def _no_sidecar(path: Path) -> RemoteError:
+    return RemoteError(f"{path}: no sidecar: its reply is no answer", hint="give the decision socket of a sidecar")
 
 
 def _error_of(path: Path, status: int, reply: Any) -> KnownError:
     kind = _KINDS.get(status, RemoteError)
+    if status == 404:
+        return RemoteError(f"{path}: another socket than this command needs", hint="decide asks the decision socket")
     if isinstance(reply, str):
-        return kind(reply)
+        return RequestError(reply) if status == 400 else kind(reply)
     found = reply.get("error") if isinstance(reply, dict) else None
     if not isinstance(found, dict):
         return kind(f"{path}: status {status}")

@@ -17,6 +17,7 @@ from policy_core.errors import KnownError, UsageError, report
 Command = TypeVar("Command", bound=Callable[..., Any])
 MAX_REQUEST_BYTES = 1 << 20
 HISTORY_EVENTS = 20
+INTERRUPTED, READER_GONE = 130, 141  # as shells say it: 128 and the number of SIGINT, SIGPIPE
 
 _PATH = click.Path(path_type=Path)
 _DIRECTORY = click.Path(path_type=Path, file_okay=False)
@@ -109,9 +110,9 @@ def decide(socket: Path | None, state: Path | None, output_format: str, request_
     if (socket is None) == (state is None):
         raise UsageError("decide: expected either --socket or --state")
     if socket:
-        from agent_sidecar.calling import call
+        from agent_sidecar.calling import decide as ask
 
-        answer = call(socket, "POST", "/access/v1/evaluation", body)["context"]
+        answer = ask(socket, body)
     else:
         answer = msgspec.to_builtins(_answer_in_process(state or Path(), body))
     if output_format == "json":
@@ -291,4 +292,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
-        return 130
+        return INTERRUPTED
+    except SystemExit as stop:  # click's own way out: stdout has no reader any more
+        return READER_GONE if stop.code else 0

@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ from policy_core import __version__
 
 DRAIN_S = 5.0
 POLLER_STOP_S = 2.0
+REQUESTS_S = 5.0
 SWITCH_INTERVAL_S = 0.0005
 """How long the polling thread may keep a request waiting for the interpreter, while it verifies and loads."""
 
@@ -84,7 +86,9 @@ class Daemon:
             clock=self._clock,
             history=history,
             min_release=configuration.min_release,
+            wait_for_requests=self._wait_for_requests,
         )
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._poller = Poller(self._updater, poll_s=configuration.poll_s, first=self._enforcement.load_rest)
         self._api = DecisionApi(
             in_force=lambda: self._enforcement.active,
@@ -121,7 +125,7 @@ class Daemon:
 
     async def serve(self, listeners: list[_Listener]) -> int:
         """Answer until a signal comes; return how many connections had to be cut."""
-        loop = asyncio.get_running_loop()
+        self._loop = loop = asyncio.get_running_loop()
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, _on_signal, stop)
@@ -160,6 +164,17 @@ class Daemon:
         """Keep the time seen for the next start."""
         with contextlib.suppress(StateError):  # the disk has refused before, and said so
             self._enforcement.note_time(every_s=0.0)
+
+    def _wait_for_requests(self) -> bool:
+        """Wait, in the polling thread, until the event loop has ended its present step, which may be a decision."""
+        passed = threading.Event()
+        if self._loop is None:
+            return False
+        try:
+            self._loop.call_soon_threadsafe(passed.set)
+        except RuntimeError:  # the loop is closed: the sidecar is ending
+            return False
+        return passed.wait(REQUESTS_S)
 
     async def _tick(self) -> None:
         """Once a second: connections that wait too long, rollbacks that have held as long as they may."""

@@ -22,6 +22,7 @@ from agent_sidecar.host_clock import HostClock
 from agent_sidecar.snapshots import Snapshot, SnapshotError, SnapshotRef
 from agent_sidecar.state import MAX_REJECTED, Pin, Rejection, State, StateDirectory
 from policy_core.errors import ConflictError, InvalidError, KnownError, UsageError
+from policy_core.matcher import Matcher
 from policy_core.trust.chain import MetadataChain, VerifiedRelease
 
 MAX_REASON_CHARS = 500
@@ -90,8 +91,13 @@ class Enforcement:
             self._deny_after = math.inf if limit_s is None else expires + limit_s
             self._select()
 
-    def install(self, activation: Activation, chain: MetadataChain, blob: bytes, verified: VerifiedRelease) -> None:
-        """Make a prepared activation current: snapshot durable, then state, then in force. Raises StateError."""
+    def install(
+        self, activation: Activation, chain: MetadataChain, blob: bytes, verified: VerifiedRelease
+    ) -> list[Matcher]:
+        """Make a prepared activation current: snapshot durable, then state, then in force. Raises StateError.
+
+        Return the matchers that no new request can reach; one that is being answered still may.
+        """
         ref = activation.ref
         self._snapshots.save(ref, blob, chain)
         with self._lock:
@@ -100,14 +106,16 @@ class Enforcement:
             if not state.pin and state.current and state.current.sha256 != ref.sha256 and self.is_loaded(state.current):
                 previous = state.current
             self._save(current=ref, previous=previous, highest_release=ref.release, versions=dict(verified.versions))
-            loaded = {**self._loaded, ref: activation}
+            before, loaded = self._loaded, {**self._loaded, ref: activation}
             self._loaded = {kept: loaded[kept] for kept in self.state.referenced if kept in loaded}
+            gone = [old.matcher for kept, old in before.items() if self._loaded.get(kept) is not old]
             self.unusable = {kept: why for kept, why in self.unusable.items() if kept in self.state.referenced}
             self.unusable.pop(ref, None)
             self._select()
             pinned = self.state.pin is not None
         self._snapshots.collect(self.state.referenced)
         self._record("held" if pinned else "activated", ref)
+        return gone
 
     def keep_chain(self, ref: SnapshotRef, chain: MetadataChain, verified: VerifiedRelease) -> None:
         """Save newer metadata that authorises the current snapshot again; nothing to do if it is the same.

@@ -14,6 +14,7 @@ from agent_sidecar.snapshots import SnapshotRef
 from agent_sidecar.state import Pin
 from agent_sidecar.updating import Updater
 from policy_core import __version__
+from policy_core.trust.release import Release
 
 
 class SnapshotStatus(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -63,6 +64,16 @@ class RejectionStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     bundle: str = ""
 
 
+class PublishedStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The release the channel lists, as its publisher signed it."""
+
+    release: int
+    revision: str
+    action: str
+    actor: str
+    reason: str = ""
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """The document; times are RFC 3339, empty where there is none yet."""
 
@@ -74,6 +85,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     channel: str
     enforced: EnforcedStatus | None
     pinned: PinStatus | None
+    published: PublishedStatus | None
     current: SnapshotStatus | None
     previous: SnapshotStatus | None
     signed_at: str
@@ -101,6 +113,7 @@ def status_of(
         channel=state.settings.channel,
         enforced=_enforced(active),
         pinned=_pin(state.pin),
+        published=_published(updater.published),
         current=_snapshot(state.current, enforcement),
         previous=_snapshot(state.previous, enforcement),
         signed_at=_moment(freshness.signed_at),
@@ -138,6 +151,12 @@ def _snapshot(ref: SnapshotRef | None, enforcement: Enforcement) -> SnapshotStat
     if ref is None:
         return None
     return SnapshotStatus(f"sha256:{ref.sha256}", ref.revision, ref.release, enforcement.unusable.get(ref, ""))
+
+
+def _published(release: Release | None) -> PublishedStatus | None:
+    if release is None:
+        return None
+    return PublishedStatus(release.release, release.revision, release.action, release.actor, release.reason)
 
 
 def _failure(failure: Failure | None) -> FailureStatus | None:

@@ -35,6 +35,10 @@ def status_text(status: Mapping[str, Any]) -> str:
     if pinned:
         lines.append(f"pinned     until {pinned['until']} by {pinned['by']}: {plain(pinned['reason'])}")
         lines.append("           end it with writ-sidecar resume")
+    if published := status["published"]:
+        why = f": {plain(published['reason'])}" if published.get("reason") else ""
+        place = f"release {published['release']}, revision {published['revision'][:12]}"
+        lines.append(f"published  {place}, {plain(published['action'])} by {plain(published['actor'])}{why}")
     for name in ("current", "previous"):
         if status[name]:
             unusable = status[name].get("unusable", "")

@@ -30,6 +30,7 @@ from agent_sidecar.state import Rejection
 from bundle_store.port import Store
 from policy_core import __version__
 from policy_core.errors import InvalidError, KnownError, RemoteError, TrustError
+from policy_core.matcher import Matcher
 from policy_core.trust.chain import MetadataChain, VerifiedRelease
 from policy_core.trust.errors import ExpiredError, RollbackError
 from policy_core.trust.layout import MAX_TIMESTAMP_BYTES, TIMESTAMP
@@ -84,9 +85,12 @@ class Updater:
         history: History,
         min_release: int = 0,
         monotonic: Callable[[], float] = time.monotonic,
+        wait_for_requests: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`wait_for_requests` returns once every request that had begun is answered, False if it cannot tell."""
         self.freshness = Freshness()
         self.rejection: Rejection | None = None
+        self.published: Release | None = None
         self._store = store
         self._client = client
         self._snapshots = snapshots
@@ -95,6 +99,7 @@ class Updater:
         self._history = history
         self._min_release = min_release
         self._monotonic = monotonic
+        self._wait_for_requests = wait_for_requests
         self._etag = ""
         self._probe_due = 0.0
         self._clock_reported = False
@@ -163,9 +168,17 @@ class Updater:
         except InvalidError as error:
             self._reject(error, release)
             return Outcome.REJECTED
-        self._enforcement.install(activation, chain, blob, verified)
+        gone = self._enforcement.install(activation, chain, blob, verified)
         self.rejection = None
+        self._take_apart(gone)
         return Outcome.ACTIVATED
+
+    def _take_apart(self, gone: list[Matcher]) -> None:
+        """Free matchers in slices: at once, a large one would hold up requests for milliseconds."""
+        if gone and self._wait_for_requests():
+            for matcher in gone:
+                for _ in matcher.dismantle():
+                    _let_others_run()
 
     def _check_versions(self, verified: VerifiedRelease) -> None:
         """Refuse metadata older than what was in force, even if the TUF client's own memory was lost.
@@ -234,7 +247,7 @@ class Updater:
         self.freshness = self.freshness.answered(self._clock())
 
     def _take_times(self, freshness: Freshness, verified: VerifiedRelease) -> None:
-        self.freshness = freshness
+        self.freshness, self.published = freshness, verified.release
         self._clock.raise_to(verified.signed_at.timestamp())
         self._enforcement.believe_until(freshness.expires)
 

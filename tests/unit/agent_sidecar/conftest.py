@@ -53,6 +53,7 @@ class Host:
         self.now: float | None = None
         self.seconds = 0.0
         self.directory: StateDirectory | None = None
+        self.wait_for_requests: Callable[[], bool] = lambda: True
 
     def start(self, *, min_release: int = 0, max_pin_s: float = 3600.0) -> "Host":
         self.stop()
@@ -72,6 +73,7 @@ class Host:
             history=self.history,
             min_release=min_release,
             monotonic=lambda: self.seconds,
+            wait_for_requests=self.wait_for_requests,
         )
         self.updater.start()
         return self

@@ -1,6 +1,12 @@
 """The command line: exit codes, hints, and a reference page that says what the commands say."""
 
+import io
 import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -156,8 +162,6 @@ def test_a_state_directory_that_cannot_be_read_is_explained(updated: Any, capsys
 def test_run_without_the_sidecar_extra_says_what_to_install(
     store: SignedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import sys
-
     (tmp_path / "root.json").write_bytes(store.root)
     monkeypatch.setitem(sys.modules, "uvloop", None)
     monkeypatch.delitem(sys.modules, "agent_sidecar.daemon", raising=False)
@@ -169,3 +173,63 @@ def test_run_without_the_sidecar_extra_says_what_to_install(
 
     assert code == 2
     assert "writ-policy[sidecar]" in err
+
+
+def foreign_server(path: Path, reply: bytes) -> threading.Thread:
+    """Listen at once, and answer one request with these bytes."""
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(path))
+    listening.listen()
+
+    def answer() -> None:
+        with listening, listening.accept()[0] as peer, peer.makefile("rb") as sent:
+            length = 0
+            while (line := sent.readline()) != b"\r\n":
+                length = int(line.partition(b":")[2]) if line.lower().startswith(b"content-length") else length
+            sent.read(length)
+            peer.sendall(b"HTTP/1.1 %b\r\nConnection: close\r\n\r\n%b" % tuple(reply.split(b"|")))
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize(
+    ("reply", "code", "message"),
+    [
+        (b"200 OK|{}", 6, "its reply is no answer"),
+        (b"200 OK|[]", 6, "its reply is no answer"),
+        (b"200 OK|true", 6, "its reply is no answer"),
+        (b'200 OK|{"context":{"allowed":true}}', 6, "its reply is no answer"),
+        (b"200 OK|<html>", 6, "not a sidecar"),
+        (b'404 Not Found|{"error":{"message":"nothing"}}', 6, "another socket than this command needs"),
+        (b'400 Bad Request|"request: action is missing"', 2, "request: action is missing\nhint: send"),
+        (b"500 Oh|[]", 6, "status 500"),
+    ],
+)
+def test_a_reply_that_is_no_answer_is_never_printed_as_one(
+    reply: bytes, code: int, message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="writ-") as folder:  # short: a Unix socket path has room for 107 bytes
+        path = Path(folder) / "s"
+        serving = foreign_server(path, reply)
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"{}")))
+
+        found, out, err = run(capsys, "decide", "--socket", path, "-")
+
+        serving.join()
+    assert (found, out) == (code, "")
+    assert message in err
+
+
+def test_a_reader_that_went_away_is_no_bug(updated: Any) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    done = subprocess.run(
+        [sys.executable, "-m", "agent_sidecar", "history", "--state", updated.path],
+        stdout=writer, stderr=subprocess.PIPE, check=False,
+    )  # fmt: skip
+
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")

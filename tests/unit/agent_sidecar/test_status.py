@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from signed_store import SignedStore, bundle, rules
 
-from agent_sidecar.status import Status, status_of
+from agent_sidecar.status import PublishedStatus, Status, status_of
 from agent_sidecar.texts import status_text
 
 ALLOW, DENY = bundle(rules("allow"), number=1), bundle(rules("deny", "deny"), number=2)
@@ -113,3 +113,13 @@ def test_a_snapshot_that_cannot_be_used_is_marked(store: SignedStore, host: Any)
     host.start()
 
     assert "UNUSABLE" in text(host)
+
+
+def test_it_names_who_published_what_the_channel_lists(store: SignedStore, host: Any) -> None:
+    store.publish(ALLOW, action="rollback")
+    host.poll()
+
+    assert status(host).published == PublishedStatus(1, f"{1:040x}", "rollback", "tests")
+    assert "published  release 1, revision 000000000000, rollback by tests" in text(host)
+    host.start()
+    assert status(host).published

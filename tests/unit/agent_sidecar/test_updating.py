@@ -4,7 +4,7 @@ import gzip
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -16,9 +16,11 @@ from securesystemslib.signer import CryptoSigner
 from signed_store import SignedStore, bundle, revision, rules
 from tuf.api.metadata import Metadata
 
+from agent_sidecar.durable import StateError
 from agent_sidecar.freshness import FreshnessState
 from agent_sidecar.updating import ROOT_PROBE_S, Outcome
 from policy_core.bundle import archive, build_bundle
+from policy_core.matcher import Matcher
 from policy_core.selftest import SelfTestCase
 
 TIMESTAMP = "metadata/timestamp.json"
@@ -532,3 +534,55 @@ def test_state_of_a_damaged_current_snapshot_is_healed_by_the_next_poll(store: S
     assert host.decide() == "allow"
     host.start()
     assert host.release == 1
+
+
+def test_a_matcher_is_taken_apart_only_once_nothing_can_reach_it(store: SignedStore, host: Any) -> None:
+    taken, waited = [], []
+
+    class Watched(Matcher):
+        def dismantle(self) -> Iterator[None]:
+            taken.append(self.policy.release)
+            return super().dismantle()
+
+    host.wait_for_requests = lambda: waited.append(list(taken)) or True
+    host.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("policy_core.matcher.matcher.Matcher", Watched)
+        for number in (1, 2, 3, 4):
+            store.publish(bundle(rules("allow"), number=number))
+            host.poll()
+            assert host.decide() == "allow"
+
+    assert taken == [1, 2]  # 3 is the previous snapshot, 4 the current one
+    assert waited == [[], [1]]
+    host.enforcement.rollback(reason="test", by="test")
+    assert (host.release, host.decide()) == (3, "allow")
+
+
+def test_a_matcher_that_may_still_be_answering_is_left_whole(store: SignedStore, host: Any) -> None:
+    host.wait_for_requests = lambda: False
+    host.start()
+    store.publish(bundle(rules("allow"), number=1))
+    host.poll()
+    answering = host.enforcement.active
+    for number in (2, 3):
+        store.publish(bundle(rules("deny"), number=number))
+        host.poll()
+
+    assert answering.answer({"job": {"topic": "act.0"}}, now=host.clock(), decision_id="").decision == "allow"
+
+
+def test_a_refusal_is_shown_even_if_the_disk_cannot_keep_it(
+    store: SignedStore, host: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_rejection: object) -> None:
+        raise StateError("full")
+
+    store.publish(
+        bundle(rules("allow"), number=1, selftest=[SelfTestCase(request={"job": {"topic": "x"}}, decision="allow")])
+    )
+    monkeypatch.setattr(host.enforcement, "reject", full)
+
+    host.poll()
+
+    assert "self-test" in host.updater.rejection.reason
