@@ -197,12 +197,18 @@ def resume(state: Path | None, config: Path | None, reason: str, output_format: 
 @writ_sidecar.command()
 @state_option
 @config_option
-@click.option("--root", type=_PATH, metavar="FILE", help="Trust root to verify from.  [default: the sidecar's]")
+@click.option(
+    "--root",
+    type=_PATH,
+    metavar="FILE",
+    help="Trust root to verify from.  [default: that of --config, or the copy in --state]",
+)
 @format_option
 def verify(state: Path | None, config: Path | None, root: Path | None, output_format: str) -> None:
     """Verify the snapshots on disk again, without network.
 
-    Signatures, digests, and the policy's own tests; a running sidecar is not disturbed.
+    Signatures, digests, and the policy's own tests; a running sidecar is not disturbed. Give --config or --root if
+    the state directory itself is in doubt: the copy of the root in it vouches for nothing then.
 
     \b
     Example:
@@ -210,7 +216,7 @@ def verify(state: Path | None, config: Path | None, root: Path | None, output_fo
     """
     from agent_sidecar.inspecting import verify as verify_state
 
-    found = verify_state(_state_directory(state, config), trusted_root=_root(root) if root else None)
+    found = verify_state(_state_directory(state, config), trusted_root=_trusted_root(root, config))
     if output_format == "json":
         _print_json(found)
     else:
@@ -251,11 +257,18 @@ def _answer_in_process(state: Path, body: bytes) -> Answer:
     return answer(state, decode_request(body))
 
 
-def _root(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{file}: cannot be read: {error.strerror}") from error
+def _trusted_root(root: Path | None, config: Path | None) -> bytes | None:
+    """Return the trust root kept outside the state directory, if one is named: what is inside cannot vouch for it."""
+    if root:
+        try:
+            return root.read_bytes()
+        except OSError as error:
+            raise UsageError(f"{root}: cannot be read: {error.strerror}") from error
+    if config:
+        from agent_sidecar.configuration import trusted_root
+
+        return trusted_root(config)
+    return None
 
 
 def _labels(pairs: Sequence[str]) -> dict[str, str]:

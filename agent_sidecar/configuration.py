@@ -119,13 +119,25 @@ def read_configuration(file: Path | None, flags: Mapping[str, Any]) -> Configura
 
 def state_directory(file: Path) -> Path:
     """Return just the state directory a configuration file names. Raises ConfigurationError."""
+    return _named_path(file, "state")
+
+
+def trusted_root(file: Path) -> bytes:
+    """Return just the trust root a configuration file names. Raises ConfigurationError."""
+    try:
+        return _root(_named_path(file, "root"))
+    except ValueError as error:
+        raise ConfigurationError(f"{file}: root: {error}") from error
+
+
+def _named_path(file: Path, key: str) -> Path:
     settings, problems = _read_toml(file)
-    state = settings.get("state")
-    if not isinstance(state, Path):
-        problems.append("state is missing")
-    if problems or not isinstance(state, Path):
+    path = settings.get(key)
+    if not isinstance(path, Path):
+        problems.append(f"{key} is missing")
+    if problems or not isinstance(path, Path):
         raise ConfigurationError(f"{file}: {'; '.join(problems)}")
-    return state
+    return path
 
 
 def duration_s(value: object) -> float:

@@ -17,6 +17,7 @@ from signed_store import bundle, rules
 
 from agent_sidecar.calling import call
 from agent_sidecar.inspecting import verify
+from policy_core.errors import RemoteError
 
 ALLOW, DENY = bundle(rules("allow"), number=1), bundle(rules("deny"), number=2)
 
@@ -209,7 +210,7 @@ def test_the_admin_socket_is_for_its_owner_and_orders_are_not_on_the_decision_so
 
     assert (bench.state / "admin.sock").stat().st_mode & 0o777 == 0o600
     assert sidecar.socket.stat().st_mode & 0o777 == 0o660
-    with pytest.raises(Exception, match="nothing at this path"):
+    with pytest.raises(RemoteError, match="another socket than this command needs"):
         sidecar.ask("POST", "/rollback", b'{"reason":"x"}')
 
 

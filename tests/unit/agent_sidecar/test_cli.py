@@ -233,3 +233,18 @@ def test_a_reader_that_went_away_is_no_bug(updated: Any) -> None:
 
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_verify_with_a_configuration_does_not_believe_the_root_in_the_state(
+    store: SignedStore, updated: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.json").write_bytes(SignedStore(tmp_path / "other").root)
+    (tmp_path / "s.toml").write_text(f'state = "{updated.path}"\nroot = "mine.json"\n')
+    assert run(capsys, "verify", "--state", updated.path)[0] == 0
+
+    code, out, _ = run(capsys, "verify", "--config", tmp_path / "s.toml")
+
+    assert code == 5
+    assert "signed by 0/1 keys" in out
+    (tmp_path / "mine.json").write_bytes(store.root)
+    assert run(capsys, "verify", "--config", tmp_path / "s.toml")[0] == 0
