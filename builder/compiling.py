@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from builder.conflicts import find_conflicts
 from builder.language import project as project_file
 from builder.language.data import read_data
 from builder.language.documents import PolicyDocument, read_document
@@ -38,11 +39,7 @@ class Compiled:
 
     def places(self) -> dict[str, str]:
         """Return where each rule is written: ``<policy>/<rule>`` to *file:line*."""
-        return {
-            rule.name: f"{document.file}:{line}"
-            for document in self.documents
-            for rule, line in zip(document.rules, document.lines, strict=True)
-        }
+        return _places(self.documents)
 
 
 def compile_tree(tree: PolicyTree, *, today: datetime.date | None) -> Compiled:
@@ -72,7 +69,10 @@ def compile_tree(tree: PolicyTree, *, today: datetime.date | None) -> Compiled:
     data = read_data(tree.below("data"), overall)
     for path, _ in _yaml_files(tree, "exceptions", overall):
         report(path).file_problem("exceptions are not yet supported", "remove it: it would not be honoured")
-    rules = tuple(rule for document in documents for rule in document.rules)
+    in_force = sorted(documents, key=lambda document: not document.baseline)  # ties go to the baseline tier
+    rules = tuple(rule for document in in_force for rule in document.rules)
+    if not problems:
+        problems += find_conflicts(rules, _places(documents))
     names = frozenset() if problems else {rule.name: None for rule in rules}
     suites = read_suites(_yaml_files(tree, "tests", overall), report, rules=names)
     if problems or project is None:
@@ -102,6 +102,14 @@ def _yaml_files(tree: PolicyTree, folder: str, overall: Report) -> Iterable[tupl
             yield path, content
         elif suffix.lower() in _OTHER_SUFFIXES:
             overall.problems.append(Problem(path, 0, 0, f"is not read (suffix .{suffix})", "files here end in .yaml"))
+
+
+def _places(documents: Iterable[PolicyDocument]) -> dict[str, str]:
+    return {
+        rule.name: f"{document.file}:{line}"
+        for document in documents
+        for rule, line in zip(document.rules, document.lines, strict=True)
+    }
 
 
 def _check_ids(documents: Iterable[PolicyDocument], overall: Report) -> None:

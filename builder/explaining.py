@@ -61,6 +61,13 @@ def describe_explanation(explanation: Explanation, places: Mapping[str, str], so
         yield f"rule       {answer.matched_rule}  {places[answer.matched_rule]}"
     for name, value in answer.constraints.items():
         yield f"constraint {name}: {_shown(value)}"
+    for gate, word in answer.gates.items():
+        yield f"gate       {gate}: {word}"
+    for remediation in answer.remediations:
+        yield f"instead    {remediation.title}"
+    if answer.dry_run is not None:
+        by = f" by {answer.dry_run.matched_rule}" if answer.dry_run.matched_rule else ""
+        yield f"dry run    would be {answer.dry_run.decision}{by}"
     for error in answer.errors:
         yield f"error      {error.rule}: {error.message}"
     yield f"policies   {source}"
@@ -79,7 +86,8 @@ def explanation_record(explanation: Explanation, places: Mapping[str, str]) -> d
 
 def describe_trace(trace: RuleTrace, place: str) -> Iterator[str]:
     """Yield the lines that show one rule: whether it applies, then each clause with what it wants and what it saw."""
-    yield f"{_MARKS[trace.outcome]} {trace.rule.name} ({trace.rule.decision}) {_WORDS[trace.outcome]}  {place}"
+    kind = f"{trace.rule.decision}, dry run" if trace.rule.dry_run else trace.rule.decision
+    yield f"{_MARKS[trace.outcome]} {trace.rule.name} ({kind}) {_WORDS[trace.outcome]}  {place}"
     for clause in trace.clauses:
         yield f"    {_MARKS[clause.outcome]} {describe_clause(clause)}"
     if trace.rule.unless is not None and _unless(trace) is Outcome.TRUE:

@@ -2,14 +2,17 @@
 
 import msgspec
 
-from policy_core.model import Constraint, Decision
+from policy_core.model import Constraint, Decision, Remediation
 
 MATCHED_RULE = "matched_rule"
 NO_MATCHING_RULE = "no_matching_rule"
 EVALUATION_ERROR = "evaluation_error"
+CONSTRAINT_CONFLICT = "constraint_conflict"
 POLICY_UNAVAILABLE = "policy_unavailable"
 POLICY_STALE = "policy_stale"
-BUILT_IN_REASON_CODES = frozenset({MATCHED_RULE, NO_MATCHING_RULE, EVALUATION_ERROR, POLICY_UNAVAILABLE, POLICY_STALE})
+BUILT_IN_REASON_CODES = frozenset(
+    {MATCHED_RULE, NO_MATCHING_RULE, EVALUATION_ERROR, CONSTRAINT_CONFLICT, POLICY_UNAVAILABLE, POLICY_STALE}
+)
 
 
 class PolicyRef(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -28,6 +31,13 @@ class RuleError(msgspec.Struct, frozen=True):
     message: str
 
 
+class DryRun(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the decision would have been, had the dry-run documents been in force."""
+
+    decision: Decision
+    matched_rule: str = ""
+
+
 class Answer(msgspec.Struct, omit_defaults=True, kw_only=True):
     """A complete answer. `allowed` is true exactly for ``allow`` and ``allow_with_constraints``."""
 
@@ -38,6 +48,9 @@ class Answer(msgspec.Struct, omit_defaults=True, kw_only=True):
     matched_rule: str = ""
     applied_rules: list[str] = []
     constraints: dict[str, Constraint] = {}
+    remediations: tuple[Remediation, ...] = ()
+    gates: dict[str, str] = {}
+    dry_run: DryRun | None = None
     errors: list[RuleError] = []
     decision_id: str = ""
     policy: PolicyRef | None = None

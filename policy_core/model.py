@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 Scalar: TypeAlias = str | int | float | bool
-Constraint: TypeAlias = int | float | tuple[str, ...]
+Constraint: TypeAlias = bool | int | float | str | tuple[str, ...]
 Condition: TypeAlias = list[object]
 """A lowered ``when`` expression; its grammar is in `policy_core.condition`."""
 
@@ -27,7 +27,17 @@ class Decision(StrEnum):
     CONSTRAIN = "constrain"
 
 
+class Gate(StrEnum):
+    """The runtime criterion a rule serves: a label that comes back in the answer."""
+
+    IDENTITY = "identity"
+    SCOPE = "scope"
+    BLAST_RADIUS = "blast_radius"
+    REVERSIBILITY = "reversibility"
+
+
 GRANTING = frozenset({Decision.ALLOW, Decision.ALLOW_WITH_CONSTRAINTS})
+RESTRICTING = frozenset({Decision.DENY, Decision.REQUIRE_APPROVAL, Decision.THROTTLE})
 CONSTRAINING = frozenset({Decision.ALLOW_WITH_CONSTRAINTS, Decision.CONSTRAIN})
 
 
@@ -93,8 +103,28 @@ class Clauses(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     none_of: "Clauses | None" = msgspec.field(default=None, name="not")
 
 
+class Remediation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What to do instead: words for people, and the changes to the request that a program can make.
+
+    `replacement_action` and `replacement_capability` are what to ask for instead; `add_labels` and `remove_labels` what
+    to change in ``context.labels``.
+    """
+
+    id: str
+    title: str
+    summary: str = ""
+    replacement_action: str = ""
+    replacement_capability: str = ""
+    add_labels: dict[str, str] = {}
+    remove_labels: tuple[str, ...] = ()
+
+
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One compiled rule. Rules are ordered by `policy` (document id), then by their position in the document."""
+    """One compiled rule. Rules are ordered: baseline first, then by `policy` (document id), then by position in it.
+
+    A `dry_run` rule never changes the decision. `skip_errors` (authored as ``on_missing: skip``): in error it does not
+    apply.
+    """
 
     policy: str
     id: str
@@ -106,6 +136,10 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     reason: str = ""
     reason_code: str = ""
     gate: str = ""
+    baseline: bool = False
+    dry_run: bool = False
+    skip_errors: bool = False
+    remediations: tuple[Remediation, ...] = ()
 
     @property
     def name(self) -> str:

@@ -64,7 +64,8 @@ def trace_rule(
 ) -> RuleTrace:
     """Evaluate every clause of one rule: it applies if ``match``, ``when`` and the negation of ``unless`` are true.
 
-    `evaluate` runs the condition; the oracle brings an interpreter of its own.
+    A rule with ``on_missing: skip`` does not apply where that is an error. `evaluate` runs the condition; the oracle
+    brings an interpreter of its own.
     """
     match = tuple(_clauses("match", rule.match, request))
     condition = tuple(_condition(rule, request, data, evaluate))
@@ -72,7 +73,10 @@ def trace_rule(
     outcomes = [clause.outcome for clause in (*match, *condition)]
     if rule.unless is not None:
         outcomes.append(conjunction(clause.outcome for clause in unless).negated())
-    return RuleTrace(rule, conjunction(outcomes), (*match, *condition, *unless))
+    outcome = conjunction(outcomes)
+    if outcome is Outcome.ERROR and rule.skip_errors:
+        outcome = Outcome.FALSE
+    return RuleTrace(rule, outcome, (*match, *condition, *unless))
 
 
 def conjunction(outcomes: Iterator[Outcome] | list[Outcome]) -> Outcome:

@@ -11,17 +11,30 @@ from builder.language.clauses import read_clauses
 from builder.language.metadata import Metadata, read_metadata
 from builder.language.nodes import BrokenNode, MapNode, Node, Report, ScalarNode, plain
 from builder.language.placing import place_in
+from builder.language.remediations import read_remediations
 from builder.language.yamlfile import MAX_YAML_BYTES, read_yaml
 from policy_core.constraints import canonical_constraint, check_constraint
 from policy_core.decision import BUILT_IN_REASON_CODES
 from policy_core.matcher.encoding import MAX_LINE_BYTES
-from policy_core.model import CONSTRAINING, Clauses, Condition, Constraint, Decision, Rule
-
-GATES = ("identity", "scope", "blast_radius", "reversibility")
+from policy_core.model import (
+    CONSTRAINING,
+    RESTRICTING,
+    Clauses,
+    Condition,
+    Constraint,
+    Decision,
+    Gate,
+    Remediation,
+    Rule,
+)
 
 _DOCUMENT_KEYS = ("version", "id", "metadata", "mode", "tier", "rules")
-_RULE_KEYS = ("id", "gate", "match", "unless", "when", "decision", "constraints", "reason", "reason_code")
-_LATER = frozenset({"approval", "rate", "on_missing", "remediations"})
+_RULE_KEYS = (
+    "id", "gate", "match", "unless", "when", "decision", "constraints", "reason", "reason_code", "on_missing",
+    "remediations",
+)  # fmt: skip
+_LATER = frozenset({"approval", "rate"})
+_GATES = tuple(gate.value for gate in Gate)
 _DECISIONS = tuple(decision.value for decision in Decision)
 _OTHER_WORDS = {
     "permit": "allow", "block": "deny", "forbid": "deny", "require_human": "require_approval",
@@ -44,6 +57,7 @@ class PolicyDocument:
     file: str
     id: str
     id_place: tuple[int, int]
+    baseline: bool
     rules: tuple[Rule, ...]
     lines: tuple[int, ...]
     metadata: Metadata
@@ -61,17 +75,17 @@ def read_document(content: bytes, report: Report, *, today: datetime.date | None
     fields.check_keys(report, found, "policy document", _DOCUMENT_KEYS)
     fields.require(report, found, "version", "policy document", "start it with version: v1")
     fields.check_version(report, found)
-    for name, words, later in (("mode", ("enforce",), ("dry_run",)), ("tier", ("standard",), ("baseline",))):
-        if node := found.get(name):
-            fields.choice(report, node, name, words, later)
+    baseline = _setting(report, found, "tier", ("standard", "baseline")) == "baseline"
+    dry_run = _setting(report, found, "mode", ("enforce", "dry_run")) == "dry_run"
     policy, id_place = _policy_id(report, found)
     metadata = found.get("metadata")
-    reader = _RuleReader(report, content, policy)
+    reader = _RuleReader(report, content, Rule(policy, "", Decision.DENY, baseline=baseline, dry_run=dry_run))
     rules = fields.require(report, found, "rules", "policy document", "list its rules under rules:")
     return PolicyDocument(
         file=report.file,
         id=policy,
         id_place=id_place,
+        baseline=baseline,
         rules=tuple(reader.read(rules)) if rules else (),
         lines=tuple(reader.lines),
         metadata=(metadata and read_metadata(report, metadata, today=today)) or Metadata(),
@@ -91,13 +105,18 @@ def _policy_id(report: Report, document: MapNode) -> tuple[str, tuple[int, int]]
     return derived, (0, 0)
 
 
-class _RuleReader:
-    """Reads the rules of one document."""
+def _setting(report: Report, document: MapNode, name: str, words: tuple[str, ...]) -> str | None:
+    node = document.get(name)
+    return fields.choice(report, node, name, words) if node else None
 
-    def __init__(self, report: Report, content: bytes, policy: str) -> None:
+
+class _RuleReader:
+    """Reads the rules of one document; `blank` is a rule with what the document says about all of them."""
+
+    def __init__(self, report: Report, content: bytes, blank: Rule) -> None:
         self.report = report
         self.content = content
-        self.policy = policy
+        self.blank = blank
         self.lines: list[int] = []
         self.ids: dict[str, int] = {}
 
@@ -119,8 +138,8 @@ class _RuleReader:
         decision = self.decision(node)
         match, unless = node.get("match"), node.get("unless")
         when, gate, reason = node.get("when"), node.get("gate"), node.get("reason")
-        rule = Rule(
-            policy=self.policy,
+        rule = msgspec.structs.replace(
+            self.blank,
             id=rule_id,
             decision=decision or Decision.DENY,  # without one there is a problem, and the rule goes nowhere
             match=(match and read_clauses(report, match, "match")) or Clauses(),
@@ -129,7 +148,9 @@ class _RuleReader:
             constraints=self.constraints(node, decision),
             reason=(reason and fields.one_line(report, reason, "reason")) or "",
             reason_code=self.reason_code(node),
-            gate=(gate and fields.choice(report, gate, "gate", GATES)) or "",
+            gate=(gate and fields.choice(report, gate, "gate", _GATES)) or "",
+            skip_errors=self.skip_errors(node),
+            remediations=self.remediations(node, decision),
         )
         if (size := len(msgspec.json.encode(rule))) > _MAX_RULE_BYTES:
             hint = "split the rule, or move long lists into data/"
@@ -197,6 +218,19 @@ class _RuleReader:
             else:
                 constraints[name] = canonical_constraint(plain(value))
         return constraints
+
+    def skip_errors(self, node: MapNode) -> bool:
+        value = node.get("on_missing")
+        return bool(value and fields.choice(self.report, value, "on_missing", ("error", "skip")) == "skip")
+
+    def remediations(self, node: MapNode, decision: Decision | None) -> tuple[Remediation, ...]:
+        entry = node.entries.get("remediations")
+        if entry is None:
+            return ()
+        if decision and decision not in RESTRICTING:
+            hint = "they say what to do instead, so they go with deny, require_approval and throttle"
+            self.report.at(entry[0], f"remediations do not go with {decision}", hint)
+        return read_remediations(self.report, entry[1])
 
     def reason_code(self, node: MapNode) -> str:
         value = node.get("reason_code")

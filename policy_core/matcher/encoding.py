@@ -67,15 +67,16 @@ def decode_rules(content: bytes) -> Iterator[list[Rule]]:
     if expected.format != _FORMAT or not 0 <= expected.rules <= MAX_RULES:
         raise MatcherFormatError(f"matcher: unknown format {expected.format}, or too many rules ({expected.rules})")
     decoder = msgspec.json.Decoder(list[Rule])
-    count, previous = 0, ""
+    count, previous = 0, (False, "")
     for line in lines:
         if len(line) > MAX_LINE_BYTES:
             raise MatcherFormatError(f"matcher: a line is longer than {MAX_LINE_BYTES} bytes")
         rules = _decode_rules(decoder, line)
         for rule in rules:
-            if rule.policy < previous:
+            position = (not rule.baseline, rule.policy)
+            if position < previous:
                 raise MatcherFormatError(f"matcher: rule {rule.name}: out of order")
-            previous = rule.policy
+            previous = position
             _check(rule)
         count += len(rules)
         yield rules

@@ -8,12 +8,22 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from typing import Any
 
 from policy_core.condition import compile_condition
-from policy_core.constraints import merge
-from policy_core.decision import EVALUATION_ERROR, MATCHED_RULE, NO_MATCHING_RULE, Answer, PolicyRef, RuleError, refusal
+from policy_core.constraints import ConstraintConflict, agree, merge
+from policy_core.decision import (
+    CONSTRAINT_CONFLICT,
+    EVALUATION_ERROR,
+    MATCHED_RULE,
+    NO_MATCHING_RULE,
+    Answer,
+    DryRun,
+    PolicyRef,
+    RuleError,
+    refusal,
+)
 from policy_core.matcher.clauses import CheckCompiler
 from policy_core.matcher.encoding import decode_rules
 from policy_core.matcher.index import Index
-from policy_core.model import GRANTING, Condition, Constraint, Decision, Rule
+from policy_core.model import GRANTING, Condition, Decision, Rule
 from policy_core.request import Request
 from policy_core.trace import trace_rule
 
@@ -33,12 +43,13 @@ _RANK = {
 _WORDS = (Decision.DENY, Decision.REQUIRE_APPROVAL, Decision.THROTTLE, Decision.ALLOW)
 _DENY, _REQUIRE_APPROVAL, _ALLOWED, _NOTHING = 0, 1, 3, 4
 _NARROWED = (_REQUIRE_APPROVAL, _ALLOWED)  # answers that carry constraints
+_GATE_WORDS = ("denied", "asked", "throttled", "narrowed", "passed")  # by rank, the strongest first
 
 
 class Matcher:
     """A loaded policy: immutable, safe to share between threads (its index only remembers plans)."""
 
-    __slots__ = ("_conditions", "_data", "_index", "_names", "_ranks", "policy", "rules")
+    __slots__ = ("_conditions", "_data", "_dry_run", "_gates", "_index", "_names", "_ranks", "policy", "rules")
 
     def __init__(
         self,
@@ -47,6 +58,8 @@ class Matcher:
         ranks: list[int],
         index: Index,
         *,
+        dry_run: frozenset[int],
+        gates: bool,
         data: Mapping[str, Any],
         policy: PolicyRef,
     ) -> None:
@@ -55,6 +68,8 @@ class Matcher:
         self._names = names
         self._ranks = ranks
         self._index = index
+        self._dry_run = dry_run
+        self._gates = gates  # whether any rule has one
         self._data = data
         self._conditions: dict[int, Callable[[Request], bool]] = {}  # by ordinal, of rules that were in error
 
@@ -98,9 +113,9 @@ class Matcher:
                 errors.append(rule.ordinal)
         if len(applied) > 1:
             applied = sorted(set(applied))
-        if errors:
-            return self._answer_with_errors(request, applied, sorted(set(errors)), decision_id)
-        return self._answer(applied, applied, self._decider(applied, self._ranks), decision_id)
+        if errors or self._dry_run:
+            return self._answer_carefully(request, applied, errors, decision_id)
+        return self._answer(applied, applied, self._ranks, decision_id)
 
     def _decider(self, applied: Iterable[int], ranks: Sequence[int] | Mapping[int, int]) -> tuple[int, int]:
         """Return (rank, ordinal) of the rule that decides: the strongest, then the first; (_NOTHING, -1) if none."""
@@ -111,55 +126,96 @@ class Matcher:
         return best, decider
 
     def _answer(
-        self, applied: Sequence[int], narrowing: Iterable[int], decider: tuple[int, int], decision_id: str
+        self,
+        applied: Sequence[int],
+        narrowing: Sequence[int],
+        ranks: Sequence[int] | Mapping[int, int],
+        decision_id: str,
     ) -> Answer:
         """Put the answer together; `applied` and `narrowing` (whose constraints count) are sorted ordinals."""
-        rank, ordinal = decider
+        rank, ordinal = self._decider(applied, ranks)
         rules, names = self.rules, self._names
-        applied_rules = [names[number] for number in applied]
         if rank == _NOTHING:
             answer = refusal(NO_MATCHING_RULE, "no rule grants this", decision_id=decision_id, policy=self.policy)
-            answer.applied_rules = applied_rules
-            return answer
-        rule = rules[ordinal]
-        decision = _WORDS[rank]
-        constraints: dict[str, Constraint] = {}
-        if rank in _NARROWED:
-            bounds = [rules[number].constraints for number in narrowing if rules[number].constraints]
-            if bounds:
-                constraints = merge(bounds)
-                if rank == _ALLOWED:
-                    decision = Decision.ALLOW_WITH_CONSTRAINTS
-        return Answer(
-            decision=decision,
-            allowed=rank == _ALLOWED,
-            reason=rule.reason,
-            reason_code=rule.reason_code or MATCHED_RULE,
-            matched_rule=names[ordinal],
-            applied_rules=applied_rules,
-            constraints=constraints,
-            decision_id=decision_id,
-            policy=self.policy,
-        )
+            answer.applied_rules = [names[number] for number in applied]
+        else:
+            rule = rules[ordinal]
+            answer = Answer(
+                decision=_WORDS[rank],
+                allowed=rank == _ALLOWED,
+                reason=rule.reason,
+                reason_code=rule.reason_code or MATCHED_RULE,
+                matched_rule=names[ordinal],
+                applied_rules=[names[number] for number in applied],
+                remediations=rule.remediations,
+                decision_id=decision_id,
+                policy=self.policy,
+            )
+            if rank in _NARROWED:
+                bounds = [rules[number].constraints for number in narrowing if rules[number].constraints]
+                if bounds:
+                    try:
+                        answer.constraints = merge(bounds)
+                        if rank == _ALLOWED:
+                            answer.decision = Decision.ALLOW_WITH_CONSTRAINTS
+                    except ConstraintConflict as conflict:
+                        self._refuse(answer, conflict.name, narrowing)
+        if self._gates:
+            answer.gates = self._gate_words(applied, ranks)
+        return answer
 
-    def _answer_with_errors(self, request: Request, applied: list[int], errors: list[int], decision_id: str) -> Answer:
-        """Combine when clauses could not be evaluated: an error never grants, and a restriction in error applies.
+    def _refuse(self, answer: Answer, constraint: str, narrowing: Sequence[int]) -> None:
+        """Turn an answer whose constraints contradict each other into a deny that no single rule gave."""
+        first, *others = (number for number in narrowing if constraint in self.rules[number].constraints)
+        value = self.rules[first].constraints[constraint]
+        other = next(number for number in others if not agree(self.rules[number].constraints[constraint], value))
+        answer.decision, answer.allowed, answer.matched_rule = Decision.DENY, False, ""
+        answer.reason_code = CONSTRAINT_CONFLICT
+        answer.reason = f"constraint {constraint}: {self._names[first]} and {self._names[other]} do not agree"
+
+    def _gate_words(self, applied: Iterable[int], ranks: Sequence[int] | Mapping[int, int]) -> dict[str, str]:
+        """Return what each gate says: the strongest word of the rules with that label which apply."""
+        strongest: dict[str, int] = {}
+        for number in applied:
+            rule = self.rules[number]
+            if rule.gate:
+                word = ranks[number]
+                if word >= _ALLOWED:
+                    word = _ALLOWED if rule.constraints else _NOTHING
+                strongest[rule.gate] = min(word, strongest.get(rule.gate, _NOTHING))
+        return {gate: _GATE_WORDS[word] for gate, word in strongest.items()}
+
+    def _answer_carefully(self, request: Request, applied: list[int], errors: list[int], decision_id: str) -> Answer:
+        """Answer where there are errors or dry-run rules: what is in force decides, and then what would have."""
+        failed = sorted({number for number in errors if not self.rules[number].skip_errors})
+        enforced = [number for number in applied if number not in self._dry_run]
+        enforced_failed = [number for number in failed if number not in self._dry_run]
+        answer = self._combine(enforced, enforced_failed, decision_id)
+        answer.errors = [
+            RuleError(self._names[number], self._why(number, request))
+            for number in enforced_failed[:MAX_REPORTED_ERRORS]
+        ]
+        if len(enforced) != len(applied) or len(enforced_failed) != len(failed):
+            would = self._combine(applied, failed, "")
+            answer.dry_run = DryRun(would.decision, would.matched_rule)
+        return answer
+
+    def _combine(self, applied: list[int], errors: list[int], decision_id: str) -> Answer:
+        """Answer with rules in error: an error never grants, and a restriction in error applies.
 
         An ``allow_with_constraints`` in error grants nothing, but its constraints still narrow what others grant.
         """
+        if not errors:
+            return self._answer(applied, applied, self._ranks, decision_id)
         ranks = {number: self._ranks[number] for number in applied}
         for number in errors:
             rank = _rank_in_error(self.rules[number].decision)
             if rank is not None:
                 ranks[number] = rank
         together = sorted(ranks)
-        decider = self._decider(together, ranks)
-        answer = self._answer(together, sorted({*applied, *errors}), decider, decision_id)
-        if decider[1] in errors:
+        answer = self._answer(together, sorted({*applied, *errors}), ranks, decision_id)
+        if answer.matched_rule and self._decider(together, ranks)[1] in errors:
             answer.reason_code = EVALUATION_ERROR
-        answer.errors = [
-            RuleError(self._names[number], self._why(number, request)) for number in errors[:MAX_REPORTED_ERRORS]
-        ]
         return answer
 
     def _why(self, number: int, request: Request) -> str:
@@ -192,16 +248,21 @@ def loading(content: bytes, *, data: Mapping[str, Any], policy: PolicyRef) -> Ge
     names: list[str] = []
     ranks: list[int] = []
     index = Index()
+    dry_run: set[int] = set()
+    gates = False
     for line in decode_rules(content):
         for number, rule in enumerate(line):
             if number % _SLICE == 0:
                 yield
             index.add(len(rules), rule)
+            if rule.dry_run:
+                dry_run.add(len(rules))
+            gates = gates or bool(rule.gate)
             rules.append(rule)
             names.append(rule.name)
             ranks.append(_RANK[rule.decision])
     yield from index.build(CheckCompiler(data))
-    return Matcher(rules, names, ranks, index, data=data, policy=policy)
+    return Matcher(rules, names, ranks, index, dry_run=frozenset(dry_run), gates=gates, data=data, policy=policy)
 
 
 def load(content: bytes, *, data: Mapping[str, Any], policy: PolicyRef) -> Matcher:

@@ -5,7 +5,16 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from policy_core.model import CONSTRAINING, AttributeTests, Clauses, Decision, EntityClauses, Rule
+from policy_core.model import (
+    CONSTRAINING,
+    RESTRICTING,
+    AttributeTests,
+    Clauses,
+    Decision,
+    EntityClauses,
+    Remediation,
+    Rule,
+)
 from policy_core.testing.condition_strategies import conditions
 
 ACTIONS = ["job.agent.exec", "job.agent.exec.shell", "job.mcp.write.file", "service.restart", "service.read", "a", ""]
@@ -99,21 +108,23 @@ _flat_clauses = st.builds(
 )
 clauses = st.builds(_with_inner, _flat_clauses, _usually_absent(_flat_clauses, None))
 
-_bounds: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
-    st.sampled_from(["max_retries", "max_targets", "network_allowlist", "tool_allowlist"]),
-    st.none(),
-    min_size=1,
-    max_size=3,
-).flatmap(
-    lambda names: st.fixed_dictionaries(
-        {
-            name: st.integers(0, 5)
-            if name.startswith("max_")
-            else _tuples(WORDS, most=3).map(lambda t: tuple(sorted(t)))
-            for name in names
-        }
-    )
-)
+_some_words = _tuples(WORDS, most=3).map(lambda words: tuple(sorted(words)))
+CONSTRAINTS: dict[str, st.SearchStrategy[Any]] = {
+    "max_retries": st.integers(0, 5),
+    "max_targets": st.integers(0, 5),
+    "min_replicas": st.integers(0, 5),
+    "network_allowlist": _some_words,
+    "tool_allowlist": _some_words,
+    "tool_denylist": _some_words,
+    "read_only": st.booleans(),
+    "allow_network": st.booleans(),
+    "run_as": st.sampled_from(["bot", "bot", "root"]),
+    "x_team": st.sampled_from([1, 1, True, "a", ("a",)]),
+}
+_bounds: st.SearchStrategy[dict[str, Any]] = st.lists(
+    st.sampled_from(sorted(CONSTRAINTS)), min_size=1, max_size=3, unique=True
+).flatmap(lambda names: st.fixed_dictionaries({name: CONSTRAINTS[name] for name in names}))
+_remediations = st.just((Remediation("ask", "Ask first"),))
 
 
 @st.composite
@@ -130,17 +141,29 @@ def rules(draw: st.DrawFn) -> Rule:
         constraints=draw(_bounds) if decision in CONSTRAINING else {},
         reason=draw(st.sampled_from(["", "because"])),
         reason_code=draw(st.sampled_from(["", "identity_unknown"])),
+        gate=draw(st.sampled_from(["", "", "identity", "scope"])),
+        skip_errors=draw(st.sampled_from([False, False, False, True])),
+        remediations=draw(_usually_absent(_remediations, ())) if decision in RESTRICTING else (),
     )
 
 
 @st.composite
 def policies(draw: st.DrawFn, *, most: int = 12) -> list[Rule]:
-    """Draw the rules of a policy, in order and with distinct names."""
+    """Draw the rules of a policy, in order and with distinct names; some documents are baseline, some dry-run."""
     drawn = draw(st.lists(rules(), max_size=most))
-    return [
-        msgspec.structs.replace(rule, policy=f"doc{number // 3:03}", id=f"r{number}")
+    documents = -(-len(drawn) // 3)
+    kinds = draw(st.lists(st.sampled_from(["", "", "", "baseline", "dry_run"]), min_size=documents, max_size=documents))
+    named = [
+        msgspec.structs.replace(
+            rule,
+            policy=f"doc{number // 3:03}",
+            id=f"r{number}",
+            baseline=kinds[number // 3] == "baseline",
+            dry_run=kinds[number // 3] == "dry_run",
+        )
         for number, rule in enumerate(drawn)
     ]
+    return sorted(named, key=lambda rule: not rule.baseline)
 
 
 _odd = st.sampled_from([None, "prod", 5, True, [], ["prod"], ["prod", 3], {"env": "prod"}, {"env": 5}, {}])

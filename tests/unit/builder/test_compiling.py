@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.json import encode
 
 from builder.compiling import Compiled, bundle_of, compile_tree
 from builder.source import PolicyTree
@@ -18,7 +19,7 @@ from policy_core.bundle import read_bundle
 from policy_core.decision import PolicyRef
 from policy_core.errors import InvalidPolicyError
 from policy_core.matcher import decode_rules, load
-from policy_core.model import Clauses, Decision, EntityClauses, Rule
+from policy_core.model import RESTRICTING, AttributeTests, Clauses, Decision, EntityClauses, Rule
 from policy_core.selftest import run_selftest
 
 TODAY = datetime.date(2026, 11, 1)
@@ -218,16 +219,29 @@ ENTITIES = st.fixed_dictionaries(
         "properties": st.dictionaries(NAMES, lists(SCALARS), min_size=1, max_size=2),
     },
 ).filter(bool)
-CLAUSES = st.fixed_dictionaries(
+NUMBERS = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
+TESTS = st.fixed_dictionaries(
     {},
     optional={
-        **{name: lists(WORDS) for name in ("actions", "tenants", "capabilities", "pack_ids")},
-        **{name: lists(EXACT) for name in ("risk_tags", "risk_tags_any", "requires")},
-        "labels": st.dictionaries(NAMES, WORDS, min_size=1, max_size=2),
-        "subject": ENTITIES,
-        "resource": ENTITIES,
+        **dict.fromkeys(("eq", "ne"), SCALARS),
+        **{name: lists(SCALARS) for name in ("in", "not_in")},
+        **dict.fromkeys(("lt", "le", "gt", "ge"), NUMBERS),
+        **{name: lists(EXACT) for name in ("glob", "prefix")},
+        "cidr": lists(st.sampled_from(["10.0.0.0/8", "fd00::/8"])),
+        "regex": lists(st.sampled_from(["a+", "[0-9]"])),
+        "exists": st.just(True),
     },
 ).filter(bool)
+FLAT = {
+    **{name: lists(WORDS) for name in ("actions", "tenants", "capabilities", "pack_ids")},
+    **{name: lists(EXACT) for name in ("risk_tags", "risk_tags_any", "requires")},
+    "labels": st.dictionaries(NAMES, WORDS, min_size=1, max_size=2),
+    "subject": ENTITIES,
+    "resource": ENTITIES,
+    "attributes": st.dictionaries(st.sampled_from(["context.a", "subject.type"]), TESTS, min_size=1, max_size=2),
+}
+INNER = st.fixed_dictionaries({}, optional=FLAT).filter(bool)
+CLAUSES = st.fixed_dictionaries({}, optional={**FLAT, "not": INNER}).filter(bool)
 RULES = st.fixed_dictionaries(
     {"decision": st.sampled_from(list(Decision))},
     optional={
@@ -236,18 +250,26 @@ RULES = st.fixed_dictionaries(
         "reason": WORDS,
         "reason_code": st.just("because"),
         "gate": st.sampled_from(["identity", "scope"]),
+        "on_missing": st.sampled_from(["skip", "error"]),
         "when": st.sampled_from(["size(resource.id) > 1", "has(context.x) && context.x == 2.5"]),
     },
 )
 
 
-@given(st.lists(RULES, min_size=1, max_size=3), st.integers(0, 9))
-def test_every_accepted_field_survives_compile_encode_decode(authored: list[dict[str, Any]], bound: int) -> None:
+KINDS = st.sampled_from([{}, {"mode": "dry_run"}, {"tier": "baseline"}, {"mode": "enforce", "tier": "standard"}])
+
+
+@given(st.lists(RULES, min_size=1, max_size=3), st.integers(0, 9), KINDS)
+def test_every_accepted_field_survives_compile_encode_decode(
+    authored: list[dict[str, Any]], bound: int, kind: dict[str, str]
+) -> None:
     for number, rule in enumerate(authored):
         rule["id"] = f"r{number}"
         if rule["decision"] in (Decision.ALLOW_WITH_CONSTRAINTS, Decision.CONSTRAIN):
             rule["constraints"] = {"max_retries": bound, "tool_allowlist": ["b", "a"]}
-    document = json.dumps({"version": "v1", "rules": authored})
+        if rule["decision"] in RESTRICTING:
+            rule["remediations"] = [{"id": "a", "title": "Ask", "remove_labels": ["b"]}]
+    document = json.dumps({"version": "v1", **kind, "rules": authored})
 
     result = compiled(one=document)
     _, bundle = bundle_of(result)
@@ -260,6 +282,9 @@ def test_every_accepted_field_survives_compile_encode_decode(authored: list[dict
         assert (rule.when is not None) == ("when" in source)
         assert rule.reason == source.get("reason", "").strip()
         assert (rule.reason_code, rule.gate) == (source.get("reason_code", ""), source.get("gate", ""))
+        assert rule.skip_errors == (source.get("on_missing") == "skip")
+        assert (rule.dry_run, rule.baseline) == (kind.get("mode") == "dry_run", kind.get("tier") == "baseline")
+        assert [json.loads(encode(item)) for item in rule.remediations] == source.get("remediations", [])
         assert bool(rule.constraints) == ("constraints" in source)
         assert rule.constraints.get("tool_allowlist", ("a", "b")) == ("a", "b")
 
@@ -271,9 +296,18 @@ def clauses(source: dict[str, Any] | None) -> Clauses:
             parts = {key: tuple(part) for key, part in value.items() if key != "properties"}
             properties = {key: tuple(items) for key, items in value.get("properties", {}).items()}
             values[name] = EntityClauses(**parts, properties=properties)
+        elif name == "not":
+            values["none_of"] = clauses(value)
+        elif name == "attributes":
+            values[name] = {path: attribute_tests(tests) for path, tests in value.items()}
         else:
             values[name] = value if name == "labels" else tuple(value)
     return Clauses(**values)
+
+
+def attribute_tests(source: dict[str, Any]) -> AttributeTests:
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in source.items()}
+    return AttributeTests(**{"in_" if name == "in" else name: value for name, value in values.items()})
 
 
 KNOWN_KEYS = """
@@ -323,8 +357,9 @@ def test_rule_has_no_field_the_round_trip_does_not_cover() -> None:
     """A new field of the model must be added to the strategy above, or it could vanish unnoticed."""
     assert set(Rule.__struct_fields__) == {
         "policy", "id", "decision", "match", "unless", "when", "constraints", "reason", "reason_code", "gate",
+        "baseline", "dry_run", "skip_errors", "remediations",
     }  # fmt: skip
     assert set(Clauses.__struct_fields__) == {
         "actions", "risk_tags", "risk_tags_any", "tenants", "capabilities", "pack_ids", "requires", "labels", "subject",
-        "resource",
+        "resource", "attributes", "none_of",
     }  # fmt: skip

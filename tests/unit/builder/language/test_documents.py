@@ -7,7 +7,7 @@ import pytest
 from builder.language.documents import PolicyDocument, read_document
 from builder.language.nodes import Report
 from policy_core.errors import Problem
-from policy_core.model import AttributeTests, Clauses, Decision, EntityClauses, Rule
+from policy_core.model import AttributeTests, Clauses, Decision, EntityClauses, Remediation, Rule
 
 TODAY = datetime.date(2026, 11, 1)
 
@@ -122,6 +122,29 @@ def test_not_and_attributes_reach_the_rule_model() -> None:
     )
 
 
+def test_mode_tier_and_what_is_done_about_errors_reach_every_rule() -> None:
+    document, problems, _ = read(
+        "version: v1\nmode: dry_run\ntier: baseline\nrules:\n"
+        "  - {id: a, decision: allow, on_missing: error}\n"
+        "  - id: b\n    decision: deny\n    on_missing: skip\n    remediations:\n"
+        "      - {id: stage, title: Try staging, summary: It is free, replacement_action: stage.run,\n"
+        "         replacement_capability: cap, add_labels: {env: staging}, remove_labels: [prod]}\n"
+    )
+
+    assert problems == []
+    assert document is not None
+    assert document.baseline
+    assert document.rules == (
+        Rule("a.b", "a", Decision.ALLOW, baseline=True, dry_run=True),
+        Rule(
+            "a.b", "b", Decision.DENY, baseline=True, dry_run=True, skip_errors=True,
+            remediations=(
+                Remediation("stage", "Try staging", "It is free", "stage.run", "cap", {"env": "staging"}, ("prod",)),
+            ),
+        ),
+    )  # fmt: skip
+
+
 def test_metadata_is_kept_for_those_who_govern() -> None:
     document, _, _ = read(FULL)
 
@@ -169,9 +192,8 @@ DOCUMENT_PROBLEMS = [
     ("version: v1\nid: a/b\nrules: [{id: r, decision: deny}]", ["2:5 policy id 'a/b' is not valid"]),
     ("version: v1\nid: ''\nrules: [{id: r, decision: deny}]", ["2:5 policy id is empty"]),
     ("version: v1\nid: 7\nrules: [{id: r, decision: deny}]", ["2:5 policy id: expected text, found 7"]),
-    ("version: v1\nmode: dry_run\nrules: [{id: r, decision: deny}]", ["2:7 mode dry_run is not yet supported"]),
     ("version: v1\nmode: shadow\nrules: [{id: r, decision: deny}]", ["2:7 unknown mode 'shadow'"]),
-    ("version: v1\ntier: baseline\nrules: [{id: r, decision: deny}]", ["2:7 tier baseline is not yet supported"]),
+    ("version: v1\ntier: gold\nrules: [{id: r, decision: deny}]", ["2:7 unknown tier 'gold'"]),
     ("version: v1\nrules: [{decision: deny}]", ["2:9 rule has no id"]),
     ("version: v1\nrules: [{id: a/b, decision: deny}]", ["2:14 rule id 'a/b' is not valid"]),
     ("version: v1\nrules: [{id: -a, decision: deny}]", ["2:14 rule id '-a' is not valid"]),
@@ -269,9 +291,18 @@ RULE_PROBLEMS = [
     (DECISION + "match: {attributes: {context.a: {exists: false, eq: 1}}}",
      ["5:38 match.attributes.context.a: exists: false goes alone, as an absent attribute has no value to test"]),
     (DECISION + "match: {time: {after: x}}", ["5:13 time is not yet supported"]),
-    (DECISION + "rate: {limit: 3}\napproval: {}\non_missing: skip\nremediations: []",
-     ["5:5 rate is not yet supported", "6:5 approval is not yet supported", "7:5 on_missing is not yet supported",
-      "8:5 remediations is not yet supported"]),
+    (DECISION + "rate: {limit: 3}\napproval: {}",
+     ["5:5 rate is not yet supported", "6:5 approval is not yet supported"]),
+    (DECISION + "on_missing: allow", ["5:17 unknown on_missing 'allow'"]),
+    (DECISION + "remediations: [{id: a, title: b}]", ["5:5 remediations do not go with allow"]),
+    ("decision: deny\nremediations: []", ["5:19 remediations is an empty list"]),
+    ("decision: deny\nremediations: [{id: a, tittle: b}, x, {id: b, title: c, add_labels: {d: 1}}]",
+     ["5:20 remediation has no title", "5:28 unknown key 'tittle' in remediation",
+      "5:40 remediation: expected a mapping, found the text 'x'",
+      "5:77 remediation add_labels.d: expected text, found 1"]),
+    ("decision: deny\nremediations: [{id: a, title: b}, {id: a, title: c}]", ["5:19 two remediations share an id"]),
+    ("decision: deny\nremediations: [" + "{id: a, title: b}, " * 11 + "]",
+     ["5:19 too many remediations (11, limit 10)", "5:19 two remediations share an id"]),
     (DECISION + "gate: luck", ["5:11 unknown gate 'luck'"]),
     (DECISION + "reason: ''", ["5:13 reason is empty"]),
     (DECISION + "reason: \"a\\nb\"", ["5:13 reason has several lines"]),
@@ -283,7 +314,7 @@ RULE_PROBLEMS = [
     ("decision: constrain\nconstraints: {}", ["5:18 constraints is empty"]),
     ("decision: constrain\nconstraints: {max_retrys: 1}", ["5:19 unknown constraint max_retrys"]),
     ("decision: constrain\nconstraints: {min_x: 1, max_retries: -1}",
-     ["5:19 constraint min_x is not yet supported",
+     ["5:19 unknown constraint min_x",
       "5:29 constraint max_retries must be a number of at least 0 and below 2^53"]),
     ("decision: constrain\nconstraints: {network_allowlist: a.b}",
      ["5:19 constraint network_allowlist must be a list of strings"]),

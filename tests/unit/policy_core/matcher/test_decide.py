@@ -4,10 +4,10 @@ import msgspec
 import pytest
 
 from policy_core.condition import compile_condition
-from policy_core.decision import PolicyRef
+from policy_core.decision import DryRun, PolicyRef
 from policy_core.matcher import encode_rules, load
 from policy_core.matcher import index as matcher_index
-from policy_core.model import Clauses, Decision, EntityClauses, Rule
+from policy_core.model import Clauses, Decision, EntityClauses, Remediation, Rule
 from policy_core.request import normalise
 
 POLICY = PolicyRef(bundle="sha256:0", revision="abc", channel="prod", release=3)
@@ -21,7 +21,9 @@ def rule(name, decision, match=EXEC, **fields):
 
 
 def decide(rules, *, action="job.exec.shell", context=None, subject=None, resource=None):
-    matcher = load(encode_rules(sorted(rules, key=lambda rule: rule.policy)), data={}, policy=POLICY)
+    matcher = load(
+        encode_rules(sorted(rules, key=lambda rule: (not rule.baseline, rule.policy))), data={}, policy=POLICY
+    )
     raw = {
         "subject": {"type": "agent", "id": "bot", "properties": subject or {}},
         "action": {"name": action},
@@ -58,6 +60,129 @@ def test_the_strongest_decision_wins_whatever_the_order(rules, decision, matched
 
     assert (answer.decision, answer.matched_rule) == (decision, matched)
     assert answer.allowed == (decision in {"allow", "allow_with_constraints"})
+
+
+def test_a_tie_goes_to_the_baseline_tier_first():
+    answer = decide([DENY, rule("z/base", "deny", baseline=True, reason="never")])
+
+    assert (answer.matched_rule, answer.applied_rules) == ("z/base", ["z/base", "b/deny"])
+
+
+def test_a_dry_run_rule_is_reported_and_never_decides():
+    answer = decide([ALLOW, rule("b/trial", "deny", dry_run=True, gate="scope")])
+
+    assert (answer.decision, answer.matched_rule, answer.applied_rules) == ("allow", "a/allow", ["a/allow"])
+    assert answer.dry_run == DryRun(Decision.DENY, "b/trial")
+    assert answer.gates == {}
+
+
+def test_a_dry_run_grant_grants_nothing_and_its_constraints_bind_nobody():
+    cap = rule("b/cap", "allow_with_constraints", constraints={"max_retries": 1}, dry_run=True)
+
+    assert decide([cap]).decision == "deny"
+    assert decide([cap]).dry_run == DryRun(Decision.ALLOW_WITH_CONSTRAINTS, "b/cap")
+    assert decide([ALLOW, cap]).constraints == {}
+
+
+def test_a_dry_run_rule_in_error_is_no_error_of_the_answer():
+    answer = decide([ALLOW, rule("b/trial", "deny", NEEDS_TENANT, dry_run=True)])
+
+    assert (answer.decision, answer.errors) == ("allow", [])
+    assert answer.dry_run == DryRun(Decision.DENY, "b/trial")
+
+
+def test_without_a_dry_run_rule_near_the_request_nothing_is_said_about_one():
+    other = rule("b/trial", "deny", Clauses(actions=("other",)), dry_run=True)
+
+    assert decide([ALLOW, other]).dry_run is None
+
+
+@pytest.mark.parametrize("decision", ["deny", "require_approval", "throttle", "allow"])
+def test_a_rule_that_skips_what_is_missing_does_not_apply_in_error(decision):
+    answer = decide([ALLOW, rule("b/skip", decision, NEEDS_TENANT, skip_errors=True)])
+
+    assert (answer.decision, answer.applied_rules, answer.errors) == ("allow", ["a/allow"], [])
+
+
+def test_constraints_of_a_rule_that_skips_what_is_missing_do_not_bind():
+    cap = rule("b/cap", "constrain", NEEDS_TENANT, constraints={"max_retries": 1}, skip_errors=True)
+
+    assert decide([ALLOW, cap]).constraints == {}
+
+
+def test_constraints_that_must_agree_and_do_not_are_a_deny_no_rule_gave():
+    rules = [
+        ALLOW,
+        rule("b/one", "constrain", constraints={"x_pool": "red", "max_retries": 1}),
+        rule("c/two", "constrain", constraints={"x_pool": "red"}),
+        rule("d/three", "constrain", constraints={"x_pool": "blue"}, gate="scope"),
+    ]
+
+    answer = decide(rules)
+
+    assert (answer.decision, answer.allowed, answer.matched_rule) == ("deny", False, "")
+    assert answer.reason_code == "constraint_conflict"
+    assert answer.reason == "constraint x_pool: b/one and d/three do not agree"
+    assert (answer.constraints, answer.gates) == ({}, {"scope": "narrowed"})
+    assert answer.applied_rules == ["a/allow", "b/one", "c/two", "d/three"]
+
+
+def test_a_conflict_denies_instead_of_asking_for_an_approval_and_not_instead_of_a_deny():
+    conflict = [rule(f"x/{value}", "constrain", constraints={"run_as": value}) for value in ("bot", "root")]
+
+    assert decide([ASK, *conflict]).reason_code == "constraint_conflict"
+    assert decide([DENY, *conflict]).matched_rule == "b/deny"
+
+
+@pytest.mark.parametrize(
+    ("decisions", "word"),
+    [
+        (["allow"], "passed"),
+        (["allow", "constrain"], "narrowed"),
+        (["allow_with_constraints"], "narrowed"),
+        (["constrain", "throttle"], "throttled"),
+        (["throttle", "require_approval", "allow"], "asked"),
+        (["allow", "require_approval", "deny"], "denied"),
+    ],
+)
+def test_a_gate_says_the_strongest_word_of_its_rules(decisions, word):
+    rules = [
+        rule(f"p{number}/r", decision, gate="identity", constraints=constraints(decision))
+        for number, decision in enumerate(decisions)
+    ]
+    elsewhere = rule("q/r", "deny", Clauses(actions=("other",)), gate="reversibility")
+
+    assert decide([*rules, elsewhere]).gates == {"identity": word}
+
+
+def constraints(decision):
+    return {"max_retries": 1} if decision in {"constrain", "allow_with_constraints"} else {}
+
+
+def test_a_gate_in_error_says_what_the_error_does():
+    assert decide([ALLOW, rule("b/slow", "throttle", NEEDS_TENANT, gate="scope")]).gates == {"scope": "denied"}
+    assert decide([ALLOW, rule("b/may", "allow", NEEDS_TENANT, gate="scope")]).gates == {}
+
+
+def test_the_answer_has_the_remediations_of_the_rule_that_decides():
+    first, second = (Remediation(name, name.title()) for name in ("first", "second"))
+    rules = [ALLOW, rule("b/no", "deny", remediations=(first,)), rule("c/no", "deny", remediations=(second,))]
+
+    assert decide(rules).remediations == (first,)
+
+
+def test_not_holds_where_none_of_its_clauses_does():
+    outside = Clauses(actions=("job.exec.*",), none_of=Clauses(tenants=("acme",), risk_tags=("prod",)))
+    rules = [rule("a/allow", "allow", outside)]
+
+    decisions = [
+        decide(rules, context=context).decision
+        for context in ({"tenant": "x"}, {"tenant": "acme"}, {"tenant": "x", "risk_tags": ["prod"]}, {})
+    ]
+
+    assert decisions == ["allow", "deny", "deny", "deny"]
+    assert decide(rules).errors
+    assert not decide(rules, context={"risk_tags": ["prod"]}).errors  # false dominates
 
 
 def test_without_a_granting_rule_the_answer_is_deny():

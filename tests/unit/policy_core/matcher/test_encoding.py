@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from policy_core.errors import InvalidError
 from policy_core.matcher import MatcherFormatError, decode_rules, encode_rules
 from policy_core.matcher.encoding import MAX_LINE_BYTES
-from policy_core.model import Clauses, Decision, Rule
+from policy_core.model import AttributeTests, Clauses, Decision, Rule
 from policy_core.testing.strategies import policies
 
 
@@ -54,13 +54,17 @@ GOOD = encode_rules([_rule()])
         GOOD.replace(b'"decision"', b'"surprise"'),
         GOOD.replace(b'"allow"', b'"perhaps"'),
         GOOD.replace(b'"policy":"a"', b'"policy":7'),
-        GOOD.replace(b"[{", b'[{"dry_run":true,'),
+        GOOD.replace(b"[{", b'[{"surprise":true,'),
         GOOD[:-1] + b" " * MAX_LINE_BYTES + b"\n",
         b"\xff\xfe" + GOOD,
         b"[" * 100_000 + b"\n",
         GOOD.replace(b'"policy":"a"', b'"policy":"\xff"'),
         GOOD.replace(b"[{", b'[{"when":' + b"[" * 10_000),
         encode_rules([_rule("b"), _rule("c")]).replace(b'"policy":"c"', b'"policy":"a"'),
+        encode_rules([_rule("a"), _rule("b", baseline=True)]),
+        encode_rules([_rule(match=Clauses(none_of=Clauses(none_of=Clauses(actions=("a",)))))]),
+        encode_rules([_rule(unless=Clauses(attributes={"host.env": AttributeTests(eq="prod")}))]),
+        encode_rules([_rule(match=Clauses(none_of=Clauses(attributes={"context.a": AttributeTests(regex=("(",))})))]),
         encode_rules([_rule(when=["no such operator"])]),
         encode_rules([_rule(constraints={"max_retries": 3})]),
         encode_rules([_rule(decision=Decision.CONSTRAIN)]),

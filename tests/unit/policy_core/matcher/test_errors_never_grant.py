@@ -1,0 +1,129 @@
+"""No error ever grants: an attribute that is missing or mistyped never turns a refusal into a permission.
+
+What the law needs is that rules which restrict read facts only: sets, `exists`, conditions (`has`) and `on_missing:
+skip` say themselves what absence means. Rules that grant may use the whole language.
+"""
+
+import copy
+
+import msgspec
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from policy_core.decision import PolicyRef
+from policy_core.matcher import encode_rules, load
+from policy_core.model import GRANTING, AttributeTests, Clauses, EntityClauses
+from policy_core.request import normalise
+from policy_core.testing.strategies import policies, requests
+from policy_core.trace import Outcome, trace_rule
+
+DATA = {"limits": {"restarts": 3}, "teams": ["sre", "dba"]}
+RELAXED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
+
+
+def _facts_only(clauses):
+    """Return the clauses without sets and without `exists`."""
+    if clauses is None:
+        return None
+
+    def entity(part):
+        return part and EntityClauses(part.types, part.ids, (), part.properties)
+
+    tests = {path: msgspec.structs.replace(test, exists=None) for path, test in clauses.attributes.items()}
+    return msgspec.structs.replace(
+        clauses,
+        risk_tags=(),
+        risk_tags_any=(),
+        requires=(),
+        labels={},
+        subject=entity(clauses.subject),
+        resource=entity(clauses.resource),
+        attributes={path: test for path, test in tests.items() if test != AttributeTests()},
+        none_of=_facts_only(clauses.none_of),
+    )
+
+
+def _plain(rule):
+    """Return a rule that reads facts only."""
+    unless = _facts_only(rule.unless)
+    return msgspec.structs.replace(
+        rule,
+        match=_facts_only(rule.match),
+        unless=None if unless == Clauses() else unless,
+        when=None,
+        skip_errors=False,
+    )
+
+
+def _decide(matcher, raw):
+    return matcher.decide(normalise(raw, now=1_790_000_000.0, host={"env": "prod"}))
+
+
+def _load(rules):
+    return load(encode_rules(rules), data=DATA, policy=PolicyRef(bundle="", revision=""))
+
+
+def _places(raw):
+    """Return every attribute of a request as (the object that holds it, its name): all but the five scalars."""
+    found = [(raw["subject"], "properties"), (raw["resource"], "properties")]
+    for part in (raw["subject"]["properties"], raw["resource"]["properties"], raw["context"]):
+        found += [(part, name) for name in part]
+        found += [(value, name) for value in part.values() if isinstance(value, dict) for name in value]
+    return found
+
+
+_DAMAGE = st.sampled_from([..., None, [], ["x"], {}, [{}]])
+"""What an attribute becomes: absent, or a value no fact can have."""
+
+
+@settings(max_examples=300, **RELAXED)
+@given(policies(), requests, st.data())
+def test_taking_facts_away_never_turns_a_refusal_into_a_permission(rules, raw, data):
+    matcher = _load([_plain(rule) for rule in rules])
+    assume(not _decide(matcher, raw).allowed)
+    damaged = copy.deepcopy(raw)
+    places = _places(damaged)
+    for number in data.draw(st.sets(st.integers(0, len(places) - 1), min_size=1)):
+        part, name = places[number]
+        value = data.draw(_DAMAGE)
+        if name == "properties":
+            value = {}
+        if value is ...:
+            part.pop(name, None)
+        else:
+            part[name] = value
+
+    answer = _decide(matcher, damaged)
+
+    assert not answer.allowed
+
+
+@settings(max_examples=300, **RELAXED)
+@given(policies(), requests, st.data())
+def test_a_permission_that_comes_of_a_missing_attribute_is_one_a_granting_rule_asks_for(rules, raw, data):
+    matcher = _load([rule if rule.decision in GRANTING else _plain(rule) for rule in rules])
+    assume(not _decide(matcher, raw).allowed)
+    damaged = copy.deepcopy(raw)
+    part, name = data.draw(st.sampled_from(_places(damaged)))
+    part.pop(name, None)
+
+    answer = _decide(matcher, damaged)
+
+    if answer.allowed:
+        decider = next(rule for rule in matcher.rules if rule.name == answer.matched_rule)
+        assert decider.decision in GRANTING
+        assert decider != _plain(decider)
+
+
+@settings(max_examples=300, **RELAXED)
+@given(policies(), requests)
+def test_whatever_is_allowed_is_granted_by_a_rule_without_an_error_that_decides(rules, raw):
+    matcher = _load(rules)
+    request = normalise(raw, now=1_790_000_000.0, host={"env": "prod"})
+    answer = matcher.decide(request)
+
+    if answer.allowed:
+        decider = next(rule for rule in matcher.rules if rule.name == answer.matched_rule)
+        assert decider.decision in GRANTING
+        assert trace_rule(decider, request, DATA).outcome is Outcome.TRUE
+        assert decider.name not in {error.rule for error in answer.errors}
