@@ -1,5 +1,6 @@
 """``writ test``: run the policy tests."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -21,46 +22,60 @@ from policy_core.errors import UsageError
     help="Write the results there as JUnit XML too.",
 )  # fmt: skip
 @click.option("--coverage", is_flag=True, help="Show which rules and clauses no test covers; see gates in writ.yaml.")
+@click.option("--mutate", is_flag=True, help="Change one thing in a rule at a time and show changes no test notices.")
 @format_option
 @click.pass_context
 def test(
-    context: click.Context, revision: str | None, wanted: str, junit: Path | None, coverage: bool, output_format: str
-) -> None:
+    context: click.Context, revision: str | None, wanted: str, junit: Path | None, coverage: bool, mutate: bool,
+    output_format: str,
+) -> None:  # fmt: skip
     """Run the policy tests of the work tree, or those of the commit REV, with the matcher that runs on hosts.
 
     Exits with 4 if a test fails, naming what was expected, what came, and the rule that decided. With --coverage also
-    if the tests cover less than gates.coverage in writ.yaml asks for.
+    if the tests cover less than gates.coverage in writ.yaml asks for, with --mutate also if they miss a change.
 
     \b
     Example:
       writ test
       writ test --filter restart
-      writ test --coverage --junit tests.xml HEAD
+      writ test --coverage --mutate
+      writ test --junit tests.xml HEAD
     """
-    if wanted and coverage:
-        raise UsageError("--coverage: is about all tests, not a part of them", hint="leave out --filter")
+    for option, given in (("--coverage", coverage), ("--mutate", mutate)):
+        if wanted and given:
+            raise UsageError(f"{option}: is about all tests, not a part of them", hint="leave out --filter")
+    from builder import policytest
     from builder.cli.trees import read_tree
     from builder.compiling import compile_tree
-    from builder.policytest import (
-        coverage_record,
-        describe_coverage,
-        describe_report,
-        junit_xml,
-        measure_coverage,
-        report_record,
-        run_suites,
-    )
 
     compiled = compile_tree(read_tree(context.obj, revision), today=None)
-    report = run_suites(compiled, wanted=wanted)
+    report = policytest.run_suites(compiled, wanted=wanted)
     if junit:
-        write_file(context.obj / junit, junit_xml(report), option="--junit")
-    covered = measure_coverage(compiled, report) if coverage else None
+        write_file(context.obj / junit, policytest.junit_xml(report), option="--junit")
+    record, lines = policytest.report_record(report), [*policytest.describe_report(report)]
+    covered = policytest.measure_coverage(compiled, report) if coverage else None
+    if covered:
+        record["coverage"] = policytest.coverage_record(covered)
+        lines += policytest.describe_coverage(covered)
+    # rules are changed only once all tests pass as they are
+    mutation = policytest.check_mutants(compiled, report, progress=_progress) if mutate and report.passed else None
+    if mutation:
+        record["mutation"] = policytest.mutation_record(mutation)
+        lines += policytest.describe_mutation(mutation)
     if output_format == "json":
-        print_json(report_record(report) | ({"coverage": coverage_record(covered)} if covered else {}))
+        print_json(record)
     else:
-        for line in (*describe_report(report), *(describe_coverage(covered) if covered else ())):
+        for line in lines:
             echo_marked(line)
     report.require_passed()
     if covered:
         covered.require(compiled.project.coverage)
+    if mutation:
+        mutation.require_killed()
+
+
+def _progress(done: int, total: int) -> None:
+    """Count mutants in one line of a terminal, which is empty again in the end."""
+    if sys.stderr.isatty() and (done % 20 == 0 or done == total):
+        text = f"{done} of {total} mutants"
+        click.echo(f"\r{text if done < total else ' ' * len(text) + chr(13)}", err=True, nl=False)

@@ -135,17 +135,18 @@ class _Runner:
             return CaseResult(case, Status.SKIPPED)
         request = normalise(case.request, now=case.now, host=case.host)
         answer = self.matcher.decide(request)
-        differences = tuple(_differences(case.expect, answer))
-        if not differences:
+        found = tuple(differences(case.expect, answer))
+        if not found:
             return CaseResult(case, Status.PASSED, answer)
         self.traced += 1
         traces: tuple[RuleTrace, ...] = ()
         if self.traced <= MAX_TRACED_FAILURES:
             traces = nearest(self.matcher.rules, request, self.data, wanted=case.expect.rule or "")
-        return CaseResult(case, Status.FAILED, answer, differences, traces)
+        return CaseResult(case, Status.FAILED, answer, found, traces)
 
 
-def _differences(expect: Expectation, answer: Answer) -> Iterator[Difference]:
+def differences(expect: Expectation, answer: Answer) -> Iterator[Difference]:
+    """Yield each part of an answer that is not what was expected."""
     parts = (
         ("decision", expect.decision, str(answer.decision)),
         ("rule", expect.rule, answer.matched_rule),

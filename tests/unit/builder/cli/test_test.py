@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 Writ = Callable[..., Any]
 SUITE = """\
 cases:
@@ -78,11 +80,38 @@ def test_coverage_is_shown_and_judged_by_the_gate_in_writ_yaml(writ: Writ, polic
     assert writ("test").code == 0
 
 
-def test_a_part_of_the_tests_has_no_coverage(writ: Writ) -> None:
-    run = writ("test", "--coverage", "--filter", "a")
+def test_surviving_mutants_are_named_and_4(writ: Writ, policies: Any) -> None:
+    survivor = "✗ a/reads  policies/a.yaml:3  survives: drops match.actions\nmutants: 1 of 2 killed\n"
+
+    run = writ("test", "--mutate")
+
+    assert run.code == 4
+    assert run.out.endswith(f"1 policy test: 1 passed\n{survivor}")
+    assert "error: policies/a.yaml:3: a/reads: no test notices: drops match.actions\n" in run.err
+
+    other = "  - {name: writing is not, request: {job: {topic: service.write}}, expect: {decision: deny}}\n"
+    policies.write({"tests/a.yaml": SUITE + other})
+    run = writ("test", "--mutate", "--format", "json")
+    assert (run.code, run.err) == (0, "")
+    assert run.json["mutation"] == {"mutants": 2, "tried": 2, "survivors": []}
+
+
+def test_rules_are_not_changed_while_a_test_fails(writ: Writ, policies: Any) -> None:
+    policies.write({"tests/a.yaml": SUITE.replace("decision: allow", "decision: deny")})
+
+    run = writ("test", "--mutate")
+
+    assert run.code == 4
+    assert "mutants" not in run.out
+    assert "reading is granted: test failed" in run.err
+
+
+@pytest.mark.parametrize("option", ["--coverage", "--mutate"])
+def test_a_part_of_the_tests_is_not_judged_as_a_whole(writ: Writ, option: str) -> None:
+    run = writ("test", option, "--filter", "a")
 
     assert run.code == 2
-    assert "error: --coverage: is about all tests, not a part of them\nhint: leave out --filter" in run.err
+    assert f"error: {option}: is about all tests, not a part of them\nhint: leave out --filter" in run.err
 
 
 def test_a_place_that_cannot_be_written_is_a_usage_error(writ: Writ, tmp_path: Path) -> None:

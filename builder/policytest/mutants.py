@@ -1,0 +1,172 @@
+"""Mutants: a rule with one thing changed, which some policy test should notice.
+
+Three kinds: another decision, a clause (or constraint, or operand of ``&&`` and ``||``) dropped, a number moved by one.
+Changes that cannot matter are left out, such as dropping ``actions: ["*"]``.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from policy_core.attributes import ORDERED
+from policy_core.condition import render_condition
+from policy_core.condition.grammar import ALWAYS_BOOLEAN, CHAINS
+from policy_core.constraints import check_constraint
+from policy_core.model import Condition, Constraint, Decision, Rule
+
+_ALWAYS_THERE = ("actions", "types", "ids")  # texts every request has
+_MOVABLE_BELOW = 2**53
+_FLIPS = {
+    Decision.DENY: (Decision.ALLOW,),
+    Decision.REQUIRE_APPROVAL: (Decision.ALLOW,),
+    Decision.THROTTLE: (Decision.ALLOW,),
+    Decision.ALLOW: (Decision.DENY,),
+    Decision.ALLOW_WITH_CONSTRAINTS: (Decision.DENY, Decision.ALLOW),
+    Decision.CONSTRAIN: (Decision.ALLOW,),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A changed rule, the ordinal of the rule it stands in for, and what was changed."""
+
+    ordinal: int
+    rule: Rule
+    change: str
+
+
+def mutants_of(ordinal: int, rule: Rule) -> Iterator[Mutant]:
+    """Yield every mutant of one rule; none of a dry-run rule, which no answer depends on."""
+    if rule.dry_run:
+        return
+    for changed, change in _changes(rule):
+        if changed != rule:  # `true && true` stays what it is
+            yield Mutant(ordinal, changed, change)
+
+
+def _changes(rule: Rule) -> Iterator[tuple[Rule, str]]:
+    for decision in _FLIPS[rule.decision]:
+        yield msgspec.structs.replace(rule, decision=decision, constraints={}, remediations=()), f"decides {decision}"
+    for smaller, path in _without(rule.match, "match"):
+        if smaller is not None or not _is_wildcard(path, rule.match):
+            yield msgspec.structs.replace(rule, match=smaller or type(rule.match)()), f"drops {path}"
+    if rule.unless is not None:
+        for smaller, path in _without(rule.unless, "unless"):
+            yield msgspec.structs.replace(rule, unless=smaller), f"drops {path}"
+    for side in ("match", "unless"):
+        clauses = getattr(rule, side)
+        for changed, change in _moved_tests(clauses, side) if clauses is not None else ():
+            yield msgspec.structs.replace(rule, **{side: changed}), change
+    if rule.when is not None:
+        yield msgspec.structs.replace(rule, when=None), "drops when"
+        for condition, change in _conditions(rule.when):
+            yield msgspec.structs.replace(rule, when=_boolean(condition)), f"when: {change}"
+    for constraints, change in _constraints(rule.constraints):
+        yield msgspec.structs.replace(rule, constraints=constraints), change
+
+
+def _without(clauses: msgspec.Struct, path: str) -> Iterator[tuple[Any, str]]:
+    """Yield clauses without each one of them, None where nothing is left."""
+    empty = type(clauses)()
+    for field in msgspec.structs.fields(clauses):
+        value, default = getattr(clauses, field.name), getattr(empty, field.name)
+        if value == default:
+            continue
+        for smaller, below in _smaller(value, f"{path}.{field.encode_name}"):
+            changed = msgspec.structs.replace(clauses, **{field.name: default if smaller is None else smaller})
+            if changed == empty:
+                yield None, below
+            elif smaller is not None or not _is_wildcard(below, clauses):
+                yield changed, below
+
+
+def _smaller(value: Any, path: str) -> Iterator[tuple[Any, str]]:
+    """Yield what is left of one field without each of its clauses, None for nothing."""
+    if isinstance(value, msgspec.Struct):
+        yield from _without(value, path)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            others = {name: other for name, other in value.items() if name != key}
+            nested = _without(item, f"{path}.{key}") if isinstance(item, msgspec.Struct) else [(None, f"{path}.{key}")]
+            for smaller, below in nested:
+                # the order of keys stays, as it is part of what a rule encodes to
+                left = others if smaller is None else {**value, key: smaller}
+                yield left or None, below
+    else:
+        yield None, path
+
+
+def _is_wildcard(path: str, clauses: msgspec.Struct) -> bool:
+    name = path.rpartition(".")[2]
+    patterns = getattr(clauses, name, ()) if name in _ALWAYS_THERE else ()
+    return any(set(pattern) == {"*"} for pattern in patterns)
+
+
+def _moved_tests(clauses: msgspec.Struct, path: str) -> Iterator[tuple[Any, str]]:
+    """Yield clauses with each number that is compared by order moved by one."""
+    for field in msgspec.structs.fields(clauses):
+        value, below = getattr(clauses, field.name), f"{path}.{field.encode_name}"
+        changes: Iterator[tuple[Any, str]] = iter(())
+        if isinstance(value, msgspec.Struct):
+            changes = _moved_tests(value, below)
+        elif isinstance(value, dict):
+            changes = (
+                ({**value, key: changed}, change)
+                for key, item in value.items()
+                if isinstance(item, msgspec.Struct)
+                for changed, change in _moved_tests(item, f"{below}.{key}")
+            )
+        elif field.encode_name in ORDERED and value is not None:
+            changes = ((moved, f"{below}: {value} becomes {moved}") for moved in _moved(value))
+        for changed, change in changes:
+            yield msgspec.structs.replace(clauses, **{field.name: changed}), change
+
+
+def _boolean(node: Any) -> Condition:
+    """Return what is left of a condition as one that gives a boolean or an error, as a whole condition must."""
+    return node if isinstance(node, list) and node[0] in ALWAYS_BOOLEAN else ["&&", node, True]
+
+
+def _conditions(node: Condition) -> Iterator[tuple[Any, str]]:
+    """Yield a condition with one operand of a chain dropped, or one number moved by one."""
+    name, *parts = node
+    if name in ("timestamp", "duration"):
+        return  # a microsecond is nothing a test should notice
+    if name == "double":
+        value = float(str(parts[0]))
+        yield from ((["double", repr(moved)], f"{value} becomes {moved}") for moved in _moved(value))
+        return
+    for index, part in enumerate(parts):
+        if name in CHAINS:
+            others = [*parts[:index], *parts[index + 1 :]]
+            left = [name, *others] if len(others) > 1 else others[0]
+            yield left, f"drops {render_condition(part)}"
+        if isinstance(part, list):
+            changes = _conditions(part)
+        elif type(part) is int:
+            changes = ((moved, f"{part} becomes {moved}") for moved in _moved(part))
+        else:
+            continue
+        for changed, change in changes:
+            yield [name, *parts[:index], changed, *parts[index + 1 :]], change
+
+
+def _constraints(constraints: Mapping[str, Constraint]) -> Iterator[tuple[dict[str, Constraint], str]]:
+    """Yield the constraints without each one of them, and with each number moved by one."""
+    for name, value in constraints.items():
+        others = {other: bound for other, bound in constraints.items() if other != name}
+        if others:  # without any, a rule that constrains is none: that is what another decision changes
+            yield others, f"drops constraints.{name}"
+        if type(value) in (int, float):
+            for moved in _moved(value):  # type: ignore[arg-type]
+                if check_constraint(name, moved) is None:
+                    yield {**constraints, name: moved}, f"constraints.{name}: {value} becomes {moved}"
+
+
+def _moved(number: int | float) -> Iterator[int | float]:
+    """Yield a number less one and plus one; nothing for one so large that this could leave its range."""
+    if abs(number) < _MOVABLE_BELOW - 1:
+        yield number - 1
+        yield number + 1
