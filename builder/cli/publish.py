@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def publish(context: click.Context, channel: str | None, revision: str, output_format: str) -> None:
     """Check, test, build and sign the commit REV (default: HEAD) and make it live in a channel.
 
-    The commit must descend from all that was published there before. What is live already, or changes no policy, is
-    nothing to do. WRIT_ACTOR names who publishes (default: the git identity).
+    The commit must descend from all that was published there before, and keep to the gates of what is live. What is
+    live already, or changes no policy, is nothing to do. WRIT_ACTOR names who publishes (default: the git identity).
 
     \b
     Example:

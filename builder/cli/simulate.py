@@ -26,6 +26,9 @@ LIVE = "live"
     "--max-widened", type=click.IntRange(0), metavar="N",
     help="Exit with 4 if more than N requests are widened or changed.",
 )  # fmt: skip
+@click.option(
+    "--check", is_flag=True, help="Exit with 4 if gates.simulation of the compared revision would refuse this."
+)
 @format_option
 @click.pass_context
 def simulate(
@@ -37,12 +40,13 @@ def simulate(
     examples: int,
     max_flips_percent: float | None,
     max_widened: int | None,
+    check: bool,
     output_format: str,
 ) -> None:
     """Replay the requests in corpus/ on two revisions and report each flip of decision or constraints.
 
     A flip is widened (more is permitted than before), narrowed, or changed (some bounds looser, others tighter).
-    Flips are grouped by the rules that decided before and after.
+    Flips are grouped by the rules that decided before and after. --check judges as `writ publish` would.
 
     \b
     Example:
@@ -51,12 +55,13 @@ def simulate(
       writ simulate --from v1.4 --to v1.5 --max-widened 0
     """
     from builder.cli.trees import described_tree
+    from builder.language.project import SimulationGate
     from builder.simulating.corpus import Corpus
     from builder.simulating.live import find_live
-    from builder.simulating.replaying import load_side
+    from builder.simulating.replaying import compile_side, load_side, side_of
     from builder.simulating.replaying import simulate as replay
     from builder.simulating.report import describe_simulation, simulation_record
-    from builder.simulating.thresholds import Thresholds
+    from builder.simulating.thresholds import require_configured_gate, require_within
     from builder.source import PolicyRepository
 
     if worktree and after is not None:
@@ -71,7 +76,8 @@ def simulate(
         revision = repository.resolve(before)
         label = f"commit {revision[:12]}"
     tree = repository.worktree() if worktree else repository.tree(after or "HEAD")
-    old, new = load_side(label, repository.tree(revision)), load_side(described_tree(tree), tree)
+    old, compiled = load_side(label, repository.tree(revision)), compile_side(described_tree(tree), tree)
+    new = side_of(described_tree(tree), compiled)
     progress("replaying …")
     simulation = replay(Corpus(tree), old, new)
     if not simulation.total:
@@ -84,4 +90,6 @@ def simulate(
     else:
         for line in describe_simulation(simulation, old, new, examples=examples):
             echo_marked(line)
-    Thresholds(max_flips_percent, max_widened).require(simulation)
+    require_within(SimulationGate(max_flips_percent, max_widened), simulation)
+    if check:
+        require_configured_gate(label, old.tree, compiled)

@@ -11,11 +11,12 @@ from policy_core.errors import KnownError
 
 FILE = "writ.yaml"
 MAX_CHANNELS = 32
+MAX_WIDENED = 10**9
 
 _KEYS = ("version", "name", "store", "channels", "gates")
 _LATER = ("governance",)
-_GATES = ("coverage",)
-_LATER_GATES = ("simulation", "diff")
+_GATES = ("coverage", "simulation")
+_LATER_GATES = ("diff",)
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
@@ -28,6 +29,14 @@ class CoverageGate:
 
 
 @dataclass(frozen=True, slots=True)
+class SimulationGate:
+    """How much a simulation may flip at most: percent of all requests, and requests widened; None: no threshold."""
+
+    max_flips_percent: float | None = None
+    max_widened: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Project:
     """The settings of a policy repository; channels in the order promotion takes them, the first is the default."""
 
@@ -35,6 +44,7 @@ class Project:
     store: str
     channels: tuple[str, ...]
     coverage: CoverageGate = CoverageGate()
+    simulation: SimulationGate | None = None
 
 
 def read_project(content: bytes | None, report: Report) -> Project | None:
@@ -53,11 +63,13 @@ def read_project(content: bytes | None, report: Report) -> Project | None:
         entry = found.entries.get(name)
         if entry and plain(entry[1]) not in (None, {}, []):
             report.at(entry[0], f"{name} is not yet supported", "remove it: it would not be enforced")
+    gates = _gates(report, found)
     project = Project(
         name=_name(report, found),
         store=_store(report, found),
         channels=tuple(_channels(report, found)),
-        coverage=_coverage_gate(report, found),
+        coverage=_coverage_gate(report, gates),
+        simulation=_simulation_gate(report, gates),
     )
     return project if len(report.problems) == before else None
 
@@ -79,14 +91,18 @@ def _store(report: Report, found: MapNode) -> str:
     return url
 
 
-def _coverage_gate(report: Report, found: MapNode) -> CoverageGate:
-    """Return ``gates.coverage``; gates that are empty ask for nothing."""
+def _gates(report: Report, found: MapNode) -> MapNode | None:
+    """Return ``gates``, None if they are empty and ask for nothing."""
     node = found.get("gates")
     if node is None or plain(node) in (None, {}):
-        return CoverageGate()
+        return None
     gates = fields.mapping(report, node, "gates")
     if gates:
         fields.check_keys(report, gates, "gates", _GATES, later=_LATER_GATES)
+    return gates
+
+
+def _coverage_gate(report: Report, gates: MapNode | None) -> CoverageGate:
     wanted = gates and gates.get("coverage")
     coverage = fields.mapping(report, wanted, "gates.coverage") if wanted else None
     if not coverage:
@@ -98,6 +114,30 @@ def _coverage_gate(report: Report, found: MapNode) -> CoverageGate:
         if name in ("rules", "clauses")
     }
     return CoverageGate(**percents)
+
+
+def _simulation_gate(report: Report, gates: MapNode | None) -> SimulationGate | None:
+    wanted = gates and gates.get("simulation")
+    simulation = fields.mapping(report, wanted, "gates.simulation") if wanted else None
+    if not simulation:
+        return None
+    fields.check_keys(report, simulation, "gates.simulation", ("max_flips_percent", "max_widened"))
+    percent, widened = simulation.get("max_flips_percent"), simulation.get("max_widened")
+    return SimulationGate(
+        max_flips_percent=_percent(report, percent, "gates.simulation.max_flips_percent") if percent else None,
+        max_widened=fields.integer(report, widened, "gates.simulation.max_widened", least=0, most=MAX_WIDENED)
+        if widened
+        else None,
+    )
+
+
+def _percent(report: Report, node: Node, what: str) -> float | None:
+    value = node.value if type(node) is ScalarNode else None
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 100:
+        return float(value)
+    if type(node) is not BrokenNode:
+        report.at(node, f"{what}: expected a number from 0 to 100, found {fields.describe(node)}")
+    return None
 
 
 def _store_problem(url: str) -> str:

@@ -3,8 +3,9 @@
 import datetime
 from dataclasses import dataclass
 
-from builder.compiling import bundle_of, compile_tree
+from builder.compiling import Compiled, bundle_of, compile_tree
 from builder.policytest import run_suites
+from builder.simulating.thresholds import check_corpus
 from builder.source import PolicyRepository
 from policy_core.bundle import Bundle
 from policy_core.errors import InvalidError, Problem
@@ -18,16 +19,21 @@ class DirtyBundleError(InvalidError):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A bundle file, what it contains, and what lint had to say about its source."""
+    """A bundle file, what it contains, and the policies it was compiled from."""
 
     blob: bytes
     bundle: Bundle
-    warnings: tuple[Problem, ...] = ()
+    compiled: Compiled
 
     def __post_init__(self) -> None:
         """Refuse what must never leave the machine it was tried on."""
         if self.bundle.dirty:
             raise DirtyBundleError("bundle: built from uncommitted files")
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """Return what lint has to say about the source."""
+        return self.compiled.warnings
 
 
 def prepare_candidate(repository: PolicyRepository, revision: str, *, today: datetime.date) -> Candidate:
@@ -38,5 +44,6 @@ def prepare_candidate(repository: PolicyRepository, revision: str, *, today: dat
     repository.require_history()
     compiled = compile_tree(repository.tree(revision), today=today)
     run_suites(compiled).require_passed()
+    check_corpus(compiled.tree)
     blob, bundle = bundle_of(compiled)
-    return Candidate(blob, bundle, compiled.warnings)
+    return Candidate(blob, bundle, compiled)

@@ -2,6 +2,9 @@
 
 The newest revision *ever* published counts, not the live one. So when a release was rolled back, running its old job
 again cannot undo the rollback; only a new commit on top can.
+
+Gates are those of what is live when the release is proposed, read from the verified state: not the candidate's own, and
+again if another publisher was faster.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,6 +12,7 @@ from collections.abc import Callable, Iterator
 from builder.publishing.candidate import Candidate
 from builder.publishing.commit import NothingToDo, Outcome, Proposal, Publisher, commit
 from builder.publishing.state import LiveState
+from builder.simulating.thresholds import require_gate
 from builder.source import PolicyRepository
 from policy_core.errors import ConflictError
 from policy_core.trust.history import HistoryEntry
@@ -22,8 +26,9 @@ class SupersededError(ConflictError):
 def publish(publisher: Publisher, repository: PolicyRepository, candidate: Candidate, *, actor: str) -> Outcome:
     """Make the candidate live and return the outcome; probe the store with `probe_conditional_writes` before.
 
-    Raises SupersededError, ConflictError, TrustError, RemoteError, and for keys UsageError.
+    Raises SupersededError, SimulationGateError, ConflictError, TrustError, RemoteError, and for keys UsageError.
     """
+    passed: set[str] = set()  # live revisions, so that a lost race does not cost another simulation
 
     def propose(state: LiveState, history: Callable[[], Iterator[HistoryEntry]]) -> Proposal | NothingToDo:
         live, bundle = state.verified.release, candidate.bundle
@@ -34,6 +39,9 @@ def publish(publisher: Publisher, repository: PolicyRepository, candidate: Candi
             _check_descent(repository, bundle.revision, newest, live)
         if live is not None and live.policy_sha256 == bundle.policy_sha256:
             return NothingToDo(f"the policy is the one of release {live.release}, which is live: nothing to publish")
+        if live is not None and live.revision not in passed:
+            require_gate(f"release {live.release}", repository.tree(live.revision), candidate.compiled)
+            passed.add(live.revision)
         release = Release(
             channel=publisher.channel,
             release=live.release + 1 if live else 1,

@@ -1,13 +1,14 @@
 """Flips: how an answer differs from another, and whether that permits more or less.
 
 Decisions are ordered by how much they stand in the way: ``allow < allow_with_constraints < throttle <
-require_approval < deny``. Constraints are compared name by name; one that is absent bounds nothing.
+require_approval < deny``. Constraints are compared name by name: the tighter one is what merging would keep.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from policy_core.constraints import Merge, merge, merge_of
 from policy_core.decision import Answer
 from policy_core.model import Constraint, Decision
 
@@ -27,6 +28,7 @@ _SEVERITY = {
     Decision.REQUIRE_APPROVAL: 3,
     Decision.DENY: 4,
 }
+_PERMISSIVE = {Merge.TRUE_WINS: False, Merge.FALSE_WINS: True}
 _BOUNDED = frozenset({Decision.ALLOW, Decision.ALLOW_WITH_CONSTRAINTS, Decision.REQUIRE_APPROVAL})
 
 
@@ -67,22 +69,13 @@ def constraint_changes(before: Answer, after: Answer) -> Iterator[ConstraintChan
 
 
 def _direction(name: str, before: Constraint | None, after: Constraint | None) -> Kind:
-    if before is None:
-        return Kind.NARROWED
-    if after is None:
-        return Kind.WIDENED
-    tighter = _is_tighter(name, before, after)
-    return Kind.NARROWED if tighter else Kind.WIDENED if _is_tighter(name, after, before) else Kind.CHANGED
-
-
-def _is_tighter(name: str, loose: Constraint, tight: Constraint) -> bool:
-    """Tell whether `tight` permits nothing that `loose` does not; false for names without an order."""
-    if isinstance(loose, tuple) and isinstance(tight, tuple):
-        if name.endswith("_allowlist"):
-            return set(tight) <= set(loose)
-        return name.endswith("_denylist") and set(tight) >= set(loose)
-    if isinstance(loose, bool) and isinstance(tight, bool):
-        return tight is not name.startswith("allow_")
-    if isinstance(loose, int | float) and isinstance(tight, int | float):
-        return tight < loose if name.startswith("max_") else name.startswith("min_") and tight > loose
-    return False
+    by = merge_of(name)
+    if by is Merge.AGREE:  # a word of the application's own: neither is tighter, nor is none at all
+        return Kind.CHANGED
+    if before is None or after is None:
+        present = after if before is None else before
+        if by in _PERMISSIVE and present is _PERMISSIVE[by]:  # it bounds nothing, but may permit what silence does not
+            return Kind.CHANGED
+        return Kind.NARROWED if before is None else Kind.WIDENED
+    kept = merge([{name: before}, {name: after}])[name]  # merging tightens
+    return Kind.NARROWED if kept == after else Kind.WIDENED if kept == before else Kind.CHANGED

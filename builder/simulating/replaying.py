@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from builder.compiling import compile_tree
+from builder.compiling import Compiled, compile_tree
+from builder.explaining import matcher_for
 from builder.simulating.corpus import Corpus, Recorded
 from builder.simulating.flips import ConstraintChange, Kind, constraint_changes, kind_of
 from builder.source import PolicyTree
-from policy_core.decision import Answer, PolicyRef
+from policy_core.decision import Answer
 from policy_core.errors import InvalidPolicyError
-from policy_core.matcher import Matcher, encode_rules, load
+from policy_core.matcher import Matcher
 from policy_core.model import Decision
 
 
@@ -82,18 +83,23 @@ class Simulation:
 
 
 def load_side(label: str, tree: PolicyTree) -> Side:
-    """Compile a tree and load its matcher; expiry dates are not judged.
+    """Compile a tree and load its matcher. Raises as `compile_side`."""
+    return side_of(label, compile_side(label, tree))
 
-    Raises InvalidPolicyError whose message names the side.
-    """
+
+def compile_side(label: str, tree: PolicyTree) -> Compiled:
+    """Compile a tree, without judging expiry dates. Raises InvalidPolicyError whose message names the side."""
     try:
-        compiled = compile_tree(tree, today=None)
+        return compile_tree(tree, today=None)
     except InvalidPolicyError as error:
         error.message = f"{label}: {error.message}"
         raise
-    policy = PolicyRef(bundle="", revision=tree.revision)
-    matcher = load(encode_rules(compiled.rules), data=compiled.data, policy=policy)
-    return Side(label, tree, matcher, compiled.places())
+
+
+def side_of(label: str, compiled: Compiled) -> Side:
+    """Load the matcher of a compiled tree."""
+    matcher = matcher_for(compiled.rules, compiled.data, compiled.tree.revision)
+    return Side(label, compiled.tree, matcher, compiled.places())
 
 
 def simulate(corpus: Corpus, before: Side, after: Side) -> Simulation:

@@ -165,6 +165,31 @@ def test_as_much_as_a_threshold_passes(changed: Any, writ: Callable[..., Any]) -
     assert writ("simulate", "--from", "before", "--max-flips-percent", "40", "--max-widened", "3").code == 0
 
 
+@pytest.mark.parametrize(("limit", "code"), [(2, 4), (3, 0)])
+def test_check_judges_by_the_gate_of_the_compared_revision_alone(
+    changed: Any, writ: Callable[..., Any], limit: int, code: int
+) -> None:
+    settings = (changed.path / "writ.yaml").read_text()
+    gate = "gates: {{simulation: {{max_widened: {}}}}}\n"
+    changed.commit({"writ.yaml": settings + gate.format(limit), "policies/a.yaml": BEFORE})
+    changed.git("tag", "gated")
+    changed.write({"writ.yaml": settings + gate.format(1000), "policies/a.yaml": AFTER})
+
+    done = writ("simulate", "--from", "gated", "--worktree", "--check")
+
+    assert done.code == code
+    assert "4 flips" in done.out
+    if code:
+        assert "gates.simulation, replaying the corpus of the work tree: 3 widened or changed (limit 2)" in done.err
+
+
+def test_a_check_without_a_gate_is_no_check(changed: Any, writ: Callable[..., Any]) -> None:
+    done = writ("simulate", "--from", "before", "--check")
+
+    assert done.code == 2
+    assert "has no gates.simulation" in done.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -241,6 +266,22 @@ class TestLive:
         assert done.code == 0
         assert done.out.startswith("from  release 1 of prod, live (commit ")
         assert "3 widened, 1 narrowed" in done.out
+
+    def test_publish_refuses_what_the_live_gate_does_not_let_through(
+        self, published: Any, writ: Callable[..., Any]
+    ) -> None:
+        settings = (published.path / "writ.yaml").read_text()
+        published.commit({"writ.yaml": settings + "gates: {simulation: {max_widened: 0}}\n"})
+        assert writ("publish").code == 0
+        published.commit({"writ.yaml": settings, "policies/a.yaml": AFTER})
+
+        done = writ("publish")
+
+        assert (done.code, done.out) == (4, "")
+        assert "error: writ.yaml of release 1: gates.simulation, replaying" in done.err
+        assert "3 widened or changed (limit 0); first: user ada [sre]: service.run on" in done.err
+        assert "hint: `writ simulate` shows all flips; if they are meant, publish a commit first" in done.err
+        assert writ("live", "--format", "json").json["intervals"][0]["release"]["release"] == 1
 
     def test_without_the_store_the_ledger_here_is_taken_and_said_so(
         self, published: Any, writ: Callable[..., Any], capsys: pytest.CaptureFixture[str], aws: str,

@@ -3,7 +3,7 @@
 import pytest
 
 from builder.language.nodes import Report
-from builder.language.project import CoverageGate, Project, read_project
+from builder.language.project import CoverageGate, Project, SimulationGate, read_project
 
 GOOD = "name: payments\nstore: s3://bucket/prefix\nchannels: [dev, prod]\n"
 
@@ -37,6 +37,21 @@ def test_the_coverage_gate_is_read(gates: str, expected: CoverageGate) -> None:
     assert project.coverage == expected
 
 
+@pytest.mark.parametrize(
+    ("simulation", "expected"),
+    [
+        ("{max_flips_percent: 0.5, max_widened: 0}", SimulationGate(0.5, 0)),
+        ("{max_flips_percent: 5}", SimulationGate(5.0, None)),
+        ("{max_widened: 12}", SimulationGate(None, 12)),
+    ],
+)
+def test_the_simulation_gate_is_read(simulation: str, expected: SimulationGate) -> None:
+    project = read_project(f"{GOOD}gates: {{simulation: {simulation}}}\n".encode(), Report("writ.yaml"))
+
+    assert project is not None
+    assert project.simulation == expected
+
+
 @pytest.mark.parametrize("store", ["s3://bucket", "s3://bucket/a/b", "file:///var/lib/writ"])
 def test_stores_one_can_publish_to_are_accepted(store: str) -> None:
     report = Report("writ.yaml")
@@ -54,7 +69,18 @@ def test_stores_one_can_publish_to_are_accepted(store: str) -> None:
         (GOOD + "version: v2\n", ["4:10 version: expected v1, found the text 'v2'"]),
         (GOOD + "chanels: [a]\n", ["4:1 unknown key 'chanels' in writ.yaml"]),
         (GOOD + "gates: [a]\n", ["4:8 gates: expected a mapping, found a list"]),
-        (GOOD + "gates: {simulation: {max_widened: 0}}\n", ["4:9 simulation is not yet supported"]),
+        (GOOD + "gates: {diff: {}}\n", ["4:9 diff is not yet supported"]),
+        (GOOD + "gates: {simulation: }\n", ["4:21 gates.simulation: expected a mapping, found nothing"]),
+        (GOOD + "gates: {simulation: {}}\n", ["4:21 gates.simulation is empty"]),
+        (GOOD + "gates: {simulation: {max_widend: 1}}\n", ["4:22 unknown key 'max_widend' in gates.simulation"]),
+        (GOOD + "gates: {simulation: {max_flips_percent: 101, max_widened: -1}}\n",
+         ["4:41 gates.simulation.max_flips_percent: expected a number from 0 to 100, found 101",
+          "4:59 gates.simulation.max_widened: expected a whole number from 0 to 1000000000, found -1"]),
+        (GOOD + "gates: {simulation: {max_flips_percent: true}}\n",
+         ["4:41 gates.simulation.max_flips_percent: expected a number from 0 to 100, found true"]),
+        (GOOD + "gates: {simulation: {max_flips_percent: '5', max_widened: 0.5}}\n",
+         ["4:41 gates.simulation.max_flips_percent: expected a number from 0 to 100, found the text '5'",
+          "4:59 gates.simulation.max_widened: expected a whole number from 0 to 1000000000, found 0.5"]),
         (GOOD + "gates: {covrage: {}}\n", ["4:9 unknown key 'covrage' in gates"]),
         (GOOD + "gates: {coverage: 1}\n", ["4:19 gates.coverage: expected a mapping, found 1"]),
         (GOOD + "gates: {coverage: {}}\n", ["4:19 gates.coverage is empty"]),
