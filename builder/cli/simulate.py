@@ -68,7 +68,7 @@ def simulate(
         raise UsageError("--worktree: simulates what is not committed", hint="leave out --to, or --worktree")
     repository = PolicyRepository.open(context.obj)
     if before == LIVE:
-        live = find_live(context.obj, channel)
+        live = find_live(context.obj, channel, or_ledger=not check)
         label, revision = live.label, live.revision
         if live.note:
             click.echo(f"note: {live.note}", err=True)

@@ -20,17 +20,20 @@ class Live:
     note: str = ""
 
 
-def find_live(directory: Path, channel: str | None) -> Live:
+def find_live(directory: Path, channel: str | None, *, or_ledger: bool) -> Live:
     """Return what is live in a channel (default: the first in ``writ.yaml``).
 
-    Raises UsageError if nothing is or nobody can tell, TrustError, and RemoteError if the ledger cannot help either.
+    With `or_ledger` a store that cannot be read is replaced by the ledger in this clone, which nothing verifies: good
+    enough to look at, not to judge by.
+
+    Raises UsageError if nothing is live or nobody can tell, TrustError, and RemoteError if the ledger cannot help.
     """
     workspace = Workspace.open(directory)
     name = workspace.channel(channel)
     try:
         release = workspace.reader(name).read().verified.release
     except (StoreUnavailableError, StoreDeniedError) as error:  # a store that answers with less is not talked over
-        found = _by_ledger(workspace, name, error)
+        found = _by_ledger(workspace, name, error) if or_ledger else None
         if found is None:
             error.hint = f"{error.hint}; or {_HINT}" if error.hint else _HINT
             raise

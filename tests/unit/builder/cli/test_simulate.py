@@ -302,6 +302,8 @@ class TestLive:
         assert done.out.startswith("from  the end of the ledger live/prod in this clone (commit ")
         assert "3 widened, 1 narrowed" in done.out
 
+        assert writ("simulate", "--check").code == 6, "nothing is judged by a branch that nobody verified"
+
         subprocess.run(["git", "branch", "-D", "live/prod"], cwd=published.path, check=True, capture_output=True)
         done = writ("simulate")
         assert done.code == 6
