@@ -251,8 +251,8 @@ def _state_directory(state: Path | None, config: Path | None) -> Path:
 
 
 def _answer_in_process(state: Path, body: bytes) -> Answer:
-    from agent_sidecar.decoding import decode_request
     from agent_sidecar.inspecting import answer
+    from policy_core.decoding import decode_request
 
     return answer(state, decode_request(body))
 

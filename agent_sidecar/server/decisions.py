@@ -11,10 +11,10 @@ import msgspec
 
 from agent_sidecar import logs
 from agent_sidecar.activation import Answering
-from agent_sidecar.decoding import decode_request
 from agent_sidecar.server.protocol import Connection, Handler, Routes
 from agent_sidecar.server.replies import Reply, encode, error_reply
 from policy_core.decision import EVALUATION_ERROR, Answer, refusal
+from policy_core.decoding import decode_request
 from policy_core.request import RequestError
 
 

@@ -58,7 +58,8 @@ def explain(
 
 
 def _read_request(directory: Path, file: Path) -> Any:
-    import msgspec
+    from policy_core.decoding import decode_request
+    from policy_core.request import RequestError
 
     try:
         if str(file) == "-":
@@ -73,11 +74,9 @@ def _read_request(directory: Path, file: Path) -> Any:
     if len(content) > MAX_REQUEST_BYTES:
         raise UsageError(f"{file}: request is too large (limit {MAX_REQUEST_BYTES} bytes)", hint="send less of it")
     try:
-        return msgspec.json.decode(content)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"{file}: not JSON: {str(error)[:200].lower()}", hint="a request is one JSON object"
-        ) from error
+        return decode_request(content)
+    except RequestError as error:
+        raise UsageError(f"{file}: {error.message}", hint=error.hint) from error
 
 
 def _seconds(moment: str | None) -> float:

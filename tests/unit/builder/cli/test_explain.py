@@ -39,9 +39,10 @@ def test_explain_reads_stdin_host_time_and_revision(writ: Writ, policies: Any, m
 @pytest.mark.parametrize(
     ("content", "options", "message"),
     [
-        ("{", [], "request.json: not JSON"),
-        ("[" * 10_000, [], "request.json: not JSON"),
-        ("\x00", [], "request.json: not JSON"),
+        ('{"job": {"topic": "a", "topic": "b"}}', [], "a key occurs twice in one object"),
+        ("{", [], "request.json: request: is not JSON"),
+        ("[" * 10_000, [], "request.json: request: is not JSON"),
+        ("\x00", [], "request.json: request: is not JSON"),
         ("[]", [], "request: is not a JSON object"),
         ('{"subject": {}}', [], "subject.type is missing"),
         ('"' + "x" * 2**20 + '"', [], "request is too large"),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_sidecar.decoding import decode_request
+from policy_core.decoding import decode_request
 from policy_core.request import RequestError
 
 VALUES = st.recursive(
