@@ -99,7 +99,8 @@ def describe_clause(clause: ClauseTrace) -> str:
     if clause.clause == "when":
         text = f"when: {render_condition(clause.wanted)}"
         return f"{text} ({clause.message})" if clause.message else text
-    seen = clause.message or f"the request has {_shown(clause.seen)}"
+    source = "it is" if clause.clause.endswith(".time") else "the request has"
+    seen = clause.message or f"{source} {_shown(clause.seen)}"
     wants = "does not want" if ".not." in clause.clause else "wants"
     return f"{clause.clause}: {wants} {_shown(clause.wanted)}, {seen}"
 

@@ -80,6 +80,21 @@ class AttributeTests(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
         return asked
 
 
+class TimeWindow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """When a rule is about a request at all: every part given must hold.
+
+    `after` (inclusive) and `before` (exclusive) are seconds since the epoch. `days` (``mon`` … ``sun``) and `between`
+    (minutes since midnight, from inclusive, to exclusive) are those of the zone `tz` (an IANA name; empty: UTC). If the
+    second of `between` is the smaller, the window wraps midnight and belongs to the day it begins on.
+    """
+
+    after: int | float | None = None
+    before: int | float | None = None
+    days: tuple[str, ...] = ()
+    between: tuple[int, int] | None = None
+    tz: str = ""
+
+
 class Clauses(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The clauses of ``match`` or ``unless``, ANDed; an absent clause is a wildcard.
 
@@ -100,6 +115,7 @@ class Clauses(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     subject: EntityClauses | None = None
     resource: EntityClauses | None = None
     attributes: dict[str, AttributeTests] = {}
+    time: TimeWindow | None = None
     none_of: "Clauses | None" = msgspec.field(default=None, name="not")
 
 

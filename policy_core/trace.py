@@ -14,6 +14,7 @@ from policy_core.condition import ConditionError, compile_condition
 from policy_core.glob import match_glob
 from policy_core.model import AttributeTests, Clauses, Condition, EntityClauses, Rule, Scalar
 from policy_core.request import Request
+from policy_core.windows import describe, inside, timestamp
 
 Evaluate: TypeAlias = Callable[[Condition, Request, Mapping[str, Any]], bool]
 
@@ -111,8 +112,16 @@ def _clauses(side: str, clauses: Clauses, request: Request) -> Iterator[ClauseTr
     ):
         if entity is not None:
             yield from _entity(f"{side}.{name}", name, entity, part)
+    yield from _wider_clauses(side, clauses, request)
+
+
+def _wider_clauses(side: str, clauses: Clauses, request: Request) -> Iterator[ClauseTrace]:
     for path, tests in clauses.attributes.items():
         yield _attribute(f"{side}.attributes.{path}", path, tests, request)
+    if clauses.time is not None:
+        outcome = _OUTCOMES[inside(clauses.time, request.now)]
+        message = "now: no moment of the calendar" if outcome is Outcome.ERROR else ""
+        yield ClauseTrace(f"{side}.time", describe(clauses.time), timestamp(request.now), outcome, message)
     if clauses.none_of is not None:
         for clause in _clauses(f"{side}.not", clauses.none_of, request):
             yield replace(clause, outcome=clause.outcome.negated())

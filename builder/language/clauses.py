@@ -3,13 +3,13 @@
 from builder.language import fields
 from builder.language.attributes import read_attributes
 from builder.language.nodes import MapNode, Node, Report
+from builder.language.windows import read_window
 from policy_core.model import Clauses, EntityClauses, Scalar
 
 _CLAUSES = (
     "topics", "actions", "risk_tags", "risk_tags_any", "tenants", "capabilities", "pack_ids", "requires", "labels",
-    "subject", "resource", "attributes", "not",
+    "subject", "resource", "attributes", "time", "not",
 )  # fmt: skip
-_LATER = frozenset({"time"})
 _ENTITY_CLAUSES = ("types", "ids", "roles", "properties")
 _GLOBS = frozenset({"tenants", "capabilities", "pack_ids"})
 
@@ -19,7 +19,7 @@ def read_clauses(report: Report, node: Node, side: str) -> Clauses | None:
     found = fields.mapping(report, node, side)
     if found is None:
         return None
-    fields.check_keys(report, found, side, _CLAUSES, _LATER)
+    fields.check_keys(report, found, side, _CLAUSES)
     values = _values(report, found, side)
     if entry := found.entries.get("not"):
         values["none_of"] = _none_of(report, entry[1], f"{side}.not")
@@ -33,7 +33,7 @@ def _none_of(report: Report, node: Node, side: str) -> Clauses | None:
     before = len(report.problems)
     if entry := found.entries.get("not"):
         report.at(entry[0], "a not inside a not", f"write its clauses beside {side} instead of inside")
-    fields.check_keys(report, found, side, _CLAUSES, _LATER)
+    fields.check_keys(report, found, side, _CLAUSES)
     clauses = Clauses(**_values(report, found, side))  # type: ignore[arg-type]
     if clauses == Clauses() and len(report.problems) == before:
         report.at(node, f"{side} has no clause", "leave it out, or add a clause")
@@ -60,6 +60,8 @@ def _values(report: Report, found: MapNode, side: str) -> dict[str, object]:
             values[name] = _entity(report, value, what)
         elif name == "attributes":
             values[name] = read_attributes(report, value, what)
+        elif name == "time":
+            values[name] = read_window(report, value, what)
     return values
 
 

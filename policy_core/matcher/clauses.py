@@ -13,6 +13,7 @@ import msgspec
 from policy_core.condition import ConditionError, compile_condition
 from policy_core.glob import any_glob
 from policy_core.matcher.attributes import accepting, attribute_check
+from policy_core.matcher.windows import window_check
 from policy_core.model import AttributeTests, Clauses, Condition, Rule, Scalar
 from policy_core.request import Request
 
@@ -104,6 +105,8 @@ def _may_error(clauses: Clauses) -> Iterator[Clause]:
 
 
 def _sets(clauses: Clauses) -> Iterator[Clause]:
+    if clauses.time is not None:
+        yield "time", window_check, clauses.time
     if clauses.risk_tags:
         yield "risk_tags", _ALL_TAGS, frozenset(clauses.risk_tags)
     if clauses.risk_tags_any:

@@ -12,6 +12,7 @@ from policy_core.condition import check_condition
 from policy_core.constraints import check_constraint
 from policy_core.errors import InvalidError
 from policy_core.model import CONSTRAINING, Clauses, Rule
+from policy_core.windows import check_window
 
 MAX_LINE_BYTES = 64 << 10
 MAX_RULES = 1_000_000
@@ -98,6 +99,8 @@ def _check(rule: Rule) -> None:
 
 
 def _clause_problem(clauses: Clauses) -> str:
+    if clauses.time is not None and (problem := check_window(clauses.time)):
+        return problem
     for path, tests in clauses.attributes.items():
         if found := check_path(path):
             return found[0]

@@ -14,8 +14,10 @@ from policy_core.model import (
     EntityClauses,
     Remediation,
     Rule,
+    TimeWindow,
 )
 from policy_core.testing.condition_strategies import conditions
+from policy_core.windows import DAYS, check_window
 
 ACTIONS = ["job.agent.exec", "job.agent.exec.shell", "job.mcp.write.file", "service.restart", "service.read", "a", ""]
 ACTION_GLOBS = [
@@ -82,6 +84,19 @@ def _attribute_tests(**operators: Any) -> AttributeTests:
 attribute_tests = st.lists(st.sampled_from(sorted(_operators)), min_size=1, max_size=2, unique=True).flatmap(
     lambda names: st.builds(_attribute_tests, **{name: _operators[name] for name in names})
 )
+_week = st.lists(st.sampled_from(DAYS), max_size=4, unique=True).map(
+    lambda days: tuple(day for day in DAYS if day in days)
+)
+windows = st.builds(
+    TimeWindow,
+    after=st.sampled_from([None, None, 1_789_990_000, 1_790_000_000.5]),
+    before=st.sampled_from([None, None, 1_790_700_000, 1_792_000_000]),
+    days=_week,
+    between=st.sampled_from([None, (540, 1020), (1320, 360), (0, 1440), (90, 180)]),
+    tz=st.sampled_from(["", "Europe/Berlin", "America/New_York", "Pacific/Kiritimati"]),
+).filter(lambda window: not check_window(window))
+MOMENTS = [1_790_000_000.0 + 86_400 * day + 7_919 * day for day in range(16)] + [1_792_890_000.0, 1e18, float("nan")]
+"""Two weeks, the night clocks change in Berlin, and two that are no moments."""
 PATHS = ["resource.properties.env", "subject.properties.size", "context.count", "context.net.ip", "action.name"]
 
 
@@ -105,6 +120,7 @@ _flat_clauses = st.builds(
         st.dictionaries(st.sampled_from(PATHS), attribute_tests, min_size=1, max_size=2),
         {},
     ),
+    time=_usually_absent(st.one_of(st.none(), windows), None),
 )
 clauses = st.builds(_with_inner, _flat_clauses, _usually_absent(_flat_clauses, None))
 

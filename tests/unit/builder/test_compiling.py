@@ -19,7 +19,7 @@ from policy_core.bundle import read_bundle
 from policy_core.decision import PolicyRef
 from policy_core.errors import InvalidPolicyError
 from policy_core.matcher import decode_rules, load
-from policy_core.model import RESTRICTING, AttributeTests, Clauses, Decision, EntityClauses, Rule
+from policy_core.model import RESTRICTING, AttributeTests, Clauses, Decision, EntityClauses, Rule, TimeWindow
 from policy_core.selftest import run_selftest
 
 TODAY = datetime.date(2026, 11, 1)
@@ -240,6 +240,10 @@ FLAT = {
     "resource": ENTITIES,
     "attributes": st.dictionaries(st.sampled_from(["context.a", "subject.type"]), TESTS, min_size=1, max_size=2),
 }
+WINDOWS = st.sampled_from([["mon"], ["tue", "sun"]]).map(
+    lambda days: {"days": days, "between": ["09:00", "24:00"], "tz": "Europe/Berlin"}
+)
+FLAT["time"] = WINDOWS
 INNER = st.fixed_dictionaries({}, optional=FLAT).filter(bool)
 CLAUSES = st.fixed_dictionaries({}, optional={**FLAT, "not": INNER}).filter(bool)
 RULES = st.fixed_dictionaries(
@@ -296,6 +300,8 @@ def clauses(source: dict[str, Any] | None) -> Clauses:
             parts = {key: tuple(part) for key, part in value.items() if key != "properties"}
             properties = {key: tuple(items) for key, items in value.get("properties", {}).items()}
             values[name] = EntityClauses(**parts, properties=properties)
+        elif name == "time":
+            values[name] = TimeWindow(days=tuple(value["days"]), between=(540, 1440), tz="Europe/Berlin")
         elif name == "not":
             values["none_of"] = clauses(value)
         elif name == "attributes":
@@ -361,5 +367,5 @@ def test_rule_has_no_field_the_round_trip_does_not_cover() -> None:
     }  # fmt: skip
     assert set(Clauses.__struct_fields__) == {
         "actions", "risk_tags", "risk_tags_any", "tenants", "capabilities", "pack_ids", "requires", "labels", "subject",
-        "resource", "attributes", "none_of",
+        "resource", "attributes", "time", "none_of",
     }  # fmt: skip

@@ -29,7 +29,7 @@ def test_the_examples_of_all_pages_form_a_repository_that_passes_its_tests() -> 
     compiled = compile_tree(PolicyTree("1" * 40, False, dict(sorted(files.items()))), today=None)
     report = run_suites(compiled)
 
-    assert len(files) == 9
+    assert len(files) == 10
     assert report.passed
     assert not compiled.warnings
     assert compiled.project.channels == ("staging", "prod")

@@ -7,7 +7,7 @@ import pytest
 from builder.language.documents import PolicyDocument, read_document
 from builder.language.nodes import Report
 from policy_core.errors import Problem
-from policy_core.model import AttributeTests, Clauses, Decision, EntityClauses, Remediation, Rule
+from policy_core.model import AttributeTests, Clauses, Decision, EntityClauses, Remediation, Rule, TimeWindow
 
 TODAY = datetime.date(2026, 11, 1)
 
@@ -119,6 +119,25 @@ def test_not_and_attributes_reach_the_rule_model() -> None:
             "subject.type": AttributeTests(cidr=("10.0.0.0/8",), regex=("a+",)),
         },
         none_of=Clauses(actions=("a",), attributes={"context.b": AttributeTests(exists=False)}),
+    )
+
+
+def test_a_time_window_reaches_the_rule_model() -> None:
+    document, problems, _ = read(
+        rule(
+            "decision: deny\n"
+            "match:\n"
+            "  time: {after: 2026-11-01T00:00:00Z, before: 2026-12-01T00:00:00.5+01:00, days: [fri, mon],\n"
+            "         between: [22:00, 06:00], tz: Europe/Berlin}\n"
+            "  not: {time: {between: [00:00, 24:00], tz: UTC}}\n"
+        )
+    )
+
+    assert problems == []
+    assert document is not None
+    assert document.rules[0].match == Clauses(
+        time=TimeWindow(1_793_491_200, 1_796_079_600.5, ("mon", "fri"), (1320, 360), "Europe/Berlin"),
+        none_of=Clauses(time=TimeWindow(between=(0, 1440))),
     )
 
 
@@ -290,7 +309,27 @@ RULE_PROBLEMS = [
      ["5:45 match.attributes.context.a.regex is too long (1001 characters, limit 1000)"]),
     (DECISION + "match: {attributes: {context.a: {exists: false, eq: 1}}}",
      ["5:38 match.attributes.context.a: exists: false goes alone, as an absent attribute has no value to test"]),
-    (DECISION + "match: {time: {after: x}}", ["5:13 time is not yet supported"]),
+    (DECISION + "match: {time: {}}", ["5:19 match.time is empty"]),
+    (DECISION + "match: {time: {after: 2026-11-01, day: [mon]}}",
+     ["5:27 match.time.after: expected a time, found the text '2026-11-01'", "5:39 unknown key 'day' in match.time"]),
+    (DECISION + "match: {time: {days: [Monday, 1], between: [22:00]}}",
+     ["5:27 unknown entry of match.time.days 'Monday'", "5:35 entry of match.time.days: expected text, found 1",
+      "5:48 match.time.between: expected two times of day, found a list"]),
+    (DECISION + "match: {time: {between: [9:00, 24:01]}}",
+     ["5:30 match.time.between: expected a time of day, found the text '9:00'",
+      "5:36 match.time.between: expected a time of day, found the text '24:01'"]),
+    (DECISION + "match: {time: {between: [09:00, 09:00]}}",
+     ["5:29 match.time.between starts and ends at the same time"]),
+    (DECISION + "match: {time: {between: [24:00, 00:00]}}",
+     ["5:30 match.time.between: expected a time of day, found the text '24:00'"]),
+    (DECISION + "match: {time: {between: [09:00, 00:00]}}", ["5:29 match.time.between ends at 00:00"]),
+    (DECISION + "match: {time: {days: [mon], tz: Mars/Base}}", ["5:37 match.time.tz: unknown time zone 'Mars/Base'"]),
+    (DECISION + "match: {time: {after: 2026-11-01T00:00:00Z, tz: Europe/Berlin}}",
+     ["5:53 match.time.tz does nothing without days or between"]),
+    (DECISION + "unless: {not: {time: {after: 2026-11-02T00:00:00Z, before: 2026-11-01T00:00:00Z}}}",
+     ["5:26 unless.not.time is a window that never opens"]),
+    (DECISION + "match: {time: {after: 2026-11-02T00:00:00Z, before: 2026-11-03T00:00:00Z, days: [sun]}}",
+     ["5:19 match.time is a window that never opens"]),
     (DECISION + "rate: {limit: 3}\napproval: {}",
      ["5:5 rate is not yet supported", "6:5 approval is not yet supported"]),
     (DECISION + "on_missing: allow", ["5:17 unknown on_missing 'allow'"]),

@@ -8,7 +8,7 @@ from policy_core.decision import PolicyRef, RuleError
 from policy_core.matcher import encode_rules, load
 from policy_core.request import normalise
 from policy_core.testing import oracle
-from policy_core.testing.strategies import policies, requests
+from policy_core.testing.strategies import MOMENTS, policies, requests
 
 POLICY = PolicyRef(bundle="sha256:0", revision="r")
 GENEROUS = {
@@ -22,8 +22,8 @@ DATA = {"limits": {"restarts": 3}, "teams": ["sre", "dba"]}
 def _checked(rules, raw_requests):
     """Compare every answer; the oracle sees the rules as they come back from the bundle."""
     matcher = load(encode_rules(rules), data=DATA, policy=POLICY)
-    for raw in raw_requests:
-        request = normalise(raw, now=1_790_000_000.0, host={"env": "prod"})
+    for number, raw in enumerate(raw_requests):
+        request = normalise(raw, now=MOMENTS[number % len(MOMENTS)], host={"env": "prod"})
         expected = oracle.decide(matcher.rules, request, data=DATA, policy=POLICY)
         assert _comparable(matcher.decide(request), matcher) == _comparable(expected, matcher)
 
@@ -36,12 +36,12 @@ def _comparable(answer, matcher):
 
 
 @settings(max_examples=600, **GENEROUS)
-@given(policies(), st.lists(requests, min_size=16, max_size=16))
+@given(policies(), st.lists(requests, min_size=18, max_size=18))
 def test_matcher_equals_the_oracle_on_small_policies(rules, raw_requests):
     _checked(rules, raw_requests)
 
 
 @settings(max_examples=60, **GENEROUS)
-@given(policies(most=60), st.lists(requests, min_size=16, max_size=16))
+@given(policies(most=60), st.lists(requests, min_size=18, max_size=18))
 def test_matcher_equals_the_oracle_where_rules_share_nodes_of_the_index(rules, raw_requests):
     _checked(rules, raw_requests)
