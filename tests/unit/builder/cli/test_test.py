@@ -1,10 +1,16 @@
 """``writ test``, as its users call it: output, streams and exit codes."""
 
+import importlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from builder.cli.watching import saves
+
+test_module = importlib.import_module("builder.cli.test")
 
 Writ = Callable[..., Any]
 SUITE = """\
@@ -112,6 +118,38 @@ def test_a_part_of_the_tests_is_not_judged_as_a_whole(writ: Writ, option: str) -
 
     assert run.code == 2
     assert f"error: {option}: is about all tests, not a part of them\nhint: leave out --filter" in run.err
+
+
+def test_watching_runs_again_after_each_save_until_interrupted(
+    writ: Writ, policies: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = iter([SUITE.replace("decision: allow", "decision: deny"), "cases: x", SUITE])
+
+    def save(_pause_s: float) -> None:
+        content = next(versions, None)
+        if content is None:
+            raise KeyboardInterrupt
+        policies.write({"tests/a.yaml": content})
+
+    monkeypatch.setattr(test_module, "saves", partial(saves, sleep=save))
+    run = writ("test", "--watch")
+
+    assert run.code == 130
+    assert [line for line in run.out.splitlines() if line.startswith("1 policy test")] == [
+        "1 policy test: 1 passed",
+        "1 policy test: 1 failed",
+        "1 policy test: 1 passed",
+    ]
+    assert "error: tests/a.yaml:2: reading is granted: test failed" in run.err
+    assert "tests/a.yaml:1:8: cases: expected a list, found the text 'x'" in run.err
+    assert run.err.endswith("interrupted\n")
+
+
+def test_a_commit_cannot_be_watched(writ: Writ) -> None:
+    run = writ("test", "--watch", "HEAD")
+
+    assert run.code == 2
+    assert "error: --watch: a commit never changes\nhint: leave out REV" in run.err
 
 
 def test_a_place_that_cannot_be_written_is_a_usage_error(writ: Writ, tmp_path: Path) -> None:
