@@ -15,6 +15,10 @@ LIVE = "live"
 @click.option("--worktree", is_flag=True, help="Simulate what is not committed yet.")
 @channel_option
 @click.option(
+    "--corpus", "of", type=click.Choice(["to", "from"]), default="to", show_default=True,
+    help="Replay the requests of this side.",
+)  # fmt: skip
+@click.option(
     "--examples", type=click.IntRange(0, 1000), default=3, show_default=True, metavar="N",
     help="Requests to show of each group.",
 )  # fmt: skip
@@ -37,6 +41,7 @@ def simulate(
     after: str | None,
     worktree: bool,
     channel: str | None,
+    of: str,
     examples: int,
     max_flips_percent: float | None,
     max_widened: int | None,
@@ -79,10 +84,11 @@ def simulate(
     old, compiled = load_side(label, repository.tree(revision)), compile_side(described_tree(tree), tree)
     new = side_of(described_tree(tree), compiled)
     progress("replaying …")
-    simulation = replay(Corpus(tree), old, new)
+    asked = old.tree if of == "from" else tree
+    simulation = replay(Corpus(asked), old, new)
     if not simulation.total:
         raise UsageError(
-            f"corpus/: no recorded requests in the {described_tree(tree)}",
+            f"corpus/: no recorded requests in the {described_tree(asked)}",
             hint="put requests into corpus/, one JSON object a line, such as corpus/agents.jsonl",
         )
     if output_format == "json":

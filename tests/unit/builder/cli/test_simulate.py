@@ -134,6 +134,14 @@ def test_the_work_tree_is_simulated_before_it_is_committed(changed: Any, writ: C
     assert "to    work tree" in writ("simulate", "--from", "HEAD", "--worktree").out
 
 
+def test_the_requests_of_the_other_side_can_be_replayed(changed: Any, writ: Callable[..., Any]) -> None:
+    changed.git("tag", "with-corpus")
+    changed.commit({"policies/a.yaml": BEFORE, "corpus/a.jsonl": request("service.read")})
+
+    assert "1 request (1 distinct): no flips" in writ("simulate", "--from", "with-corpus").out
+    assert "10 requests (5 distinct): 4 flips" in writ("simulate", "--from", "with-corpus", "--corpus", "from").out
+
+
 def test_examples_are_limited(changed: Any, writ: Callable[..., Any]) -> None:
     many = "".join(json.dumps({"job": {"topic": "service.start", "job_id": f"j{n}"}}) + "\n" for n in range(9))
     changed.commit({"corpus/a.jsonl": many})

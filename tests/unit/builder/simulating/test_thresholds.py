@@ -130,7 +130,10 @@ def test_publishing_the_lowered_threshold_from_a_commit_that_was_refused_does_no
 def test_taking_requests_out_of_the_corpus_hides_nothing(live: World, requests: str) -> None:
     commit(live, STRICT, policy("read", "stop", "drop"), requests)
 
-    assert "replaying the corpus of release 1: 1 widened" in refusal(live).message
+    error = refusal(live)
+
+    assert "replaying the corpus of release 1: 1 widened" in error.message
+    assert "`writ simulate --corpus from` shows all flips" in error.hint
 
 
 def test_watering_the_corpus_down_does_not_lower_the_percentage(live: World) -> None:
