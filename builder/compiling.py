@@ -18,6 +18,7 @@ from builder.language.suites import Suite, read_suites
 from builder.source import PolicyTree
 from policy_core.bundle import DATA, MATCHER, SELFTEST, Bundle, build_bundle
 from policy_core.errors import InvalidPolicyError, Problem
+from policy_core.features import needed_features
 from policy_core.matcher import encode_rules
 from policy_core.model import Rule
 from policy_core.selftest import MAX_CASES, SelfTestCase, encode_cases
@@ -91,7 +92,13 @@ def bundle_of(compiled: Compiled) -> tuple[bytes, Bundle]:
     files[MATCHER] = encode_rules(compiled.rules)
     files[DATA] = msgspec.json.encode(compiled.data, order="sorted")
     files[SELFTEST] = encode_cases(islice(_selftest_cases(compiled.suites), MAX_CASES))
-    return build_bundle(name=compiled.project.name, revision=tree.revision, dirty=tree.dirty, files=files)
+    return build_bundle(
+        name=compiled.project.name,
+        revision=tree.revision,
+        dirty=tree.dirty,
+        files=files,
+        features=needed_features(compiled.rules),
+    )
 
 
 def _yaml_files(tree: PolicyTree, folder: str, overall: Report) -> Iterable[tuple[str, bytes]]:

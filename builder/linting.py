@@ -78,6 +78,7 @@ def _mixed_case_tags(compiled: Compiled) -> Iterator[Problem]:
 
 
 def _tags(rule: Rule) -> Iterable[str]:
-    for clauses in (rule.match, rule.unless):
+    outer = [clauses for clauses in (rule.match, rule.unless) if clauses is not None]
+    for clauses in (*outer, *(clauses.none_of for clauses in outer)):
         if clauses is not None:
             yield from (*clauses.risk_tags, *clauses.risk_tags_any)

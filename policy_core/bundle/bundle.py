@@ -1,7 +1,7 @@
 """A bundle: the compiled policy of one revision, its manifest, and the three digests that name it."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +10,9 @@ import msgspec
 from policy_core.bundle.archive import compress, decompress, read_tar, write_tar
 from policy_core.bundle.digest import tree_digest
 from policy_core.errors import InvalidError
+from policy_core.features import BASIC, SUPPORTED
 
 FORMAT = 1
-FEATURES = frozenset({"rules.v1", "cel.v1"})
-"""What this version can evaluate. A bundle names what it needs, so that an older sidecar refuses it by name."""
 
 MANIFEST, MATCHER, DATA, SELFTEST = "manifest.json", "matcher.jsonl", "data.json", "selftest.jsonl"
 
@@ -69,12 +68,16 @@ class Bundle:
             raise BundleError(f"bundle {self.name}: {DATA}: {error}") from error
 
 
-def build_bundle(*, name: str, revision: str, dirty: bool, files: Mapping[str, bytes]) -> tuple[bytes, Bundle]:
+def build_bundle(
+    *, name: str, revision: str, dirty: bool, files: Mapping[str, bytes], features: Iterable[str] = BASIC
+) -> tuple[bytes, Bundle]:
     """Return the archive and its description; the same arguments give the same bytes on every supported Python.
+
+    `features` are what a sidecar must know to evaluate the rules in `files`.
 
     Raises ArchiveError for a path or a total that cannot be stored.
     """
-    requires = tuple(sorted(FEATURES))
+    requires = tuple(sorted(features))
     entries = tuple(ManifestEntry(path, len(files[path]), _sha256(files[path])) for path in sorted(files))
     manifest = Manifest(FORMAT, name, revision, requires, entries, dirty)
     tar = write_tar({**files, MANIFEST: msgspec.json.encode(manifest) + b"\n"})
@@ -91,7 +94,7 @@ def read_bundle(blob: bytes) -> Bundle:
     tar = decompress(blob)
     files = read_tar(tar)
     manifest = _manifest(files.pop(MANIFEST, None))
-    missing = [feature for feature in manifest.requires if feature not in FEATURES]
+    missing = [feature for feature in manifest.requires if feature not in SUPPORTED]
     if missing:
         raise BundleError(f"bundle {manifest.name}: requires {', '.join(missing)}, which this version lacks")
     found = tuple(ManifestEntry(path, len(content), _sha256(content)) for path, content in files.items())

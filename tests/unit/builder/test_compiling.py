@@ -153,6 +153,35 @@ def test_a_dirty_tree_gives_a_dirty_bundle() -> None:
     assert bundle.dirty
 
 
+V2 = {
+    "not": ("", "match: {not: {actions: [a]}}\n    decision: deny"),
+    "attributes": ("", "unless: {attributes: {context.a: {eq: 1}}}\n    decision: deny"),
+    "time": ("", "match: {time: {days: [mon]}}\n    decision: deny"),
+    "on_missing": ("", "on_missing: skip\n    decision: deny"),
+    "remediations": ("", "remediations: [{id: a, title: b}]\n    decision: deny"),
+    "constraints": ("", "constraints: {min_replicas: 1}\n    decision: constrain"),
+    "baseline": ("tier: baseline\n", "decision: deny"),
+    "dry_run": ("mode: dry_run\n", "decision: deny"),
+}
+
+
+@pytest.mark.parametrize("name", V2)
+def test_a_bundle_names_rules_v2_where_it_uses_something_of_it(name: str) -> None:
+    head, body = V2[name]
+
+    _, bundle = bundle_of(compiled(one=f"version: v1\n{head}rules:\n  - id: a\n    {body}\n"))
+
+    assert bundle.requires == ("cel.v1", "rules.v1", "rules.v2")
+
+
+def test_a_bundle_that_uses_nothing_new_stays_readable_for_an_older_sidecar() -> None:
+    body = "constraints: {max_retries: 1, tool_allowlist: [a]}\n    decision: constrain\n    gate: scope"
+
+    _, bundle = bundle_of(compiled(one=f"version: v1\nrules:\n  - id: a\n    {body}\n"))
+
+    assert bundle.requires == ("cel.v1", "rules.v1")
+
+
 def test_tests_and_notes_do_not_change_what_the_policy_is() -> None:
     files: dict[str, str] = {"writ.yaml": SETTINGS, "policies/one.yaml": ALLOW}
 
@@ -320,13 +349,15 @@ KNOWN_KEYS = """
 version id metadata title intent owners severity controls framework review cycle_days last_reviewed expires mode tier
 rules gate match unless when decision constraints reason reason_code topics actions risk_tags risk_tags_any tenants
 requires labels subject resource types ids roles properties max_retries tool_allowlist name store channels gates now
-host fixtures subjects resources requests cases request action context expect rule skip job topic
+host fixtures subjects resources requests cases request action context expect rule skip job topic not attributes
+context.a eq in lt glob cidr regex exists time after before days between tz on_missing remediations add_labels x_a
 """
 KEYS = st.sampled_from(KNOWN_KEYS.split())
 VALUES = st.recursive(
     st.sampled_from(
         ["v1", "deny", "constrain", "allow", "a", "x*", "", "[", "2026-11-01", "2026-11-01T00:00:00Z", "size(1)",
-         "a == 1", "file:///x", "s3://b", "http://[", "\n", 1, -1, 2**63 - 1, 1.5, True, None]
+         "a == 1", "dry_run", "baseline", "skip", "mon",
+         "09:00", "10.0.0.0/8", "file:///x", "s3://b", "http://[", "\n", 1, -1, 2**63 - 1, 1.5, True, None]
     ),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=5),
     max_leaves=25,
