@@ -38,8 +38,7 @@ _NO_HOST: Mapping[str, str] = {}
 _OTHER_SUFFIXES = (".json", ".ndjson", ".jsonl", ".gz", ".zst")  # compared without case
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(msgspec.Struct, frozen=True):
     """One distinct request: where it stands first (*file:line*), its name if it has one, as written, as decided."""
 
     place: str
