@@ -1,6 +1,6 @@
 """Replay: every distinct request decided on two revisions by the production matcher, and the flips gathered by rule."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from builder.compiling import Compiled, compile_tree
@@ -76,10 +76,6 @@ class Simulation:
     def flips_percent(self) -> float:
         """Return the share of requests that flipped, 0 to 100."""
         return 100 * self.count() / self.total if self.total else 0.0
-
-    def flips(self) -> Iterator[Flip]:
-        """Yield the distinct flips in the order of the report."""
-        return (flip for group in self.groups for flip in group.flips)
 
 
 def load_side(label: str, tree: PolicyTree) -> Side:

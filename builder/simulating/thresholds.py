@@ -5,7 +5,6 @@ the candidate. So a change can neither lower the bar it must clear nor remove, o
 """
 
 from collections.abc import Iterator
-from itertools import islice
 
 from builder.compiling import Compiled
 from builder.language.nodes import Report
@@ -36,7 +35,7 @@ def require_within(
     """
     exceeded = list(_exceeded(gate, simulation))
     if exceeded:
-        named = islice(simulation.flips(), MAX_NAMED_FLIPS)
+        named = (group.flips[0] for group in simulation.groups[:MAX_NAMED_FLIPS])  # each another step
         raise SimulationGateError(
             f"{what}: {'; '.join(exceeded)}; first: {'; '.join(describe_flip(flip) for flip in named)}",
             hint=hint,

@@ -62,7 +62,7 @@ def test_a_replay_counts_what_deciding_every_line_counts(
             expected[kind] += 1
     assert {kind: found.count(kind) for kind in Kind if found.count(kind)} == dict(expected)
     assert (found.total, found.distinct) == (len(requests), len(set(requests)))
-    assert found.count() == expected.total() == sum(flip.count for flip in found.flips())
+    assert found.count() == expected.total() == sum(flip.count for group in found.groups for flip in group.flips)
 
 
 def test_widened_groups_come_first_and_large_ones_before_small_ones() -> None:
