@@ -14,9 +14,11 @@ from policy_core.attributes import ORDERED
 from policy_core.condition import render_condition
 from policy_core.condition.grammar import ALWAYS_BOOLEAN, CHAINS
 from policy_core.constraints import check_constraint
-from policy_core.model import Condition, Constraint, Decision, Rule
+from policy_core.model import Condition, Constraint, Decision, Rule, TimeWindow
+from policy_core.windows import check_window, describe
 
 _ALWAYS_THERE = ("actions", "types", "ids")  # texts every request has
+_ALWAYS = TimeWindow()
 _MOVABLE_BELOW = 2**53
 _FLIPS = {
     Decision.DENY: (Decision.ALLOW,),
@@ -84,7 +86,9 @@ def _without(clauses: msgspec.Struct, path: str) -> Iterator[tuple[Any, str]]:
 
 def _smaller(value: Any, path: str) -> Iterator[tuple[Any, str]]:
     """Yield what is left of one field without each of its clauses, None for nothing."""
-    if isinstance(value, msgspec.Struct):
+    if isinstance(value, TimeWindow):
+        yield from _wider_windows(value, path)
+    elif isinstance(value, msgspec.Struct):
         yield from _without(value, path)
     elif isinstance(value, dict):
         for key, item in value.items():
@@ -98,6 +102,35 @@ def _smaller(value: Any, path: str) -> Iterator[tuple[Any, str]]:
         yield None, path
 
 
+def _wider_windows(window: TimeWindow, path: str) -> Iterator[tuple[TimeWindow | None, str]]:
+    """Yield a window without each of its parts; the zone alone is none."""
+    for name in ("after", "before", "days", "between"):
+        changed = msgspec.structs.replace(window, **{name: getattr(_ALWAYS, name)})
+        if changed != window:
+            yield None if changed == TimeWindow(tz=window.tz) else changed, f"{path}.{name}"
+
+
+def _moved_windows(window: TimeWindow, path: str) -> Iterator[tuple[TimeWindow, str]]:
+    """Yield a window with each of its limits moved by one: by a second, in ``between`` by a minute."""
+    limits: list[tuple[str, object]] = []
+    for name in ("after", "before"):
+        moment = getattr(window, name)
+        limits += [(name, moment + step) for step in (-1, 1)] if moment is not None else []
+    if window.between is not None:
+        start, end = window.between
+        limits += [("between", (start + step, end)) for step in (-1, 1)]
+        limits += [("between", (start, end + step)) for step in (-1, 1)]
+    was = describe(window)
+    for name, limit in limits:
+        changed = msgspec.structs.replace(window, **{name: limit})
+        if not check_window(changed):
+            yield changed, f"{path}.{name}: {_limit(was[name])} becomes {_limit(describe(changed)[name])}"
+
+
+def _limit(written: str | list[str]) -> str:
+    return written if isinstance(written, str) else " to ".join(written)
+
+
 def _is_wildcard(path: str, clauses: msgspec.Struct) -> bool:
     name = path.rpartition(".")[2]
     patterns = getattr(clauses, name, ()) if name in _ALWAYS_THERE else ()
@@ -109,7 +142,9 @@ def _moved_tests(clauses: msgspec.Struct, path: str) -> Iterator[tuple[Any, str]
     for field in msgspec.structs.fields(clauses):
         value, below = getattr(clauses, field.name), f"{path}.{field.encode_name}"
         changes: Iterator[tuple[Any, str]] = iter(())
-        if isinstance(value, msgspec.Struct):
+        if isinstance(value, TimeWindow):
+            changes = _moved_windows(value, below)
+        elif isinstance(value, msgspec.Struct):
             changes = _moved_tests(value, below)
         elif isinstance(value, dict):
             changes = (
@@ -150,7 +185,9 @@ def _conditions(node: Condition) -> Iterator[tuple[Any, str]]:
         else:
             continue
         for changed, change in changes:
-            yield [name, *parts[:index], changed, *parts[index + 1 :]], change
+            # a chain that becomes an operand of the same chain dissolves in it
+            inner = changed[1:] if name in CHAINS and isinstance(changed, list) and changed[0] == name else [changed]
+            yield [name, *parts[:index], *inner, *parts[index + 1 :]], change
 
 
 def _constraints(constraints: Mapping[str, Constraint]) -> Iterator[tuple[dict[str, Constraint], str]]:

@@ -6,7 +6,7 @@ from hypothesis import given
 from builder.explaining import matcher_for
 from builder.language.cel import lower
 from builder.policytest.mutants import mutants_of
-from policy_core.model import AttributeTests, Clauses, Decision, EntityClauses, Rule
+from policy_core.model import AttributeTests, Clauses, Decision, EntityClauses, Rule, TimeWindow
 from policy_core.testing import strategies
 
 
@@ -95,6 +95,14 @@ def test_conditions_lose_operands_and_their_numbers_move() -> None:
     ]
 
 
+def test_a_chain_that_is_left_within_the_same_chain_dissolves_in_it() -> None:
+    a, b, c, d = (["has", ["var", "context"], name] for name in "abcd")
+
+    conditions = [mutant.rule.when for mutant in mutants_of(0, rule(when=["&&", a, ["||", b, ["&&", c, d]]]))]
+
+    assert ["&&", a, c, d] in conditions
+
+
 def test_numbers_move_by_one_where_they_are_thresholds() -> None:
     tests = {"context.n": AttributeTests(ge=3), "context.m": AttributeTests(eq=3)}
 
@@ -109,6 +117,36 @@ def test_numbers_move_by_one_where_they_are_thresholds() -> None:
         "match.attributes.context.n.ge: 3 becomes 4",
     ]
     assert changes(rule(when=["==", ["var", "context", "n"], 2**63 - 1]))[1:] == ["drops when"]
+
+
+def test_windows_lose_parts_and_their_limits_move() -> None:
+    night = TimeWindow(days=("fri",), between=(22 * 60, 6 * 60), tz="Europe/Berlin")
+    freeze = TimeWindow(after=1_000_000_000, before=1_000_000_002)
+
+    assert changes(rule(match=Clauses(time=night)))[1:] == [
+        "drops match.time.days",
+        "drops match.time.between",
+        "match.time.between: 22:00 to 06:00 becomes 21:59 to 06:00",
+        "match.time.between: 22:00 to 06:00 becomes 22:01 to 06:00",
+        "match.time.between: 22:00 to 06:00 becomes 22:00 to 05:59",
+        "match.time.between: 22:00 to 06:00 becomes 22:00 to 06:01",
+    ]
+    assert changes(rule(match=Clauses(actions=("*",), none_of=Clauses(time=freeze))))[1:] == [
+        "drops match.not.time.after",
+        "drops match.not.time.before",
+        "match.not.time.after: 2001-09-09T01:46:40Z becomes 2001-09-09T01:46:39Z",
+        "match.not.time.after: 2001-09-09T01:46:40Z becomes 2001-09-09T01:46:41Z",
+        "match.not.time.before: 2001-09-09T01:46:42Z becomes 2001-09-09T01:46:41Z",
+        "match.not.time.before: 2001-09-09T01:46:42Z becomes 2001-09-09T01:46:43Z",
+    ]
+
+
+def test_a_window_is_dropped_as_a_whole_with_its_zone() -> None:
+    match = Clauses(actions=("a",), time=TimeWindow(days=("sat", "sun"), tz="Europe/Berlin"))
+
+    dropped = {mutant.change: mutant.rule.match for mutant in mutants_of(0, rule(match=match))}
+
+    assert dropped["drops match.time.days"] == Clauses(actions=("a",))
 
 
 @given(strategies.rules())
