@@ -1,14 +1,13 @@
 """The corpus: recorded requests below ``corpus/``, one JSON object a line, read strictly.
 
 A line is a request in either form, or an envelope ``{"request": …, "now": …, "host": …, "name": …}``. Requests are
-decoded as the sidecar decodes them; beyond that, a line may not repeat a key. Equal requests are kept once, with a
-count: agents ask the same things over and over, and a decision is worth computing only once.
+decoded as the sidecar decodes them. Equal requests are kept once, with a count: agents ask the same things over and
+over, and a decision is worth computing only once.
 """
 
 import datetime
 import gzip
 import io
-import json
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ import msgspec
 
 from builder.language.fields import MOMENT_HINT, parse_moment
 from builder.source import PolicyTree
+from policy_core.decoding import decode_request
 from policy_core.errors import InvalidPolicyError, Problem
 from policy_core.request import Request, RequestError, normalise
 
@@ -170,25 +170,13 @@ class _LineError(Exception):
 
 
 _canonical = msgspec.json.Encoder(order="sorted").encode
-_encode = msgspec.json.Encoder().encode
-_decode_json = msgspec.json.Decoder().decode
 
 
-def _decode(line: bytes) -> Any:
+def _decode(line: bytes) -> object:
     try:
-        value = _decode_json(line)
-        if _encode(value) != line:  # what is spelled exactly as we spell it has no key twice
-            json.loads(line, object_pairs_hook=_unique)
-    except (msgspec.DecodeError, RecursionError, ValueError) as error:  # the last: bytes that are no UTF-8
-        raise _LineError(f"not JSON: {str(error)[:200].lower()}", "a line is one JSON object in UTF-8") from error
-    return value
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> None:
-    names = [name for name, _ in pairs]
-    if len(set(names)) != len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise _LineError(f"duplicate key {twice[:40]!r}", "keep one of them")
+        return decode_request(line)
+    except RequestError as error:
+        raise _LineError(error.message[:200], error.hint) from error
 
 
 def _unwrapped(value: dict[str, Any]) -> tuple[Any, str, float, Mapping[str, str]]:
