@@ -170,7 +170,7 @@ class Matcher:
         value = self.rules[first].constraints[constraint]
         other = next(number for number in others if not agree(self.rules[number].constraints[constraint], value))
         answer.decision, answer.allowed, answer.matched_rule = Decision.DENY, False, ""
-        answer.reason_code = CONSTRAINT_CONFLICT
+        answer.reason_code, answer.remediations = CONSTRAINT_CONFLICT, ()
         answer.reason = f"constraint {constraint}: {self._names[first]} and {self._names[other]} do not agree"
 
     def _gate_words(self, applied: Iterable[int], ranks: Sequence[int] | Mapping[int, int]) -> dict[str, str]:

@@ -74,7 +74,7 @@ def _decide(traces: Sequence[RuleTrace], policy: PolicyRef) -> Answer:
         if word in (Decision.ALLOW, Decision.REQUIRE_APPROVAL):
             if conflict := _conflict(narrowing):
                 answer.decision, answer.matched_rule = Decision.DENY, ""
-                answer.reason_code, answer.reason = CONSTRAINT_CONFLICT, conflict
+                answer.reason_code, answer.reason, answer.remediations = CONSTRAINT_CONFLICT, conflict, ()
                 break
             answer.constraints = _tightest([rule.constraints for rule in narrowing])
         if word is Decision.ALLOW:

@@ -90,6 +90,50 @@ def test_a_fact_that_is_missing_is_named_in_its_clause() -> None:
     )
 
 
+WIDER = """\
+version: v1
+rules:
+  - id: deploys
+    match:
+      actions: [deploy]
+      attributes: {resource.properties.size: {le: 5}}
+      time: {days: [thu], between: [22:00, 06:00]}
+      not: {subject: {types: [robot]}}
+    decision: deny
+    gate: scope
+    remediations: [{id: ask, title: Ask first}]
+"""
+
+
+def test_attributes_windows_and_not_are_shown_with_gates_and_what_to_do_instead() -> None:
+    raw = {
+        "subject": {"type": "user", "id": "a"},
+        "action": {"name": "deploy"},
+        "resource": {"type": "service", "id": "s", "properties": {"size": 3}},
+    }
+
+    shown = lines(raw, WIDER)  # at midnight, when Thursday 1970-01-01 began
+
+    assert [line.replace("    ", "") for line in shown if line.startswith("    ")] == [
+        "✓ match.actions: wants [deploy], the request has deploy",
+        "✓ match.attributes.resource.properties.size: wants {le: 5}, the request has 3",
+        "✗ match.time: wants {days: [thu], between: [22:00, 06:00]}, it is 1970-01-01T00:00:00Z",
+        "✓ match.not.subject.types: does not want [robot], the request has user",
+    ]
+    always = WIDER.replace("days: [thu], ", "")
+    assert lines(raw, always)[3:5] == ["gate       scope: denied", "instead    Ask first"]
+
+
+def test_a_dry_run_rule_is_marked_and_its_decision_told() -> None:
+    policy = "version: v1\nmode: dry_run\nrules: [{id: r, match: {actions: [a]}, decision: allow}]"
+
+    shown = lines({"job": {"topic": "a"}}, policy)
+
+    assert shown[0] == "decision   deny"
+    assert "dry run    would be allow by p/r" in shown
+    assert "✓ p/r (allow, dry run) applies  policies/p.yaml:3" in shown
+
+
 def test_no_rule_about_the_action_is_said() -> None:
     policy = "version: v1\nrules: [{id: r, match: {actions: [a]}, decision: allow}]"
 

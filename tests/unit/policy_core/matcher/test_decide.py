@@ -130,7 +130,10 @@ def test_constraints_that_must_agree_and_do_not_are_a_deny_no_rule_gave():
 def test_a_conflict_denies_instead_of_asking_for_an_approval_and_not_instead_of_a_deny():
     conflict = [rule(f"x/{value}", "constrain", constraints={"run_as": value}) for value in ("bot", "root")]
 
-    assert decide([ASK, *conflict]).reason_code == "constraint_conflict"
+    ask = rule("c/ask", "require_approval", remediations=(Remediation("a", "Ask"),))
+
+    assert decide([ask, *conflict]).reason_code == "constraint_conflict"
+    assert decide([ask, *conflict]).remediations == ()
     assert decide([DENY, *conflict]).matched_rule == "b/deny"
 
 

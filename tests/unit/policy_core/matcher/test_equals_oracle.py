@@ -35,7 +35,7 @@ def _comparable(answer, matcher):
     return msgspec.structs.replace(answer, errors=errors)
 
 
-@settings(max_examples=600, **GENEROUS)
+@settings(max_examples=450, **GENEROUS)
 @given(policies(), st.lists(requests, min_size=18, max_size=18))
 def test_matcher_equals_the_oracle_on_small_policies(rules, raw_requests):
     _checked(rules, raw_requests)
