@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from policy_core.decision import PolicyRef, RuleError
 from policy_core.matcher import encode_rules, load
+from policy_core.model import AttributeTests, Clauses, Decision, Rule
 from policy_core.request import normalise
 from policy_core.testing import oracle
 from policy_core.testing.strategies import MOMENTS, policies, requests
@@ -39,6 +40,38 @@ def _comparable(answer, matcher):
 @given(policies(), st.lists(requests, min_size=18, max_size=18))
 def test_matcher_equals_the_oracle_on_small_policies(rules, raw_requests):
     _checked(rules, raw_requests)
+
+
+_zones = st.lists(st.sampled_from("abcdef"), min_size=1, max_size=3, unique=True).map(tuple)
+_keyed = st.one_of(
+    _zones.map(lambda values: AttributeTests(in_=values)),
+    _zones.map(lambda values: AttributeTests(eq=values[0], exists=True)),
+    _zones.map(lambda values: AttributeTests(in_=(*values, 1))),
+)
+
+
+@settings(max_examples=60, **GENEROUS)
+@given(
+    st.lists(st.tuples(st.sampled_from(["allow", "deny", "throttle"]), _keyed), min_size=8, max_size=20),
+    st.sampled_from(["context.zone", "context.place.zone", "resource.properties.zone"]),
+)
+def test_matcher_equals_the_oracle_where_the_index_is_keyed_by_an_attribute(drawn, path):
+    rules = [
+        Rule("p", f"r{number}", Decision(word), match=Clauses(actions=("deploy",), attributes={path: tests}))
+        for number, (word, tests) in enumerate(drawn)
+    ]
+    root, *fields, last = path.split(".")
+
+    def request(value):
+        raw = {"subject": {"type": "u", "id": "a"}, "action": {"name": "deploy"}, "resource": {"type": "t", "id": "r"}}
+        inner = raw.setdefault(root, {})
+        for field in fields:
+            inner = inner.setdefault(field, {})
+        if value is not ...:
+            inner[last] = value
+        return raw
+
+    _checked(rules, [request(value) for value in [*"abcdefg", 1, 1.0, True, None, ["a"], ...]])
 
 
 @settings(max_examples=60, **GENEROUS)
