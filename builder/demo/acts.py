@@ -9,7 +9,7 @@ from builder.demo.stage import DemoError
 from policy_core.trust.layout import TIMESTAMP, target_object
 
 SHOWN_LINES = 8
-OTHER_PEOPLE = """  - name: other people do not
+OTHER_PEOPLE = """  - name: other people do not, not even of the team that runs it
     subject: linus
     action: service.restart
     resource: web

@@ -38,7 +38,7 @@ def command_lines(text: str) -> Iterator[list[str]]:
 def check(words: list[str]) -> None:
     """Parse a command line as far as options go. Raises click.UsageError, AssertionError for an unknown command."""
     command, rest, name = PROGRAMS[words[0]], words[1:], words[0]
-    context = click.Context(command, info_name=name)
+    context = click.Context(command, info_name=name, help_option_names=["-h", "--help"])  # options are made once
     while isinstance(command, click.Group):
         parser = command.make_parser(context)
         parser.allow_interspersed_args = False
