@@ -3,6 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+_ANSWER_KEYS = (
+    "matched_rule", "reason_code", "reason", "remediations", "constraints", "gates", "dry_run", "applied_rules",
+    "errors",
+)  # fmt: skip
+
 
 def plain(text: object) -> str:
     """Return a text with control characters escaped: requests and policies must not steer a terminal."""
@@ -17,8 +22,7 @@ def counted(number: int, noun: str) -> str:
 def answer_text(answer: Mapping[str, Any]) -> str:
     """Return an answer: the decision first, then what it rests on."""
     lines = [answer["decision"]]
-    keys = ("matched_rule", "reason_code", "reason", "constraints", "applied_rules", "errors")
-    lines += [f"  {key:13} {_value(answer[key])}" for key in keys if answer.get(key)]
+    lines += [f"  {key:13} {_value(answer[key])}" for key in _ANSWER_KEYS if answer.get(key)]
     if answer.get("policy"):
         lines.append(f"  {'policy':13} {_place(answer['policy'])}")
     return "\n".join(lines)

@@ -1,6 +1,9 @@
 """Texts for people show control characters instead of sending them to a terminal."""
 
 from agent_sidecar.texts import answer_text, event_text
+from policy_core.decision import Answer
+
+POLICY = {"policy": {"bundle": "sha256:" + "a" * 64, "revision": "b" * 40, "release": 4}}
 
 
 def test_an_answer_begins_with_its_decision_and_names_what_it_rests_on() -> None:
@@ -9,14 +12,25 @@ def test_an_answer_begins_with_its_decision_and_names_what_it_rests_on() -> None
         "matched_rule": "p/r",
         "reason": "ok",
         "constraints": {"max_targets": 1, "network_allowlist": ["a", "b"]},
-        "policy": {"bundle": "sha256:" + "a" * 64, "revision": "b" * 40, "release": 4},
-    }
+    } | POLICY
 
     text = answer_text(answer)
 
     assert text.splitlines()[0] == "allow_with_constraints"
     assert "max_targets=1, network_allowlist=a, b" in text
     assert "release 4, sha256:aaaaaaaaaaaa, revision bbbbbbbbbbbb" in text
+
+
+def test_an_answer_shows_every_part_of_it_that_a_person_may_need() -> None:
+    """Only the id of the decision is left to the JSON form."""
+    shown = answer_text(
+        {field: {"x": 1} if field != "decision" else "deny" for field in Answer.__struct_fields__} | POLICY
+    )
+
+    assert [field for field in Answer.__struct_fields__ if field not in shown and field != "decision"] == [
+        "allowed",  # the decision says it
+        "decision_id",
+    ]
 
 
 def test_control_characters_are_escaped() -> None:
