@@ -1,6 +1,6 @@
 """One complete answer in process, beside cedarpy with the same rules and requests.
 
-Both get decoded requests and return decision and reasons. Before the peer is timed, both must agree on every request it gets.
+Both get decoded requests and return decision and reasons. Before the peer is timed, both must agree on all it is asked.
 """
 
 from typing import Any
