@@ -37,8 +37,8 @@ bench: $(VENV)/.bench ## Measure decisions, builds and activations beside their 
 
 lock: ## Choose versions anew and write requirements/*.lock (needs uv and the network)
 	$(COMPILE) pyproject.toml --extra demo --group build -o requirements/demo.lock
-	$(COMPILE) pyproject.toml --extra demo --group dev -c requirements/demo.lock -o requirements/dev.lock
-	$(COMPILE) pyproject.toml --extra demo --group dev --group bench -c requirements/dev.lock -o requirements/bench.lock
+	$(COMPILE) pyproject.toml --extra demo --extra fleet --group dev -c requirements/demo.lock -o requirements/dev.lock
+	$(COMPILE) pyproject.toml --extra demo --extra fleet --group dev --group bench -c requirements/dev.lock -o requirements/bench.lock
 
 clean: ## Remove everything that was made here, .venv too
 	rm -rf $(VENV) dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
