@@ -10,6 +10,7 @@ import msgspec
 
 from builder.conflicts import find_conflicts
 from builder.language import project as project_file
+from builder.language.codes import Code
 from builder.language.data import read_data
 from builder.language.documents import PolicyDocument, read_document
 from builder.language.nodes import Report
@@ -62,7 +63,7 @@ def compile_tree(tree: PolicyTree, *, today: datetime.date | None) -> Compiled:
         if (document := read_document(content, report(path), today=today))
     ]
     if not any(path.startswith("policies/") for path in tree.files):
-        report("policies").file_problem(
+        report("policies").of(Code.UNUSABLE_FILE).file_problem(
             "there is no policy document", "put one into policies/, such as policies/a.yaml"
         )
     _check_ids(documents, overall)
@@ -108,7 +109,8 @@ def _yaml_files(tree: PolicyTree, folder: str, overall: Report) -> Iterable[tupl
         if suffix == "yaml":
             yield path, content
         elif suffix.lower() in _OTHER_SUFFIXES:
-            overall.problems.append(Problem(path, 0, 0, f"is not read (suffix .{suffix})", "files here end in .yaml"))
+            message, hint = f"is not read (suffix .{suffix})", "files here end in .yaml"
+            overall.problems.append(Problem(path, 0, 0, message, hint, Code.UNUSABLE_FILE))
 
 
 def _places(documents: Iterable[PolicyDocument]) -> dict[str, str]:
@@ -126,7 +128,8 @@ def _check_ids(documents: Iterable[PolicyDocument], overall: Report) -> None:
         if other is not document and document.id:
             where = Problem(other.file, *other.id_place, "").where
             message = f"policy id {document.id} is used already in {where}"
-            overall.problems.append(Problem(document.file, *document.id_place, message, "give each policy its own id"))
+            hint = "give each policy its own id"
+            overall.problems.append(Problem(document.file, *document.id_place, message, hint, Code.DUPLICATE_NAME))
 
 
 def _selftest_cases(suites: Iterable[Suite]) -> Iterable[SelfTestCase]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
+from builder.language.codes import Code
 from policy_core.constraints import Merge, agree, merge_of
 from policy_core.errors import Problem
 from policy_core.model import Clauses, Rule
@@ -44,6 +45,5 @@ def _problem(rule: Rule, other: Rule, name: str, places: Mapping[str, str]) -> P
     file, _, line = places[rule.name].rpartition(":")
     where = f"{other.name} ({places[other.name]})"
     message = f"constraint {name} of rule {rule.id} contradicts {where}, which applies wherever this one does"
-    return Problem(
-        file, int(line), 1, message, f"{name} must agree: give both one value, or let them exclude each other"
-    )
+    hint = f"{name} must agree: give both one value, or let them exclude each other"
+    return Problem(file, int(line), 1, message, hint, Code.CONTRADICTING_CONSTRAINTS)

@@ -15,6 +15,7 @@ from typing import NoReturn
 
 import pygit2
 
+from builder.language.codes import Code
 from policy_core.errors import InvalidPolicyError, Problem, UsageError
 
 POLICY_PATHS = frozenset({"writ.yaml", "policies", "data", "exceptions", "tests", "corpus", "trust"})
@@ -239,10 +240,10 @@ class _Collector:
         self.size += size
         if self.size > MAX_TREE_BYTES:
             raise InvalidPolicyError(
-                [*self.problems, Problem(path, 0, 0, f"the policy files together exceed {MAX_TREE_BYTES} bytes")]
+                [*self.problems, _unusable(path, f"the policy files together exceed {MAX_TREE_BYTES} bytes")]
             )
         if len(self.contents) >= MAX_FILES:
-            raise InvalidPolicyError([*self.problems, Problem(path, 0, 0, f"more than {MAX_FILES} policy files")])
+            raise InvalidPolicyError([*self.problems, _unusable(path, f"more than {MAX_FILES} policy files")])
         return True
 
     def add(self, path: str, content: bytes) -> None:
@@ -260,8 +261,12 @@ class _Collector:
     def _refuse(self, path: str, message: str, hint: str) -> bool:
         printable = path.encode("ascii", "backslashreplace").decode()
         printable = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in printable)
-        self.problems.append(Problem(printable, 0, 0, message, hint))
+        self.problems.append(_unusable(printable, message, hint))
         return False
+
+
+def _unusable(path: str, message: str, hint: str = "") -> Problem:
+    return Problem(path, 0, 0, message, hint, Code.UNUSABLE_FILE)
 
 
 def _is_usable(path: str) -> bool:

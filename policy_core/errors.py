@@ -59,13 +59,17 @@ class ConflictError(KnownError):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One finding in an authored file; line and column count from 1 (0: the file as a whole)."""
+    """One finding in an authored file; line and column count from 1 (0: the file as a whole).
+
+    `code` names the class of finding, for those who filter and look things up.
+    """
 
     file: str
     line: int
     column: int
     message: str
     hint: str = ""
+    code: str = ""
 
     @property
     def where(self) -> str:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from builder.language.codes import Code
 from builder.language.jsonfile import read_json
 from builder.language.nodes import Report, plain
 from builder.language.yamlfile import read_yaml
@@ -21,7 +22,7 @@ def read_data(files: Iterable[tuple[str, bytes]], overall: Report) -> dict[str, 
     files_at: dict[tuple[str, ...], str] = {}  # places that are files
     taken: dict[tuple[str, ...], str] = {}  # those, and all folders above them
     for path, content in files:
-        report = Report(path, overall.problems, overall.warnings)
+        report = Report(path, overall.problems, overall.warnings, Code.UNUSABLE_FILE)
         stem, _, suffix = path.removeprefix("data/").rpartition(".")
         if suffix not in ("yaml", "json"):
             if path.endswith(_OTHER_SUFFIXES):

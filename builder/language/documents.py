@@ -8,6 +8,7 @@ import msgspec
 
 from builder.language import fields
 from builder.language.clauses import read_clauses
+from builder.language.codes import Code
 from builder.language.metadata import Metadata, read_metadata
 from builder.language.nodes import BrokenNode, MapNode, Node, Report, ScalarNode, plain
 from builder.language.placing import place_in
@@ -164,7 +165,7 @@ class _RuleReader:
             return ""
         if rule_id in self.ids:
             message = f"duplicate rule id {rule_id} (first in line {self.ids[rule_id]})"
-            self.report.at(value, message, "give each rule its own id")
+            self.report.of(Code.DUPLICATE_NAME).at(value, message, "give each rule its own id")
         self.ids.setdefault(rule_id, value.line)
         return rule_id
 
@@ -196,7 +197,7 @@ class _RuleReader:
         except CelError as error:
             text = self.content.decode().replace("\r\n", "\n").replace("\r", "\n")
             for offset, message, hint in error.problems:
-                self.report.at(place_in(text, node, offset), f"when: {message}", hint)
+                self.report.of(Code.INVALID_CONDITION).at(place_in(text, node, offset), f"when: {message}", hint)
             return None
 
     def constraints(self, node: MapNode, decision: Decision | None) -> dict[str, Constraint]:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 
+from builder.language.codes import Code
 from builder.language.nodes import BrokenNode, ListNode, MapNode, Node, Place, Report, ScalarNode
 from policy_core.glob import RESERVED, is_glob
 from policy_core.model import Scalar
@@ -65,14 +66,15 @@ def check_keys(
         if name in later:
             report.at(key, f"{name} is not yet supported", "remove it: it would not be enforced")
         else:
-            report.at(key, f"unknown key {shown(name)} in {what}", suggestion(name, known, "known keys"))
+            hint = suggestion(name, known, "known keys")
+            report.of(Code.UNKNOWN_KEY).at(key, f"unknown key {shown(name)} in {what}", hint)
 
 
 def require(report: Report, node: MapNode, name: str, what: str, hint: str) -> Node | None:
     """Return the value of a mandatory key."""
     value = node.get(name)
     if value is None:
-        report.at(node, f"{what} has no {name}", hint)
+        report.of(Code.MISSING_KEY).at(node, f"{what} has no {name}", hint)
     return value
 
 
@@ -189,7 +191,7 @@ def strings(report: Report, node: Node, what: str, *, may_be_empty: bool = False
     """Return a list of texts, none of them empty; an entry that occurs twice is worth a warning."""
     found = tuple(_strings(report, items(report, node, what, may_be_empty=may_be_empty) or (), what))
     if len(set(found)) != len(found):
-        report.warn(node, f"{what} lists an entry twice")
+        report.warn(node, f"{what} lists an entry twice", "list it once", code=Code.REPEATED_ENTRY)
     return found
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from builder.language import fields
+from builder.language.codes import Code
 from builder.language.nodes import BrokenNode, MapNode, Node, Report, ScalarNode, plain
 from builder.language.yamlfile import read_yaml
 
@@ -65,7 +66,7 @@ class Fixtures:
             first.used = True
             where = f"{first.report.file}:{first.key.line}"
             message = f"{kind[:-1]} fixture {fields.shown(name)} is there already ({where})"
-            fixture.report.at(fixture.key, message, "give one of them another name")
+            fixture.report.of(Code.DUPLICATE_NAME).at(fixture.key, message, "give one of them another name")
         else:
             self.by_kind[kind][name] = fixture
 
@@ -98,4 +99,4 @@ class Fixtures:
             for name, fixture in named.maps[0].items():
                 if not fixture.used:
                     message = f"{kind[:-1]} fixture {fields.shown(name)} is not used by any case"
-                    fixture.report.warn(fixture.key, message, "remove it, or test with it")
+                    fixture.report.warn(fixture.key, message, "remove it, or test with it", code=Code.UNUSED_FIXTURE)

@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any
 
+from builder.language.codes import Code
 from builder.language.nodes import BrokenNode, Report
 from builder.language.yamlfile import MAX_DEPTH, MAX_INTEGER, forbidden_character
 
@@ -17,6 +18,7 @@ _HINT = "write it as JSON (RFC 8259), or as YAML"
 
 def read_json(content: bytes, report: Report) -> Any:
     """Return the value in a JSON file; problems go to the report (the value is None then)."""
+    report = report.of(Code.UNREADABLE)
     if len(content) > MAX_JSON_BYTES:
         report.file_problem(f"file is too large ({len(content)} bytes, limit {MAX_JSON_BYTES})", "split the file")
         return None

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from builder.language import fields
+from builder.language.codes import Code
 from builder.language.nodes import MapNode, Node, Report
 
 SEVERITIES = ("low", "medium", "high", "critical")
@@ -77,7 +78,8 @@ def _review(report: Report, node: Node, today: datetime.date | None) -> tuple[in
     cycle_days = cycle and fields.integer(report, cycle, "cycle_days", least=1, most=MAX_REVIEW_CYCLE_DAYS)
     last_reviewed = last and fields.date(report, last, "last_reviewed")
     if last and cycle_days and last_reviewed and today and (age := (today - last_reviewed).days) > cycle_days:
-        report.warn(last, f"review is overdue (last {age} days ago, cycle {cycle_days})", "review the policy")
+        message = f"review is overdue (last {age} days ago, cycle {cycle_days})"
+        report.warn(last, message, "review the policy", code=Code.OVERDUE_REVIEW)
     return cycle_days or None, last_reviewed or None
 
 
@@ -86,5 +88,6 @@ def _expires(report: Report, found: MapNode, today: datetime.date | None) -> dat
     node = found.get("expires")
     expires = node and fields.date(report, node, "expires")
     if node and expires and today and expires < today:
-        report.at(node, f"policy expired on {expires}", "review it and set a later date, or remove the policy")
+        hint = "review it and set a later date, or remove the policy"
+        report.of(Code.EXPIRED_POLICY).at(node, f"policy expired on {expires}", hint)
     return expires or None

@@ -1,11 +1,12 @@
 """What a YAML file says, with the place of every value: the nodes that readers of documents walk over."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
+from builder.language.codes import Code
 from policy_core.errors import Problem
 
 
@@ -65,23 +66,31 @@ Node: TypeAlias = ScalarNode | ListNode | MapNode | BrokenNode
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Collects what is wrong with one file; several reports share their lists, so that a run shows everything."""
+    """Collects what is wrong with one file; several reports share their lists, so that a run shows everything.
+
+    `code` is the class of the problems noted through this report.
+    """
 
     file: str
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
+    code: Code = Code.INVALID_VALUE
+
+    def of(self, code: Code) -> "Report":
+        """Return a report for problems of another class, into the same lists."""
+        return replace(self, code=code)
 
     def at(self, place: Place, message: str, hint: str = "") -> None:
         """Note a problem at a place."""
-        self.problems.append(Problem(self.file, place.line, place.column, message, hint))
+        self.problems.append(Problem(self.file, place.line, place.column, message, hint, self.code))
 
     def file_problem(self, message: str, hint: str = "") -> None:
         """Note a problem with the file as a whole."""
-        self.problems.append(Problem(self.file, 0, 0, message, hint))
+        self.problems.append(Problem(self.file, 0, 0, message, hint, self.code))
 
-    def warn(self, place: Place, message: str, hint: str = "") -> None:
+    def warn(self, place: Place, message: str, hint: str = "", *, code: Code) -> None:
         """Note a finding that does not stop anything."""
-        self.warnings.append(Problem(self.file, place.line, place.column, message, hint))
+        self.warnings.append(Problem(self.file, place.line, place.column, message, hint, code))
 
 
 def plain(node: Node) -> Any:

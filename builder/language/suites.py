@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from builder.language import fields
+from builder.language.codes import Code
 from builder.language.expectations import Expectation, read_expectation
 from builder.language.fixtures import FOLDER, Fixtures
 from builder.language.matrices import Cell, read_matrix
@@ -130,7 +131,9 @@ class _SuiteReader:
             read = list(self.case(found)) if found else []
             if read and read[0].name in names:
                 name = fields.shown(read[0].name)
-                self.report.at(item, f"duplicate case name {name}", "give each case its own name")
+                self.report.of(Code.DUPLICATE_NAME).at(
+                    item, f"duplicate case name {name}", "give each case its own name"
+                )
             elif read:
                 names.add(read[0].name)
                 cases += read

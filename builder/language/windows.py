@@ -3,6 +3,7 @@
 import re
 
 from builder.language import fields
+from builder.language.codes import Code
 from builder.language.nodes import BrokenNode, ListNode, MapNode, Node, Report, ScalarNode
 from policy_core.model import TimeWindow
 from policy_core.windows import DAYS, opens, zone
@@ -42,7 +43,7 @@ def _days(report: Report, node: Node, what: str) -> tuple[str, ...]:
     items = fields.items(report, node, what) or ()
     chosen = [fields.choice(report, item, f"entry of {what}", DAYS) for item in items]
     if len(set(chosen)) != len(chosen):
-        report.warn(node, f"{what} lists a day twice")
+        report.warn(node, f"{what} lists a day twice", "list it once", code=Code.REPEATED_ENTRY)
     return tuple(day for day in DAYS if day in chosen)
 
 

@@ -15,6 +15,7 @@ import yaml.parser
 import yaml.reader
 import yaml.scanner
 
+from builder.language.codes import Code
 from builder.language.nodes import BrokenNode, ListNode, MapNode, Node, Report, ScalarNode
 
 
@@ -66,6 +67,7 @@ def read_yaml(content: bytes, report: Report) -> Node | None:
     None means that nothing could be read. Otherwise the tree is complete but for `BrokenNode`s, so that a caller can
     look for further problems.
     """
+    report = report.of(Code.UNREADABLE)
     text = _decode(content, report)
     if text is None:
         return None

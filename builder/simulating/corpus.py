@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from builder.language.codes import Code
 from builder.language.fields import MOMENT_HINT, parse_moment
 from builder.source import PolicyTree
 from policy_core.decoding import decode_request
@@ -92,7 +93,7 @@ class _Reader:
 
     def problem(self, path: str, line: int, message: str, hint: str = "") -> None:
         if len(self.problems) < MAX_PROBLEMS:
-            self.problems.append(Problem(path, line, int(line > 0), message, hint))
+            self.problems.append(Problem(path, line, int(line > 0), message, hint, Code.UNREADABLE))
 
     def _unpacked(self, path: str, content: bytes) -> bytes:
         if path.endswith(".gz"):

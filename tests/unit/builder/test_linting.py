@@ -43,6 +43,7 @@ def test_problems_come_sorted_with_place_and_hint() -> None:
         "column": 48,
         "message": "unknown decision 'den'",
         "hint": "did you mean 'deny'?",
+        "code": "E100",
     }
 
 

@@ -1,0 +1,37 @@
+"""The codes of findings: ``E…`` makes a policy repository unusable, ``W…`` does not. No code ever gets a new meaning.
+
+What each means, and how to get rid of it: docs/reference/lint.md.
+"""
+
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    """One class of findings."""
+
+    INVALID_VALUE = "E100"
+    UNREADABLE = "E101"
+    UNKNOWN_KEY = "E102"
+    MISSING_KEY = "E103"
+    DUPLICATE_NAME = "E104"
+    INVALID_CONDITION = "E105"
+    CONTRADICTING_CONSTRAINTS = "E106"
+    EXPIRED_POLICY = "E107"
+    UNUSABLE_FILE = "E108"
+
+    DUPLICATE_RULE = "W101"
+    UNREACHABLE_RULE = "W102"
+    COVERED_RULE = "W103"
+    PAST_WINDOW = "W104"
+    OWNERLESS_WILDCARD = "W105"
+    MIXED_CASE_TAG = "W106"
+    UNUSED_DATA = "W107"
+    REPEATED_ENTRY = "W108"
+    UNUSED_FIXTURE = "W109"
+    EXPIRING_POLICY = "W110"
+    OVERDUE_REVIEW = "W111"
+
+    @property
+    def is_error(self) -> bool:
+        """Tell whether a finding of this class makes a repository unusable."""
+        return self.startswith("E")
