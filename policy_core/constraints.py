@@ -30,6 +30,7 @@ REGISTRY: dict[str, str] = {
     "max_tokens": "model tokens one run may use",
     "min_interval_sec": "seconds between two runs",
     "min_replicas": "instances that must stay up",
+    "min_retention_days": "days the record of the action must be kept",
     "command_allowlist": "commands that may be started",
     "fs_read_allowlist": "paths that may be read",
     "fs_write_allowlist": "paths that may be written",
@@ -40,6 +41,7 @@ REGISTRY: dict[str, str] = {
     "path_denylist": "paths that may not be touched",
     "redact_denylist": "patterns that must be removed from what is returned",
     "tool_denylist": "tools that may not be called",
+    "required_evidence": "what must be recorded about the action, words the application knows",
     "isolated": "the action runs in a sandbox",
     "read_only": "the action may read, not write",
     "allow_escalation": "the action may raise its privileges",
@@ -79,6 +81,8 @@ def merge_of(name: str) -> Merge:
     for start, rule in (("max_", Merge.LEAST), ("min_", Merge.GREATEST)):
         if name.startswith(start):
             return rule
+    if name.startswith("required_"):
+        return Merge.UNION
     for end, rule in (("_allowlist", Merge.INTERSECTION), ("_denylist", Merge.UNION)):
         if name.endswith(end):
             return rule

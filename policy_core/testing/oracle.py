@@ -102,7 +102,7 @@ def _gates(applied: Sequence[RuleTrace]) -> dict[str, str]:
 
 
 def _must_agree(name: str) -> bool:
-    bounded = name.startswith(("max_", "min_")) or name.endswith(("_allowlist", "_denylist")) or name in FLAGS
+    bounded = name.startswith(("max_", "min_", "required_")) or name.endswith(("_allowlist", "_denylist")) or name in FLAGS
     return name.startswith("x_") or not bounded
 
 
@@ -128,7 +128,7 @@ def _tightest(sets: Sequence[Mapping[str, Constraint]]) -> dict[str, Constraint]
             merged[name] = min(values) if name.startswith("max_") else max(values)
         elif name.endswith("_allowlist"):
             merged[name] = tuple(sorted(set(values[0]).intersection(*values[1:])))
-        elif name.endswith("_denylist"):
+        elif name.endswith("_denylist") or name.startswith("required_"):
             merged[name] = tuple(sorted(set().union(*values)))
         else:
             merged[name] = all(values) if name.startswith("allow_") else any(values)

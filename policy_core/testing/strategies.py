@@ -131,6 +131,7 @@ CONSTRAINTS: dict[str, st.SearchStrategy[Any]] = {
     "min_replicas": st.integers(0, 5),
     "network_allowlist": _some_words,
     "tool_allowlist": _some_words,
+    "required_evidence": _some_words,
     "tool_denylist": _some_words,
     "read_only": st.booleans(),
     "allow_network": st.booleans(),
