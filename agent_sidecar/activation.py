@@ -79,7 +79,7 @@ def _prepare(
     policy = PolicyRef(
         bundle=f"sha256:{release.sha256}", revision=release.revision, channel=release.channel, release=release.release
     )
-    matcher = _run(loading(bundle.files[MATCHER], data=bundle.data, policy=policy), pause)
+    matcher = _run(loading(bundle.files[MATCHER], policy=policy, provisions=bundle.provisions), pause)
     for _ in run_selftest(matcher, bundle.files.get(SELFTEST, b"")):
         pause()
     return Activation(SnapshotRef.of(release), policy, matcher, host, now, deny_after=math.inf)

@@ -26,7 +26,7 @@ def run() -> None:
     rows = []
     for size in SIZES:
         compiled = compile_tree(PolicyTree("0" * 40, False, documents(size)), today=None)
-        matcher = load(encode_rules(compiled.rules), data={}, policy=POLICY)
+        matcher = load(encode_rules(compiled.rules), policy=POLICY)
         raw = requests(size, CALLS)
 
         def answer(request: object, decide=matcher.decide) -> object:  # type: ignore[no-untyped-def]

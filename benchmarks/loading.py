@@ -64,7 +64,7 @@ def _slices_ms(content: bytes) -> list[float]:
     """Load as a sidecar does, collector off, and return the CPU time of every slice in milliseconds, sorted."""
     gc.collect()
     gc.disable()
-    steps = loading(content, data={}, policy=POLICY)
+    steps = loading(content, policy=POLICY)
     times: list[float] = []
     try:
         while True:

@@ -8,7 +8,7 @@ from policy_core.condition import render_condition
 from policy_core.decision import Answer, PolicyRef
 from policy_core.glob import match_glob
 from policy_core.matcher import Matcher, encode_rules, load
-from policy_core.model import GRANTING, Rule
+from policy_core.model import GRANTING, Provisions, Rule
 from policy_core.request import Request
 from policy_core.trace import ClauseTrace, Outcome, RuleTrace, conjunction, trace_rule
 
@@ -26,9 +26,9 @@ class Explanation:
     rules: tuple[RuleTrace, ...]
 
 
-def matcher_for(rules: Sequence[Rule], data: Mapping[str, Any], revision: str) -> Matcher:
+def matcher_for(rules: Sequence[Rule], provisions: Provisions, revision: str) -> Matcher:
     """Return the very matcher hosts run, loaded from the encoded rules as they will travel."""
-    return load(encode_rules(rules), data=data, policy=PolicyRef(bundle="", revision=revision))
+    return load(encode_rules(rules), policy=PolicyRef(bundle="", revision=revision), provisions=provisions)
 
 
 def explain_request(matcher: Matcher, request: Request, data: Mapping[str, Any]) -> Explanation:

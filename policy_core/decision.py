@@ -10,9 +10,25 @@ EVALUATION_ERROR = "evaluation_error"
 CONSTRAINT_CONFLICT = "constraint_conflict"
 POLICY_UNAVAILABLE = "policy_unavailable"
 POLICY_STALE = "policy_stale"
-BUILT_IN_REASON_CODES = frozenset(
-    {MATCHED_RULE, NO_MATCHING_RULE, EVALUATION_ERROR, CONSTRAINT_CONFLICT, POLICY_UNAVAILABLE, POLICY_STALE}
+MISSING_FACT = "missing_fact"
+APPROVED = "approved"
+GRANT_REASON_CODES = (
+    GRANT_INVALID := "grant_invalid",
+    GRANT_FOREIGN := "grant_foreign",
+    GRANT_SELF_APPROVED := "grant_self_approved",
+    GRANT_EXPIRED := "grant_expired",
+    GRANT_OTHER_RULES := "grant_other_rules",
+    GRANT_OTHER_REQUEST := "grant_other_request",
+    GRANT_OTHER_AUDIENCE := "grant_other_audience",
+    GRANT_REPLAYED := "grant_replayed",
+    GRANT_UNVERIFIABLE := "grant_unverifiable",
 )
+BUILT_IN_REASON_CODES = frozenset(
+    {
+        MATCHED_RULE, NO_MATCHING_RULE, EVALUATION_ERROR, CONSTRAINT_CONFLICT, POLICY_UNAVAILABLE, POLICY_STALE,
+        MISSING_FACT, APPROVED, *GRANT_REASON_CODES,
+    }
+)  # fmt: skip
 
 
 class PolicyRef(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -38,6 +54,33 @@ class DryRun(msgspec.Struct, frozen=True, omit_defaults=True):
     matched_rule: str = ""
 
 
+class RefusedGrant(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A grant that does not count: its place among those of the request (from 0), and why."""
+
+    grant: int
+    reason_code: str
+    message: str
+
+
+class Ask(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an approver is asked for, by the rules that ask.
+
+    A grant is signed over the two digests (``sha256:…``): of those rules as they are written, and of the request
+    without its grants. `quorum` (``from``) is how many approvers of each team it takes; a grant lives at most
+    `expires_in_s` seconds and is for this `audience`, or for ``any``. `approvers` are those whose grants count so far.
+    """
+
+    rules: tuple[str, ...]
+    rules_digest: str
+    request_digest: str
+    quorum: dict[str, int] = msgspec.field(name="from")
+    expires_in_s: int
+    audience: str = ""
+    approvers: tuple[str, ...] = ()
+    missing: dict[str, int] = {}
+    refused: tuple[RefusedGrant, ...] = ()
+
+
 class Answer(msgspec.Struct, omit_defaults=True, kw_only=True):
     """A complete answer. `allowed` is true exactly for ``allow`` and ``allow_with_constraints``."""
 
@@ -48,8 +91,11 @@ class Answer(msgspec.Struct, omit_defaults=True, kw_only=True):
     matched_rule: str = ""
     applied_rules: list[str] = []
     constraints: dict[str, Constraint] = {}
+    retry_after_s: float | None = None
+    approval: Ask | None = None
     remediations: tuple[Remediation, ...] = ()
     gates: dict[str, str] = {}
+    exception: str = ""
     dry_run: DryRun | None = None
     errors: list[RuleError] = []
     decision_id: str = ""

@@ -1,26 +1,41 @@
-"""Which features of the rule language a set of rules needs: what a bundle names, so that an older sidecar refuses it.
+"""Which features of the rule language a policy needs: what a bundle names, so that an older sidecar refuses it.
 
-``rules.v1`` and ``cel.v1`` are always named. ``rules.v2`` is named only if something of it is used: `not`,
-`attributes`, `time`, the baseline tier, dry run, `on_missing`, remediations, and constraints other than ``max_*`` and
-``*_allowlist``. A policy that uses none of it stays readable for a sidecar that knows ``rules.v1`` alone.
+``rules.v1`` and ``cel.v1`` are always named, everything else only if it is used: a policy that uses nothing newer stays
+readable for a sidecar that knows nothing newer. ``rules.v2`` is `not`, `attributes`, `time`, the baseline tier, dry
+run, `on_missing`, remediations, and constraints other than ``max_*`` and ``*_allowlist``.
 """
 
 from collections.abc import Iterable
 
 from policy_core.constraints import Merge, merge_of
-from policy_core.model import Clauses, Rule
+from policy_core.model import Clauses, Provisions, Rule
 
 BASIC = frozenset({"rules.v1", "cel.v1"})
-RULES_V2 = "rules.v2"
-SUPPORTED = BASIC | {RULES_V2}
+RULES_V2, RATES, APPROVALS = "rules.v2", "rates.v1", "approvals.v1"
+EXCEPTIONS, CLASSIFY = "exceptions.v1", "classify.v1"
+SUPPORTED = BASIC | {RULES_V2, RATES, APPROVALS, EXCEPTIONS, CLASSIFY}
 """What this version can evaluate."""
 
 _MERGES_V1 = frozenset({Merge.LEAST, Merge.INTERSECTION})
 
 
-def needed_features(rules: Iterable[Rule]) -> frozenset[str]:
-    """Return the features that a bundle of these rules must name."""
-    return SUPPORTED if any(map(_is_v2, rules)) else BASIC
+def needed_features(rules: Iterable[Rule], provisions: Provisions) -> frozenset[str]:
+    """Return the features that a bundle of these rules and provisions must name."""
+    found = set(BASIC)
+    for rule in rules:
+        if RULES_V2 not in found and _is_v2(rule):
+            found.add(RULES_V2)
+        if rule.rate is not None:
+            found.add(RATES)
+        if rule.approval is not None:
+            found.add(APPROVALS)
+    if provisions.exceptions:
+        found.add(EXCEPTIONS)
+        if any(_has_v2(each.scope) for each in provisions.exceptions):
+            found.add(RULES_V2)
+    if provisions.classifications:
+        found.add(CLASSIFY)
+    return frozenset(found)
 
 
 def _is_v2(rule: Rule) -> bool:

@@ -135,11 +135,38 @@ class Remediation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     remove_labels: tuple[str, ...] = ()
 
 
+class RateScope(StrEnum):
+    """Who counts together: one host by itself, or all hosts that share a fleet store."""
+
+    HOST = "host"
+    FLEET = "fleet"
+
+
+class Rate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How often is too often: a sliding window of `window_s` seconds in which `limit` allowed requests were counted.
+
+    Requests are counted apart by the values at the dotted paths in `key`.
+    """
+
+    limit: int
+    window_s: int
+    key: tuple[str, ...]
+    scope: RateScope = RateScope.HOST
+
+
+class Approval(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What satisfies a rule that asks: so many approvers of each team, by grants that live at most `expires_in_s`."""
+
+    quorum: dict[str, int] = msgspec.field(name="from")
+    expires_in_s: int
+
+
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One compiled rule. Rules are ordered: baseline first, then by `policy` (document id), then by position in it.
 
     A `dry_run` rule never changes the decision. `skip_errors` (authored as ``on_missing: skip``): in error it does not
-    apply.
+    apply. A rule with a `rate` applies only once the rate has been reached; without an `approval` no grant satisfies a
+    rule that asks.
     """
 
     policy: str
@@ -148,6 +175,8 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     match: Clauses = Clauses()
     unless: Clauses | None = None
     when: Condition | None = None
+    rate: Rate | None = None
+    approval: Approval | None = None
     constraints: dict[str, Constraint] = {}
     reason: str = ""
     reason_code: str = ""
@@ -161,3 +190,47 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     def name(self) -> str:
         """Return ``<policy id>/<rule id>``, as answers and logs spell it."""
         return f"{self.policy}/{self.id}"
+
+
+class PolicyException(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Switches off the rules it names, where all clauses of `scope` hold, from `starts` to `expires` (exclusive).
+
+    Both are seconds since the epoch, compared with host time; rules are named ``<policy id>/<rule id>``.
+    """
+
+    id: str
+    rules: tuple[str, ...]
+    scope: Clauses
+    starts: int
+    expires: int
+
+
+class Classification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Risk tags a request carries whatever it claims: where every list given holds an accepted glob.
+
+    `actions` are those of ``match``, `resource_types` and `resource_ids` those of ``match.resource``.
+    """
+
+    name: str
+    risk_tags: tuple[str, ...]
+    actions: tuple[str, ...] = ()
+    resource_types: tuple[str, ...] = ()
+    resource_ids: tuple[str, ...] = ()
+
+
+class Approver(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Someone whose grants count: an Ed25519 key (64 hex digits), teams, and the subject ids that are this person."""
+
+    id: str
+    key: str
+    teams: tuple[str, ...]
+    subjects: tuple[str, ...]
+
+
+class Provisions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a policy consists of beside its rules; `data` is the reference data that conditions see."""
+
+    data: dict[str, Any] = {}
+    exceptions: tuple[PolicyException, ...] = ()
+    classifications: tuple[Classification, ...] = ()
+    approvers: tuple[Approver, ...] = ()

@@ -66,6 +66,13 @@ class Request:
         labels = context.get("labels")
         self.labels: dict[str, Any] | None = _NO_LABELS if labels is None else labels if type(labels) is dict else None
 
+    def carrying(self, tags: frozenset[str]) -> "Request":
+        """Return this request with more risk tags: claimed ones are never taken away, a broken claim stays broken."""
+        if self.tags is None or tags <= self.tags:
+            return self
+        context = {**self.context, "risk_tags": sorted(tags | self.tags)}
+        return Request(self.subject, self.action, self.resource, context, now=self.now, host=self.host)
+
 
 def normalise(raw: object, *, now: float, host: Mapping[str, str]) -> Request:
     """Return the canonical request of either form; `raw` is a decoded JSON value and stays untouched.
@@ -123,7 +130,7 @@ def from_job(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _JOB_SCALARS = frozenset({"topic", "actor_type", "actor_id", "job_id"})
-_JOB_CONTEXT = frozenset({"risk_tags", "labels", "capability", "requires", "pack_id"})
+_JOB_CONTEXT = frozenset({"risk_tags", "labels", "capability", "requires", "pack_id", "grants"})
 _SHAPE = (("subject", ("type", "id")), ("action", ("name",)), ("resource", ("type", "id")))
 
 

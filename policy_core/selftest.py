@@ -10,6 +10,7 @@ import msgspec
 
 from policy_core.errors import InvalidError
 from policy_core.matcher import Matcher
+from policy_core.memory import Assumed
 from policy_core.request import RequestError, normalise
 
 MAX_CASES = 500
@@ -22,13 +23,23 @@ class SelfTestError(InvalidError):
 
 
 class SelfTestCase(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A request in either form with its circumstances, and the decision (and deciding rule, if given) it must get."""
+    """A request in either form with its circumstances, and the decision (and deciding rule, if given) it must get.
+
+    `counted` says how many allowed requests each rule has counted already, `approved_by` whose grants the request has.
+    """
 
     request: Any
     decision: str
     matched_rule: str = ""
     now: float = 0.0
     host: dict[str, str] = {}
+    counted: dict[str, int] = {}
+    approved_by: tuple[str, ...] = ()
+
+    @property
+    def memory(self) -> Assumed:
+        """Return what the case says of requests before it."""
+        return Assumed(self.counted, self.approved_by)
 
 
 def encode_cases(cases: Iterable[SelfTestCase]) -> bytes:
@@ -47,7 +58,8 @@ def run_selftest(matcher: Matcher, content: bytes) -> Iterator[None]:
         raise SelfTestError(f"self-test: unreadable case: {error}") from error
     for number, case in enumerate(cases, start=1):
         try:
-            answer = matcher.decide(normalise(case.request, now=case.now, host=case.host))
+            request = normalise(case.request, now=case.now, host=case.host)
+            answer = matcher.decide(request, memory=case.memory)
         except RequestError as error:
             raise SelfTestError(f"self-test case {number}: {error.message}") from error
         if answer.decision != case.decision or (case.matched_rule and answer.matched_rule != case.matched_rule):

@@ -12,11 +12,14 @@ from typing import Any, TypeAlias
 from policy_core.attributes import comparable, holds, look_up
 from policy_core.condition import ConditionError, compile_condition
 from policy_core.glob import match_glob
+from policy_core.memory import ForgottenError, Memory, Oblivious
 from policy_core.model import AttributeTests, Clauses, Condition, EntityClauses, Rule, Scalar
+from policy_core.rates import RateKeyError, rate_key
 from policy_core.request import Request
 from policy_core.windows import describe, inside, timestamp
 
 Evaluate: TypeAlias = Callable[[Condition, Request, Mapping[str, Any]], bool]
+_OBLIVIOUS = Oblivious()
 
 
 def _compile_and_run(condition: Condition, request: Request, data: Mapping[str, Any]) -> bool:
@@ -61,12 +64,17 @@ class RuleTrace:
 
 
 def trace_rule(
-    rule: Rule, request: Request, data: Mapping[str, Any], *, evaluate: Evaluate = _compile_and_run
+    rule: Rule,
+    request: Request,
+    data: Mapping[str, Any],
+    *,
+    evaluate: Evaluate = _compile_and_run,
+    memory: Memory = _OBLIVIOUS,
 ) -> RuleTrace:
     """Evaluate every clause of one rule: it applies if ``match``, ``when`` and the negation of ``unless`` are true.
 
-    A rule with ``on_missing: skip`` does not apply where that is an error. `evaluate` runs the condition; the oracle
-    brings an interpreter of its own.
+    Where that is so, a rate must have been reached too, which `memory` knows. A rule with ``on_missing: skip`` does not
+    apply where that is an error. `evaluate` runs the condition; the oracle brings an interpreter of its own.
     """
     match = tuple(_clauses("match", rule.match, request))
     condition = tuple(_condition(rule, request, data, evaluate))
@@ -75,9 +83,12 @@ def trace_rule(
     if rule.unless is not None:
         outcomes.append(conjunction(clause.outcome for clause in unless).negated())
     outcome = conjunction(outcomes)
+    rate = tuple(_rate(rule, request, memory))
+    if outcome is Outcome.TRUE and rate:
+        outcome = rate[0].outcome
     if outcome is Outcome.ERROR and rule.skip_errors:
         outcome = Outcome.FALSE
-    return RuleTrace(rule, outcome, (*match, *condition, *unless))
+    return RuleTrace(rule, outcome, (*match, *condition, *unless, *rate))
 
 
 def conjunction(outcomes: Iterator[Outcome] | list[Outcome]) -> Outcome:
@@ -215,6 +226,19 @@ def _condition(rule: Rule, request: Request, data: Mapping[str, Any], evaluate: 
     except ConditionError as error:
         outcome, message = Outcome.ERROR, str(error)
     yield ClauseTrace("when", rule.when, None, outcome, message)
+
+
+def _rate(rule: Rule, request: Request, memory: Memory) -> Iterator[ClauseTrace]:
+    if rule.rate is None:
+        return
+    wanted = {"limit": rule.rate.limit, "window_s": rule.rate.window_s, "key": rule.rate.key}
+    try:
+        key = rate_key(rule.rate, request)
+        wait_s = memory.retry_after(rule, key, request.now)
+    except (RateKeyError, ForgottenError) as error:
+        yield ClauseTrace("rate", wanted, None, Outcome.ERROR, error.message)
+        return
+    yield ClauseTrace("rate", wanted, key, _outcome(wait_s is not None))
 
 
 def _outcome(held: bool) -> Outcome:

@@ -47,7 +47,7 @@ def explain(
 
     request = normalise(_read_request(context.obj, request_file), now=_seconds(now), host=_labels(labels))
     compiled = compile_tree(read_tree(context.obj, revision), today=None)
-    matcher = matcher_for(compiled.rules, compiled.data, compiled.tree.revision)
+    matcher = matcher_for(compiled.rules, compiled.provisions, compiled.tree.revision)
     explanation = explain_request(matcher, request, compiled.data)
     places = compiled.places()
     if output_format == "json":

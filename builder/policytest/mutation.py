@@ -19,8 +19,8 @@ from builder.policytest.runner import TestReport, differences
 from policy_core.decision import Answer
 from policy_core.errors import GateError
 from policy_core.matcher import Matcher
-from policy_core.matcher.matcher import MAX_REPORTED_ERRORS
-from policy_core.model import Rule
+from policy_core.matcher.judging import MAX_REPORTED_ERRORS
+from policy_core.model import Provisions, Rule
 from policy_core.request import Request, normalise
 
 MAX_MUTANTS = 10_000
@@ -70,7 +70,7 @@ def check_mutants(
     mutants = [mutant for ordinal, rule in enumerate(compiled.rules) for mutant in mutants_of(ordinal, rule)]
     step = -(-len(mutants) // MAX_MUTANTS) or 1
     chosen = mutants[::step]
-    trial = Trial(compiled.rules, compiled.data, report)
+    trial = Trial(compiled.rules, compiled.provisions, report)
     survivors = []
     for done, mutant in enumerate(chosen, 1):
         if trial.survives(mutant):
@@ -108,9 +108,9 @@ class _Asked:
 class Trial:
     """Tries mutants of some rules on the cases of a report, all of which pass."""
 
-    def __init__(self, rules: Sequence[Rule], data: Mapping[str, Any], report: TestReport) -> None:
+    def __init__(self, rules: Sequence[Rule], provisions: Provisions, report: TestReport) -> None:
         self.rules = rules
-        self.data = data
+        self.provisions = provisions
         self.by_action: dict[str, list[_Asked]] = {}
         ordinals = {rule.name: ordinal for ordinal, rule in enumerate(rules)}
         for suite in report.suites:
@@ -152,7 +152,7 @@ class Trial:
                 yield from cases
 
     def _matcher(self, rules: Sequence[Rule]) -> Matcher:
-        return matcher_for(rules, self.data, "")
+        return matcher_for(rules, self.provisions, "")
 
 
 def _parts(answer: Answer, ordinals: Mapping[str, int]) -> frozenset[int]:

@@ -94,7 +94,7 @@ def run_suites(compiled: Compiled, *, wanted: str = "") -> TestReport:
 
     Never raises for a failing test: see `TestReport.require_passed`. Raises UsageError if no case is about `wanted`.
     """
-    matcher = matcher_for(compiled.rules, compiled.data, compiled.tree.revision)
+    matcher = matcher_for(compiled.rules, compiled.provisions, compiled.tree.revision)
     runner = _Runner(matcher, compiled.data)
     suites = select(compiled.suites, wanted) if wanted else compiled.suites
     return TestReport(

@@ -94,7 +94,7 @@ def compile_side(label: str, tree: PolicyTree) -> Compiled:
 
 def side_of(label: str, compiled: Compiled) -> Side:
     """Load the matcher of a compiled tree."""
-    matcher = matcher_for(compiled.rules, compiled.data, compiled.tree.revision)
+    matcher = matcher_for(compiled.rules, compiled.provisions, compiled.tree.revision)
     return Side(label, compiled.tree, matcher, compiled.places())
 
 

@@ -11,10 +11,13 @@ from policy_core.bundle.archive import compress, decompress, read_tar, write_tar
 from policy_core.bundle.digest import tree_digest
 from policy_core.errors import InvalidError
 from policy_core.features import BASIC, SUPPORTED
+from policy_core.model import Provisions
+from policy_core.provisions import decode_provisions
 
 FORMAT = 1
 
 MANIFEST, MATCHER, DATA, SELFTEST = "manifest.json", "matcher.jsonl", "data.json", "selftest.jsonl"
+PROVISIONS = "provisions.json"
 
 
 class BundleError(InvalidError):
@@ -60,12 +63,14 @@ class Bundle:
     policy_sha256: str
 
     @property
-    def data(self) -> dict[str, Any]:
-        """Return the reference data conditions see as ``data``. Raises BundleError if it is not a JSON object."""
+    def provisions(self) -> Provisions:
+        """Return what the policy consists of beside its rules. Raises BundleError or ProvisionsError."""
         try:
-            return msgspec.json.decode(self.files.get(DATA, b"{}"), type=dict[str, Any])
+            data = msgspec.json.decode(self.files.get(DATA, b"{}"), type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise BundleError(f"bundle {self.name}: {DATA}: {error}") from error
+        beside = decode_provisions(self.files[PROVISIONS]) if PROVISIONS in self.files else Provisions()
+        return msgspec.structs.replace(beside, data=data)
 
 
 def build_bundle(

@@ -34,21 +34,26 @@ class CheckCompiler:
 
         `without` names clauses as `never_error` does.
         """
+        checks = self.clause_checks(rule.match, without=without)
+        if rule.unless is not None:
+            checks += (self._unless(rule.unless),)
+        if rule.when is not None:
+            checks += (self._condition(rule.when),)
+        return checks
+
+    def clause_checks(self, clauses: Clauses, *, without: frozenset[str] = frozenset()) -> tuple[Check, ...]:
+        """Return the checks of the clauses of one side, in evaluation order."""
         checks = [
             self._share((name, wanted), make, wanted)
-            for name, make, wanted in never_error(rule.match)
+            for name, make, wanted in never_error(clauses)
             if name not in without
         ]
-        none_of = rule.match.none_of
+        none_of = clauses.none_of
         if none_of is not None:
             checks += [self._negated(clause) for clause in never_error(none_of)]
-        checks += [self._share(_key(name, wanted), make, wanted) for name, make, wanted in _may_error(rule.match)]
+        checks += [self._share(_key(name, wanted), make, wanted) for name, make, wanted in _may_error(clauses)]
         if none_of is not None:
             checks += [self._negated(clause) for clause in _may_error(none_of)]
-        if rule.unless is not None:
-            checks.append(self._unless(rule.unless))
-        if rule.when is not None:
-            checks.append(self._condition(rule.when))
         return tuple(checks)
 
     def _share(self, key: Any, make: Maker, wanted: Any) -> Check:

@@ -11,7 +11,9 @@ from policy_core.attributes import check_path, check_tests
 from policy_core.condition import check_condition
 from policy_core.constraints import check_constraint
 from policy_core.errors import InvalidError
-from policy_core.model import CONSTRAINING, Clauses, Rule
+from policy_core.grants import check_approval
+from policy_core.model import CONSTRAINING, GRANTING, Clauses, Decision, Rule
+from policy_core.rates import check_rate
 from policy_core.windows import check_window
 
 MAX_LINE_BYTES = 64 << 10
@@ -93,9 +95,29 @@ def _check(rule: Rule) -> None:
             raise MatcherFormatError(f"matcher: rule {rule.name}: {problem}")
     if bool(rule.constraints) != (rule.decision in CONSTRAINING):
         raise MatcherFormatError(f"matcher: rule {rule.name}: constraints do not go with {rule.decision}")
+    if problem := _rate_problem(rule) or _approval_problem(rule):
+        raise MatcherFormatError(f"matcher: rule {rule.name}: {problem}")
     for name, value in rule.constraints.items():
         if found := check_constraint(name, value):
             raise MatcherFormatError(f"matcher: rule {rule.name}: {found[0]}")
+
+
+def _rate_problem(rule: Rule) -> str:
+    if rule.rate is None:
+        return ""
+    if rule.decision in GRANTING:
+        return f"a rate does not go with {rule.decision}"
+    found = check_rate(rule.rate)
+    return found[0] if found else ""
+
+
+def _approval_problem(rule: Rule) -> str:
+    if rule.approval is None:
+        return ""
+    if rule.decision is not Decision.REQUIRE_APPROVAL:
+        return f"an approval does not go with {rule.decision}"
+    found = check_approval(rule.approval)
+    return found[0] if found else ""
 
 
 def _clause_problem(clauses: Clauses) -> str:

@@ -108,7 +108,8 @@ def _exception(trace: RuleTrace, request: Request, provisions: Provisions) -> st
         return ""
     for each in provisions.exceptions:
         scope = trace_rule(Rule("", "", Decision.DENY, match=each.scope), request, provisions.data)
-        if trace.rule.name in each.rules and each.starts <= request.now < each.expires and scope.outcome is Outcome.TRUE:
+        in_force = each.starts <= request.now < each.expires
+        if trace.rule.name in each.rules and in_force and scope.outcome is Outcome.TRUE:
             return each.id
     return ""
 

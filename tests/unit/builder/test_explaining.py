@@ -42,7 +42,7 @@ def compiled(policy: str = POLICY) -> Compiled:
 def explain(raw: dict[str, Any], policy: str = POLICY) -> tuple[Explanation, Compiled]:
     result = compiled(policy)
     request = normalise(raw, now=0.0, host={})
-    return explain_request(matcher_for(result.rules, result.data, "r"), request, result.data), result
+    return explain_request(matcher_for(result.rules, result.provisions, "r"), request, result.data), result
 
 
 def lines(raw: dict[str, Any], policy: str = POLICY) -> list[str]:

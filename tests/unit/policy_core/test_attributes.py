@@ -173,7 +173,7 @@ def test_the_library_is_loaded_only_by_a_rule_with_a_regex():
         "from policy_core.model import AttributeTests, Clauses, Decision, Rule\n"
         "for tests in (AttributeTests(glob=('a*',), cidr=('10.0.0.0/8',)), AttributeTests(regex=('a',))):\n"
         "    rule = Rule(policy='p', id='r', decision=Decision.DENY, match=Clauses(attributes={'context.a': tests}))\n"
-        "    load(encode_rules([rule]), data={}, policy=PolicyRef(bundle='', revision=''))\n"
+        "    load(encode_rules([rule]), policy=PolicyRef(bundle='', revision=''))\n"
         "    print('re2' in sys.modules)\n"
     )
 

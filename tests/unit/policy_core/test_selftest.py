@@ -9,7 +9,6 @@ from policy_core.selftest import SelfTestCase, SelfTestError, encode_cases, run_
 
 MATCHER = load(
     encode_rules([Rule(policy="a", id="reads", decision=Decision.ALLOW, match=Clauses(actions=("job.read",)))]),
-    data={},
     policy=PolicyRef(bundle="sha256:0", revision="r"),
 )
 READ, WRITE = {"job": {"topic": "job.read"}}, {"job": {"topic": "job.write"}}

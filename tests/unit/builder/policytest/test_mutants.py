@@ -6,7 +6,7 @@ from hypothesis import given
 from builder.explaining import matcher_for
 from builder.language.cel import lower
 from builder.policytest.mutants import mutants_of
-from policy_core.model import AttributeTests, Clauses, Decision, EntityClauses, Rule, TimeWindow
+from policy_core.model import AttributeTests, Clauses, Decision, EntityClauses, Provisions, Rule, TimeWindow
 from policy_core.testing import strategies
 
 
@@ -153,7 +153,7 @@ def test_a_window_is_dropped_as_a_whole_with_its_zone() -> None:
 def test_every_mutant_differs_and_is_a_rule_that_loads(original: Rule) -> None:
     for mutant in mutants_of(0, original):
         assert mutant.rule != original
-        matcher_for([mutant.rule], {}, "")
+        matcher_for([mutant.rule], Provisions(), "")
 
 
 def test_a_dry_run_rule_has_no_mutants() -> None:

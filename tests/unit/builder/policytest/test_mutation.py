@@ -16,7 +16,7 @@ from builder.policytest.mutation import MutantsSurviveError, Trial
 from builder.policytest.runner import CaseResult, PolicyTestsFailedError, Status, SuiteResult, TestReport, differences
 from builder.source import PolicyTree
 from policy_core.errors import GateError
-from policy_core.model import Rule
+from policy_core.model import Provisions, Rule
 from policy_core.request import normalise
 from policy_core.testing import strategies
 
@@ -91,7 +91,7 @@ def test_tests_that_fail_kill_nothing() -> None:
 
 
 def passing(rules: list[Rule], requests: list[Any]) -> TestReport:
-    matcher = matcher_for(rules, {}, "")
+    matcher = matcher_for(rules, Provisions(), "")
     results = []
     for raw in requests:
         answer = matcher.decide(normalise(raw, now=0, host={}))
@@ -110,7 +110,7 @@ def test_asking_only_the_rules_and_cases_concerned_changes_no_verdict(rules: lis
     for ordinal, rule in enumerate(rules):
         for mutant in mutants_of(ordinal, rule):
             all_rules = [mutant.rule if number == ordinal else other for number, other in enumerate(rules)]
-            matcher = matcher_for(all_rules, {}, "")
+            matcher = matcher_for(all_rules, Provisions(), "")
             unnoticed = not any(
                 any(differences(result.case.expect, matcher.decide(normalise(result.case.request, now=0, host={}))))
                 for result in cases

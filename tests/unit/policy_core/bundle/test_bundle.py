@@ -27,7 +27,7 @@ def test_reading_inverts_building():
     blob, built = _bundle()
 
     assert read_bundle(blob) == built
-    assert built.data == {"a": 1}
+    assert built.provisions.data == {"a": 1}
 
 
 def test_the_same_input_gives_the_same_bytes():

@@ -22,7 +22,7 @@ def rule(name, decision, match=EXEC, **fields):
 
 def decide(rules, *, action="job.exec.shell", context=None, subject=None, resource=None):
     matcher = load(
-        encode_rules(sorted(rules, key=lambda rule: (not rule.baseline, rule.policy))), data={}, policy=POLICY
+        encode_rules(sorted(rules, key=lambda rule: (not rule.baseline, rule.policy))), policy=POLICY
     )
     raw = {
         "subject": {"type": "agent", "id": "bot", "properties": subject or {}},
@@ -304,7 +304,7 @@ def test_a_condition_in_error_is_compiled_once_to_say_why_whatever_requests_come
 
     monkeypatch.setattr("policy_core.matcher.matcher.compile_condition", counted)
     condition = [">", ["var", "context", "load"], 1]
-    matcher = load(encode_rules([rule("a/deny", "deny", when=condition)]), data={}, policy=POLICY)
+    matcher = load(encode_rules([rule("a/deny", "deny", when=condition)]), policy=POLICY)
     request = normalise({"job": {"topic": "job.exec.x"}}, now=0.0, host={})
 
     answers = [matcher.decide(request) for _ in range(3)]
@@ -315,7 +315,7 @@ def test_a_condition_in_error_is_compiled_once_to_say_why_whatever_requests_come
 
 def test_remembered_action_names_are_bounded(monkeypatch):
     monkeypatch.setattr(matcher_index, "MAX_REMEMBERED_ACTIONS", 10)
-    matcher = load(encode_rules([ALLOW]), data={}, policy=POLICY)
+    matcher = load(encode_rules([ALLOW]), policy=POLICY)
 
     for number in range(100):
         raw = {"job": {"topic": f"job.exec.{number}"}}
@@ -337,7 +337,7 @@ def test_the_answer_says_which_policy_gave_it_and_omits_what_is_empty():
 
 
 def test_a_dismantled_matcher_answers_nothing_rather_than_something_wrong():
-    matcher = load(encode_rules([ALLOW, DENY]), data={}, policy=POLICY)
+    matcher = load(encode_rules([ALLOW, DENY]), policy=POLICY)
     steps = matcher.dismantle()
     next(steps)
 

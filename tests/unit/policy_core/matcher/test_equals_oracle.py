@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from policy_core.decision import PolicyRef, RuleError
 from policy_core.matcher import encode_rules, load
-from policy_core.model import AttributeTests, Clauses, Decision, Rule
+from policy_core.model import AttributeTests, Clauses, Decision, Provisions, Rule
 from policy_core.request import normalise
 from policy_core.testing import oracle
 from policy_core.testing.strategies import MOMENTS, policies, requests
@@ -23,10 +23,10 @@ DATA = {"limits": {"restarts": 3}, "teams": ["sre", "dba"]}
 
 def _checked(rules, raw_requests):
     """Compare every answer; the oracle sees the rules as they come back from the bundle."""
-    matcher = load(encode_rules(rules), data=DATA, policy=POLICY)
+    matcher = load(encode_rules(rules), policy=POLICY, provisions=Provisions(data=DATA))
     for number, raw in enumerate(raw_requests):
         request = normalise(raw, now=MOMENTS[number % len(MOMENTS)], host={"env": "prod"})
-        expected = oracle.decide(matcher.rules, request, data=DATA, policy=POLICY)
+        expected = oracle.decide(matcher.rules, request, policy=POLICY, provisions=Provisions(data=DATA))
         assert _comparable(matcher.decide(request), matcher) == _comparable(expected, matcher)
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from policy_core.decision import PolicyRef
 from policy_core.matcher import encode_rules, load
-from policy_core.model import GRANTING, AttributeTests, Clauses, Decision, EntityClauses
+from policy_core.model import GRANTING, AttributeTests, Clauses, Decision, EntityClauses, Provisions
 from policy_core.request import normalise
 from policy_core.testing.strategies import policies, requests
 from policy_core.trace import Outcome, trace_rule
@@ -61,7 +61,7 @@ def _decide(matcher, raw):
 
 
 def _load(rules):
-    return load(encode_rules(rules), data=DATA, policy=PolicyRef(bundle="", revision=""))
+    return load(encode_rules(rules), policy=PolicyRef(bundle="", revision=""), provisions=Provisions(data=DATA))
 
 
 def _places(raw):

@@ -1,0 +1,55 @@
+"""Facts that callers cannot lie away: risk tags the policy itself gives to actions and resources.
+
+They are joined to what a request claims, by union and never by subtraction, before any rule looks at it. They rest on
+the scalars every request has, so a classification can be true or false but never an error.
+"""
+
+from collections.abc import Callable, Iterable
+from operator import attrgetter
+from typing import TypeAlias
+
+from policy_core.glob import any_glob
+from policy_core.model import Classification
+from policy_core.request import Request
+
+MAX_REMEMBERED_ACTIONS = 10_000
+
+Test: TypeAlias = Callable[[Request], bool]
+Entry: TypeAlias = tuple[tuple[Test, ...], frozenset[str]]
+"""What a resource must be, and the tags the request then carries."""
+
+
+class Classifier:
+    """Adds the tags of a policy's classifications to requests; what an action name decides is remembered (bounded)."""
+
+    def __init__(self, classifications: Iterable[Classification]) -> None:
+        self._entries = [
+            (any_glob(each.actions or ("*",)), (_tests(each), frozenset(each.risk_tags))) for each in classifications
+        ]
+        self._by_action: dict[str, tuple[Entry, ...]] = {}
+
+    def __call__(self, request: Request) -> Request:
+        """Return the request with the tags it carries whatever it claims; the very same if it claims them all."""
+        tags: frozenset[str] = frozenset()
+        for tests, found in self._about(request.action_name):
+            if all(test(request) for test in tests):
+                tags |= found
+        return request.carrying(tags) if tags else request
+
+    def _about(self, action: str) -> tuple[Entry, ...]:
+        entries = self._by_action.get(action)
+        if entries is None:
+            if len(self._by_action) >= MAX_REMEMBERED_ACTIONS:
+                self._by_action.clear()
+            entries = self._by_action[action] = tuple(entry for matches, entry in self._entries if matches(action))
+        return entries
+
+
+def _tests(classification: Classification) -> tuple[Test, ...]:
+    wanted = (("resource_type", classification.resource_types), ("resource_id", classification.resource_ids))
+    return tuple(_test(attribute, patterns) for attribute, patterns in wanted if patterns)
+
+
+def _test(attribute: str, patterns: tuple[str, ...]) -> Test:
+    matches, read = any_glob(patterns), attrgetter(attribute)
+    return lambda request: matches(read(request))

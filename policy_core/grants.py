@@ -1,0 +1,254 @@
+"""Approval grants: an approver's signed word that one request may pass the rules that ask for it.
+
+A grant is ``writ1.<payload>.<signature>`` (base64url without padding): JSON of `Grant`, and an Ed25519 signature
+(RFC 8032) over a domain tag and the payload. It names the rules and the request by digest, so that it fits nothing else
+and outlives a publish that leaves those rules alone. Whoever may grant is listed in the policy; nobody grants for
+themselves, and nobody counts twice.
+"""
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from policy_core.decision import (
+    GRANT_EXPIRED,
+    GRANT_FOREIGN,
+    GRANT_INVALID,
+    GRANT_OTHER_AUDIENCE,
+    GRANT_OTHER_REQUEST,
+    GRANT_OTHER_RULES,
+    GRANT_REPLAYED,
+    GRANT_SELF_APPROVED,
+    GRANT_UNVERIFIABLE,
+    Ask,
+    RefusedGrant,
+)
+from policy_core.errors import InvalidError, RemoteError
+from policy_core.model import Approval, Approver, Rule
+from policy_core.request import Request
+
+MAX_GRANTS = 16
+MAX_GRANT_CHARS = 2_048
+MAX_CLOCK_SKEW_S = 60
+ANY_AUDIENCE = "any"
+NONCE_BYTES = 16
+USED = "this grant was used already"
+MAX_EXPIRES_IN_S = 30 * 86_400
+
+_PREFIX = "writ1"
+_DOMAIN = b"writ-grant/v1\n"
+_RULES_DOMAIN = b"writ-asking-rules/v1\n"
+_REQUEST_DOMAIN = b"writ-request/v1\n"
+_SORTED = msgspec.json.Encoder(order="sorted")
+
+
+def check_approval(approval: Approval) -> tuple[str, str] | None:
+    """Return what is wrong with an approval as (message, hint), None if grants can satisfy it."""
+    if not approval.quorum:
+        return "approval.from names no team", "such as from: {security: 1}"
+    if any(count < 1 for count in approval.quorum.values()) or sum(approval.quorum.values()) > MAX_GRANTS:
+        return (
+            "approval.from asks for an impossible number",
+            f"name 1 or more of each team, {MAX_GRANTS} in all",
+        )
+    if not 1 <= approval.expires_in_s <= MAX_EXPIRES_IN_S:
+        return f"approval.expires_in is {approval.expires_in_s} s", f"choose 1s to {MAX_EXPIRES_IN_S // 86_400}d"
+    return None
+
+
+class GrantError(InvalidError):
+    """A grant is not one, or does not count; `reason_code` says why."""
+
+    def __init__(self, reason_code: str, message: str) -> None:
+        super().__init__(message)
+        self.reason_code = reason_code
+
+
+class Grant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an approver signs: key (64 hex digits), the two digests of the ask, for whom, and when (epoch seconds).
+
+    `nonce` is 32 hex digits that no other grant has: each grant is good for one answer.
+    """
+
+    key: str
+    rules_digest: str
+    request_digest: str
+    audience: str
+    issued: int
+    expires: int
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the grants of a request are worth: whose are accepted (ids), which those are, and which were refused."""
+
+    approvers: tuple[str, ...] = ()
+    grants: tuple[Grant, ...] = ()
+    refused: tuple[RefusedGrant, ...] = ()
+
+
+NO_GRANTS = Verdict()
+
+
+def rules_digest(rules: Iterable[Rule]) -> str:
+    """Return ``sha256:…`` over rules as they are written, whatever their order."""
+    return _digest(_RULES_DOMAIN, *sorted(map(_SORTED.encode, rules)))
+
+
+def request_digest(request: Request) -> str:
+    """Return ``sha256:…`` over what a request says, without its grants; host and time are no part of it."""
+    context = {name: value for name, value in request.context.items() if name != "grants"}
+    parts = (request.subject, request.action, request.resource, context)
+    return _digest(_REQUEST_DOMAIN, *map(_SORTED.encode, parts))
+
+
+def signed_bytes(payload: bytes) -> bytes:
+    """Return what a signature of a grant is over."""
+    return _DOMAIN + payload
+
+
+def encode_grant(grant: Grant, sign: Callable[[bytes], bytes]) -> str:
+    """Return a grant as it travels in ``context.grants``, signed by `sign`."""
+    payload = _SORTED.encode(grant)
+    return ".".join((_PREFIX, _base64(payload), _base64(sign(signed_bytes(payload)))))
+
+
+def decode_grant(token: object) -> Grant:
+    """Return a grant whose signature its own key made; whose key that is, is another question.
+
+    Raises GrantError (``grant_invalid``).
+    """
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    if type(token) is not str or len(token) > MAX_GRANT_CHARS:
+        raise GrantError(GRANT_INVALID, f"not text of at most {MAX_GRANT_CHARS} characters")
+    try:
+        prefix, encoded, signature = token.split(".")
+        payload = _from_base64(encoded)
+        grant = msgspec.json.decode(payload, type=Grant)
+        if prefix != _PREFIX or len(bytes.fromhex(grant.nonce)) != NONCE_BYTES:
+            raise GrantError(GRANT_INVALID, "not a grant")
+        key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(grant.key))
+        key.verify(_from_base64(signature), signed_bytes(payload))
+    except (ValueError, binascii.Error, msgspec.DecodeError, RecursionError) as error:
+        raise GrantError(GRANT_INVALID, "not a grant") from error
+    except InvalidSignature as error:
+        raise GrantError(GRANT_INVALID, "the signature does not fit") from error
+    return grant
+
+
+def check_grants(
+    request: Request,
+    ask: Ask,
+    approvers: Mapping[str, Approver],
+    *,
+    is_spent: Callable[[Grant], bool],
+) -> Verdict:
+    """Return what the grants in ``context.grants`` are worth to an ask, at the time of the request.
+
+    `is_spent` tells whether a grant was used already; if it raises RemoteError the grant is refused.
+    """
+    tokens = request.context.get("grants")
+    if not tokens:
+        return NO_GRANTS
+    by_key = {approver.key: approver for approver in approvers.values()}
+    requesters = requesters_of(request)
+    accepted: dict[str, Grant] = {}
+    refused = []
+    tokens = tokens if type(tokens) is list else [tokens]
+    for number, token in enumerate(tokens[:MAX_GRANTS]):
+        try:
+            grant = decode_grant(token)
+            approver = _check(grant, ask, by_key.get(grant.key), requesters, request.now)
+            if is_spent(grant):
+                refused.append(RefusedGrant(number, GRANT_REPLAYED, USED))
+            else:
+                accepted.setdefault(approver.id, grant)
+        except GrantError as error:
+            refused.append(RefusedGrant(number, error.reason_code, error.message))
+        except RemoteError as error:
+            refused.append(RefusedGrant(number, GRANT_UNVERIFIABLE, error.message))
+    if len(tokens) > MAX_GRANTS:
+        refused.append(RefusedGrant(MAX_GRANTS, GRANT_INVALID, f"too many grants (limit {MAX_GRANTS})"))
+    return Verdict(tuple(accepted), tuple(accepted.values()), tuple(refused))
+
+
+def _check(grant: Grant, ask: Ask, approver: Approver | None, requesters: frozenset[str], now: float) -> Approver:
+    """Return who granted, if the grant is for this ask. Raises GrantError."""
+    if approver is None:
+        raise GrantError(GRANT_FOREIGN, "signed by a key that no approver of this policy has")
+    if not requesters.isdisjoint(approver.subjects):
+        raise GrantError(GRANT_SELF_APPROVED, f"{approver.id} asks for this request, and cannot approve it too")
+    if grant.issued > now + MAX_CLOCK_SKEW_S:
+        raise GrantError(GRANT_INVALID, f"issued in the future (at {grant.issued})")
+    if now >= min(grant.expires, grant.issued + ask.expires_in_s):
+        raise GrantError(GRANT_EXPIRED, f"expired (granted at {grant.issued})")
+    if grant.audience not in (ANY_AUDIENCE, ask.audience):
+        raise GrantError(GRANT_OTHER_AUDIENCE, f"for {grant.audience!a} (this is {ask.audience!a})")
+    if grant.rules_digest != ask.rules_digest:
+        raise GrantError(GRANT_OTHER_RULES, "the rules that ask are not those it was given for")
+    if grant.request_digest != ask.request_digest:
+        raise GrantError(GRANT_OTHER_REQUEST, "the request is not the one it was given for")
+    return approver
+
+
+def requesters_of(request: Request) -> frozenset[str]:
+    """Return the ids of everyone who asks: the subject, and whoever it acts for.
+
+    ``subject.properties.on_behalf_of`` is an id, an object with one, or a list of either.
+    """
+    acting_for = request.subject["properties"].get("on_behalf_of")
+    principals = acting_for if type(acting_for) is list else [acting_for]
+    names = [principal.get("id") if type(principal) is dict else principal for principal in principals]
+    return frozenset([request.subject_id, *(name for name in names if type(name) is str)])
+
+
+def missing_approvals(quorum: Mapping[str, int], approvers: Sequence[Approver]) -> dict[str, int]:
+    """Return how many approvers each team lacks, empty if none; nobody counts for two teams at once.
+
+    Seats are given to approvers by augmenting paths (Kuhn 1955), so that a place is found wherever there is one.
+    """
+    seats = [team for team, count in quorum.items() for _ in range(count)]
+    holder: dict[int, Approver] = {}
+
+    def sit(approver: Approver, tried: set[int]) -> bool:
+        for seat, team in enumerate(seats):
+            if team in approver.teams and seat not in tried:
+                tried.add(seat)
+                if seat not in holder or sit(holder[seat], tried):
+                    holder[seat] = approver
+                    return True
+        return False
+
+    for approver in approvers:
+        sit(approver, set())
+    lacking: dict[str, int] = {}
+    for seat, team in enumerate(seats):
+        if seat not in holder:
+            lacking[team] = lacking.get(team, 0) + 1
+    return lacking
+
+
+def _digest(domain: bytes, *parts: bytes) -> str:
+    hasher = hashlib.sha256(domain)
+    for part in parts:
+        hasher.update(len(part).to_bytes(8, "big") + part)
+    return f"sha256:{hasher.hexdigest()}"
+
+
+def _base64(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode("ascii")
+
+
+def _from_base64(text: str) -> bytes:
+    """Decode strictly: one encoding for each content. Raises ValueError."""
+    content = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    if _base64(content) != text:
+        raise ValueError("not canonical base64")
+    return content

@@ -1,0 +1,288 @@
+"""Answers that take more than a look: errors, dry runs, rates, exceptions and approvals.
+
+In this order: rates say which rules apply (1); exceptions take rules away (2); what is in force is combined, an error
+never granting and a restriction in error applying (3); if that asks, the grants of the request may satisfy it (4); if
+the request then is allowed it is counted, and the grants are spent, before anyone hears of it (5); last, what the
+dry-run rules would have changed (6).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from policy_core.condition import compile_condition
+from policy_core.decision import APPROVED, EVALUATION_ERROR, Answer, Ask, DryRun, RuleError
+from policy_core.grants import NO_GRANTS, Verdict, missing_approvals, request_digest, rules_digest
+from policy_core.matcher.clauses import Check
+from policy_core.matcher.combining import ALLOWED, Combiner, decider, rank_in_error
+from policy_core.memory import ForgottenError, Memory
+from policy_core.model import Approver, Condition, Decision
+from policy_core.rates import RateKeyError, rate_key
+from policy_core.request import Request
+from policy_core.trace import trace_rule
+
+MAX_REPORTED_ERRORS = 20
+MAX_REMEMBERED_CONDITIONS = 1_000
+MAX_REMEMBERED_ASKS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class ScopedException:
+    """An exception as the matcher runs it: in force from `starts` to `expires` where all checks are true."""
+
+    id: str
+    starts: int
+    expires: int
+    checks: tuple[Check, ...]
+
+    def holds(self, request: Request) -> bool:
+        """Tell whether it switches its rules off for a request; where its scope is an error it does not."""
+        return self.starts <= request.now < self.expires and all(check(request) for check in self.checks)
+
+
+@dataclass(slots=True)
+class _Case:
+    """What is known about one request: ordinals of rules that apply, that are in error (and why), that are rated."""
+
+    request: Request
+    claimed: Request
+    memory: Memory
+    applied: list[int]
+    failed: dict[int, str]
+    rated: dict[int, tuple[str, float | None]] = field(default_factory=dict)
+    exception: str = ""
+    satisfied: frozenset[int] = frozenset()
+    ask: Ask | None = None
+    verdict: Verdict = NO_GRANTS
+
+
+class Judge:
+    """Answers where a rule takes part that is `special` (ordinals): dry-run, rated, asking, or under an exception."""
+
+    __slots__ = ("_approvers", "_asks", "_combiner", "_conditions", "_data", "_dry_run", "_exceptions", "special")
+
+    def __init__(
+        self,
+        combiner: Combiner,
+        *,
+        dry_run: frozenset[int],
+        special: frozenset[int],
+        exceptions: Mapping[int, tuple[ScopedException, ...]],
+        approvers: Iterable[Approver],
+        data: Mapping[str, Any],
+    ) -> None:
+        self._combiner = combiner
+        self._exceptions = exceptions
+        self._approvers = {approver.id: approver for approver in approvers}
+        self._data = data
+        self._dry_run = dry_run
+        self.special = special | exceptions.keys()
+        self._asks: dict[tuple[int, ...], Ask] = {}
+        self._conditions: dict[int, Any] = {}  # by ordinal, of rules that were in error
+
+    def answer(
+        self,
+        request: Request,
+        claimed: Request,
+        applied: list[int],
+        errors: list[int],
+        *,
+        memory: Memory,
+        decision_id: str,
+    ) -> Answer:
+        """Answer a request for which these rules apply (sorted ordinals) or are in error; `claimed` is as it came."""
+        rules = self._combiner.rules
+        failed = {number: "" for number in sorted(set(errors)) if not rules[number].skip_errors}
+        case = _Case(request, claimed, memory, applied, failed)
+        self._read_rates(case)
+        self._lift(case)
+        answer = self._enforced(case, decision_id)
+        if answer.decision is Decision.REQUIRE_APPROVAL and self._satisfy(case):
+            answer = self._enforced(case, decision_id)
+        if answer.allowed and case.rated and not self._count(case):
+            answer = self._enforced(case, decision_id)
+        if answer.allowed and case.satisfied and not _spend(case):
+            answer = self._enforced(case, decision_id)
+        return self._complete(answer, case)
+
+    def _read_rates(self, case: _Case) -> None:
+        """(1) A rated rule applies once its rate is reached; if that cannot be told, it is in error."""
+        rules, still = self._combiner.rules, []
+        for number in case.applied:
+            rule = rules[number]
+            if rule.rate is None:
+                still.append(number)
+                continue
+            try:
+                key = rate_key(rule.rate, case.request)
+                wait_s = case.memory.retry_after(rule, key, case.request.now)
+            except (RateKeyError, ForgottenError) as error:
+                self._fail(case, number, error.message)
+                continue
+            case.rated[number] = key, wait_s
+            if wait_s is not None:
+                still.append(number)
+        case.applied = still
+
+    def _lift(self, case: _Case) -> None:
+        """(2) Take away the rules that an exception in force names; the first of those names it in the answer."""
+        lifted = {}
+        for number in sorted({*case.applied, *case.failed} & self._exceptions.keys()):
+            found = next((each for each in self._exceptions[number] if each.holds(case.request)), None)
+            if found is not None:
+                lifted[number] = found.id
+        if lifted:
+            case.exception = next(iter(lifted.values()))
+            case.applied = [number for number in case.applied if number not in lifted]
+            case.failed = {number: why for number, why in case.failed.items() if number not in lifted}
+
+    def _enforced(self, case: _Case, decision_id: str) -> Answer:
+        """(3) Answer from the rules that are in force."""
+        applied = [number for number in case.applied if number not in self._dry_run]
+        failed = [number for number in case.failed if number not in self._dry_run]
+        return self._combine(applied, failed, case.satisfied, decision_id)
+
+    def _combine(self, applied: list[int], failed: list[int], satisfied: frozenset[int], decision_id: str) -> Answer:
+        """Answer with rules in error: an error never grants, and a restriction in error applies.
+
+        An ``allow_with_constraints`` in error grants nothing, but its constraints still narrow what others grant. A
+        satisfied ask allows; one in error merely no longer asks.
+        """
+        combiner = self._combiner
+        ranks = {number: combiner.ranks[number] for number in applied}
+        for number in failed:
+            rank = rank_in_error(combiner.rules[number].decision)
+            if rank is not None:
+                ranks[number] = rank
+        for number in satisfied & ranks.keys():
+            if number in failed:
+                del ranks[number]
+            else:
+                ranks[number] = ALLOWED
+        together = sorted(ranks)
+        answer = combiner.answer(together, sorted({*applied, *failed}), ranks, decision_id)
+        if answer.matched_rule:
+            deciding = decider(together, ranks)[1]
+            if deciding in failed:
+                answer.reason_code = EVALUATION_ERROR
+            elif deciding in satisfied:
+                answer.reason_code = APPROVED
+        return answer
+
+    def _satisfy(self, case: _Case) -> bool:
+        """(4) Tell whether the grants of a request satisfy all that ask, noting what is asked and what is missing."""
+        rules = self._combiner.rules
+        asking = tuple(
+            number
+            for number in sorted({*case.applied, *case.failed})
+            if rules[number].decision is Decision.REQUIRE_APPROVAL and number not in self._dry_run
+        )
+        template = self._ask(asking)
+        if template is None:
+            return False
+        ask = msgspec.structs.replace(template, request_digest=request_digest(case.claimed))
+        case.verdict = case.memory.check(ask, case.claimed, self._approvers)
+        known = [self._approvers[name] for name in case.verdict.approvers]
+        missing = missing_approvals(ask.quorum, known)
+        case.ask = msgspec.structs.replace(
+            ask, approvers=case.verdict.approvers, missing=missing, refused=case.verdict.refused
+        )
+        if missing:
+            return False
+        case.satisfied = frozenset(asking)
+        return True
+
+    def _ask(self, asking: tuple[int, ...]) -> Ask | None:
+        """Return what these rules ask for together; None if one of them cannot be satisfied by grants."""
+        ask = self._asks.get(asking)
+        if ask is None:
+            rules = [self._combiner.rules[number] for number in asking]
+            approvals = [rule.approval for rule in rules if rule.approval is not None]
+            if len(approvals) != len(rules):
+                return None
+            quorum: dict[str, int] = {}
+            for approval in approvals:
+                for team, count in approval.quorum.items():
+                    quorum[team] = max(count, quorum.get(team, 0))
+            ask = Ask(
+                rules=tuple(rule.name for rule in rules),
+                rules_digest=rules_digest(rules),
+                request_digest="",
+                quorum=quorum,
+                expires_in_s=min(approval.expires_in_s for approval in approvals),
+            )
+            if len(self._asks) >= MAX_REMEMBERED_ASKS:
+                self._asks.clear()
+            self._asks[asking] = ask
+        return ask
+
+    def _count(self, case: _Case) -> bool:
+        """(5) Count an allowed request under every rate it falls under; False if that changes which rules apply."""
+        rules, now, unchanged = self._combiner.rules, case.request.now, True
+        for number, (key, wait_s) in case.rated.items():
+            rule = rules[number]
+            try:
+                if case.memory.count(rule, key, now, reached=wait_s is not None):
+                    continue
+                case.rated[number] = key, case.memory.retry_after(rule, key, now) or 0.0
+                case.applied = sorted({*case.applied, number})
+            except ForgottenError as error:
+                self._fail(case, number, error.message)
+            unchanged = False
+        if not unchanged:
+            self._lift(case)
+        return unchanged
+
+    def _fail(self, case: _Case, number: int, why: str) -> None:
+        if not self._combiner.rules[number].skip_errors:
+            case.failed[number] = why
+
+    def _complete(self, answer: Answer, case: _Case) -> Answer:
+        """Add what circumstances say: errors, how long to wait, what is asked, and (6) what would have been."""
+        names, rules = self._combiner.names, self._combiner.rules
+        in_force = [number for number in sorted(case.failed) if number not in self._dry_run]
+        answer.errors = [
+            RuleError(names[number], case.failed[number] or self._why(number, case.request))
+            for number in in_force[:MAX_REPORTED_ERRORS]
+        ]
+        answer.exception = case.exception
+        answer.approval = case.ask
+        if answer.decision is Decision.THROTTLE:
+            waits = (
+                case.rated[number][1] or 0.0
+                for number in case.applied
+                if number in case.rated and number not in self._dry_run and rules[number].decision is Decision.THROTTLE
+            )
+            answer.retry_after_s = max(waits, default=None)
+        if answer.decision is Decision.REQUIRE_APPROVAL and case.ask is not None and case.ask.refused:
+            answer.reason_code = case.ask.refused[0].reason_code
+        if not self._dry_run.isdisjoint((*case.applied, *case.failed)):
+            would = self._combine(case.applied, sorted(case.failed), case.satisfied, "")
+            answer.dry_run = DryRun(would.decision, would.matched_rule)
+        return answer
+
+    def _why(self, number: int, request: Request) -> str:
+        """Return why a rule is in error. Its condition is compiled once (2 ms for a long one), not for each request."""
+
+        def evaluate(condition: Condition, request: Request, data: Mapping[str, Any]) -> bool:
+            holds = self._conditions.get(number)
+            if holds is None:
+                if len(self._conditions) >= MAX_REMEMBERED_CONDITIONS:
+                    self._conditions.clear()
+                holds = self._conditions[number] = compile_condition(condition, data)
+            return bool(holds(request))
+
+        return trace_rule(self._combiner.rules[number], request, self._data, evaluate=evaluate).error
+
+
+def _spend(case: _Case) -> bool:
+    """(5) Spend the grants that satisfied an ask; False if one could not be, and nothing is satisfied any more."""
+    refused = case.memory.spend(case.verdict, case.request.now)
+    if not refused or case.ask is None:
+        return True
+    case.satisfied = frozenset()
+    refused = (*case.ask.refused, *refused)
+    case.ask = msgspec.structs.replace(case.ask, refused=refused, approvers=(), missing=case.ask.quorum)
+    return False

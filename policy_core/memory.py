@@ -1,0 +1,83 @@
+"""What decisions remember of each other: how often a rate was counted, and which grants are spent.
+
+A matcher is pure; whoever asks it brings the memory. The sidecar's survives swaps and restarts, that of policy tests is
+what a case says, and `Oblivious` remembers nothing: every rate is unreached, no grant is accepted.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from policy_core.decision import Ask, RefusedGrant
+from policy_core.errors import RemoteError
+from policy_core.grants import NO_GRANTS, Verdict
+from policy_core.model import Approver, Rule
+from policy_core.request import Request
+
+
+class ForgottenError(RemoteError):
+    """What should be remembered cannot be read or written: a rate then is an error, a grant is refused."""
+
+
+class Memory(Protocol):
+    """What a matcher asks of whoever remembers. `now` is host time, `key` names what a rule counts apart."""
+
+    def retry_after(self, rule: Rule, key: str, now: float) -> float | None:
+        """Return None while the rate of a rule is not reached, else after how many seconds it may no longer be.
+
+        Raises ForgottenError.
+        """
+        ...
+
+    def count(self, rule: Rule, key: str, now: float, *, reached: bool) -> bool:
+        """Count an allowed request; False, counting nothing, if another one reached the rate since it was looked up.
+
+        `reached` says that it was reached already and did not keep the answer from allowing. Raises ForgottenError.
+        """
+        ...
+
+    def check(self, ask: Ask, request: Request, approvers: Mapping[str, Approver]) -> Verdict:
+        """Return what the grants of a request are worth to an ask, spending none of them."""
+        ...
+
+    def spend(self, verdict: Verdict, now: float) -> tuple[RefusedGrant, ...]:
+        """Make the grants of a verdict unusable from now on, durably; those that could not be are returned."""
+        ...
+
+
+class Oblivious:
+    """Remembers nothing."""
+
+    def retry_after(self, rule: Rule, key: str, now: float) -> float | None:  # noqa: ARG002 - the port's signature
+        """Return None: nothing was counted."""
+        return None
+
+    def count(self, rule: Rule, key: str, now: float, *, reached: bool) -> bool:  # noqa: ARG002 - the port's signature
+        """Count nothing."""
+        return True
+
+    def check(self, ask: Ask, request: Request, approvers: Mapping[str, Approver]) -> Verdict:  # noqa: ARG002
+        """Accept no grant."""
+        return NO_GRANTS
+
+    def spend(self, verdict: Verdict, now: float) -> tuple[RefusedGrant, ...]:  # noqa: ARG002 - the port's signature
+        """Have nothing to spend."""
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Assumed(Oblivious):
+    """Remembers what a policy test says: allowed requests counted by rule, and who has approved."""
+
+    counted: Mapping[str, int]
+    approved_by: tuple[str, ...] = ()
+
+    def retry_after(self, rule: Rule, key: str, now: float) -> float | None:  # noqa: ARG002 - the port's signature
+        """Return the whole window if the rate of a rule is reached, as if all were counted just now."""
+        if rule.rate is None or self.counted.get(rule.name, 0) < rule.rate.limit:
+            return None
+        return float(rule.rate.window_s)
+
+    def check(self, ask: Ask, request: Request, approvers: Mapping[str, Approver]) -> Verdict:  # noqa: ARG002
+        """Accept everybody named, if the policy knows them."""
+        return Verdict(tuple(name for name in self.approved_by if name in approvers))
