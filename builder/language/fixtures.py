@@ -21,16 +21,16 @@ class _Fixture:
     report: Report
     key: ScalarNode
     value: Any  # None: what is written there has a problem
-    used: bool = False
 
 
 class Fixtures:
-    """Named fixtures by kind, and those of `shared` below them; remembers which were asked for."""
+    """Named fixtures by kind, and those of `shared` below them; `used` are kind and name of those asked for."""
 
     def __init__(self, shared: "Fixtures | None" = None) -> None:
         self.by_kind: dict[str, ChainMap[str, _Fixture]] = {
             kind: ChainMap({}, shared.by_kind[kind]) if shared else ChainMap() for kind in KINDS
         }  # own names first, shared ones behind
+        self.used: set[tuple[str, str]] = set()
 
     def read_file(self, content: bytes, report: Report) -> None:
         """Add the fixtures of a file below tests/fixtures/; problems go to the report."""
@@ -63,7 +63,7 @@ class Fixtures:
     def _add(self, kind: str, name: str, fixture: _Fixture) -> None:
         first = self.by_kind[kind].get(name)
         if first:
-            first.used = True
+            self.used.add((kind, name))
             where = f"{first.report.file}:{first.key.line}"
             message = f"{kind[:-1]} fixture {fields.shown(name)} is there already ({where})"
             fixture.report.of(Code.DUPLICATE_NAME).at(fixture.key, message, "give one of them another name")
@@ -75,7 +75,7 @@ class Fixtures:
         name = str(node.value)
         fixture = self.by_kind[kind].get(name)
         if fixture:
-            fixture.used = True
+            self.used.add((kind, name))
             return fixture.value
         names = self.by_kind[kind]
         hint = fields.suggestion(name, names, "there are") if names else f"add it to fixtures.{kind}"
@@ -97,6 +97,6 @@ class Fixtures:
         """Note every fixture that nothing asked for; call it when all that may ask has been read."""
         for kind, named in self.by_kind.items():
             for name, fixture in named.maps[0].items():
-                if not fixture.used:
+                if (kind, name) not in self.used:
                     message = f"{kind[:-1]} fixture {fields.shown(name)} is not used by any case"
                     fixture.report.warn(fixture.key, message, "remove it, or test with it", code=Code.UNUSED_FIXTURE)

@@ -1,8 +1,10 @@
 """Policy test suites (docs/reference/policy-tests.md): fixtures, and cases that say what a request must get."""
 
 import datetime
+import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from builder.language import fields
@@ -11,6 +13,7 @@ from builder.language.expectations import Expectation, read_expectation
 from builder.language.fixtures import FOLDER, Fixtures
 from builder.language.matrices import Cell, read_matrix
 from builder.language.nodes import BrokenNode, MapNode, Node, Report, ScalarNode, plain
+from builder.language.remembering import Remembered
 from builder.language.yamlfile import read_yaml
 from policy_core.request import RequestError, normalise
 
@@ -46,11 +49,12 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """One file of cases."""
+    """One file of cases; `used` are kind and name of the fixtures it asks for."""
 
     file: str
     name: str
     cases: tuple[Case, ...]
+    used: frozenset[tuple[str, str]] = frozenset()
 
 
 def read_suites(
@@ -62,12 +66,17 @@ def read_suites(
     """
     shared = Fixtures()
     suites: list[tuple[str, bytes]] = []
+    beside = hashlib.sha256("\n".join(rules).encode())
     for path, content in files:
         if path.startswith(FOLDER):
             shared.read_file(content, report(path))
+            beside.update(hashlib.sha256(path.encode()).digest() + hashlib.sha256(content).digest())
         else:
             suites.append((path, content))
-    found = [read_suite(content, report(path), rules=rules, shared=shared) for path, content in suites]
+    read = partial(read_suite, rules=rules, shared=shared)
+    found = [_REMEMBERED.read(read, content, report(path), beside=beside.digest()) for path, content in suites]
+    for suite in found:
+        shared.used |= suite.used if suite else frozenset()
     if not report(FOLDER).problems:  # what a broken case would have used is not known
         shared.warn_unused()
     return [suite for suite in found if suite]
@@ -94,10 +103,14 @@ def read_suite(
         file=report.file,
         name=(name and fields.one_line(report, name, "name")) or report.file.removeprefix("tests/").rsplit(".", 1)[0],
         cases=tuple(reader.cases(cases)) if cases else (),
+        used=frozenset(reader.fixtures.used),
     )
     if len(report.problems) == before:
         reader.fixtures.warn_unused()
     return suite
+
+
+_REMEMBERED: Remembered[Suite | None] = Remembered()
 
 
 class _SuiteReader:
