@@ -3,6 +3,7 @@
 import datetime
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -15,29 +16,37 @@ from builder.language.data import read_data
 from builder.language.documents import PolicyDocument, read_document
 from builder.language.nodes import Report
 from builder.language.project import Project, read_project
+from builder.language.remembering import Remembered
 from builder.language.suites import Suite, read_suites
 from builder.source import PolicyTree
-from policy_core.bundle import DATA, MATCHER, SELFTEST, Bundle, build_bundle
+from policy_core.bundle import DATA, MATCHER, PROVISIONS, SELFTEST, Bundle, build_bundle
 from policy_core.errors import InvalidPolicyError, Problem
 from policy_core.features import needed_features
 from policy_core.matcher import encode_rules
-from policy_core.model import Rule
+from policy_core.model import Provisions, Rule
+from policy_core.provisions import encode_provisions
 from policy_core.selftest import MAX_CASES, SelfTestCase, encode_cases
 
+_REMEMBERED: Remembered[PolicyDocument | None] = Remembered()
 _OTHER_SUFFIXES = frozenset({"yaml", "yml", "json"})  # compared without case
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A policy tree that has no problem: its settings, documents (sorted by id), data, tests, and warnings."""
+    """A policy tree that has no problem: settings, documents (sorted by id), what is beside rules, tests, warnings."""
 
     tree: PolicyTree
     project: Project
     documents: tuple[PolicyDocument, ...]
     rules: tuple[Rule, ...]
-    data: Mapping[str, Any]
+    provisions: Provisions
     suites: tuple[Suite, ...]
     warnings: tuple[Problem, ...]
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """Return the reference data that conditions see."""
+        return self.provisions.data
 
     def places(self) -> dict[str, str]:
         """Return where each rule is written: ``<policy>/<rule>`` to *file:line*."""
@@ -57,10 +66,11 @@ def compile_tree(tree: PolicyTree, *, today: datetime.date | None) -> Compiled:
         return Report(path, problems, warnings)
 
     project = read_project(tree.files.get(project_file.FILE), report(project_file.FILE))
+    read = partial(read_document, today=today)
     documents = [
         document
         for path, content in _yaml_files(tree, "policies", overall)
-        if (document := read_document(content, report(path), today=today))
+        if (document := _REMEMBERED.read(read, content, report(path), beside=today))
     ]
     if not any(path.startswith("policies/") for path in tree.files):
         report("policies").of(Code.UNUSABLE_FILE).file_problem(
@@ -76,10 +86,11 @@ def compile_tree(tree: PolicyTree, *, today: datetime.date | None) -> Compiled:
     if not problems:
         problems += find_conflicts(rules, _places(documents))
     names = frozenset() if problems else {rule.name: None for rule in rules}
+    provisions = Provisions(data=data)
     suites = read_suites(_yaml_files(tree, "tests", overall), report, rules=names)
     if problems or project is None:
         raise InvalidPolicyError(problems)
-    return Compiled(tree, project, tuple(documents), rules, data, tuple(suites), tuple(sorted(set(warnings))))
+    return Compiled(tree, project, tuple(documents), rules, provisions, tuple(suites), tuple(sorted(set(warnings))))
 
 
 def bundle_of(compiled: Compiled) -> tuple[bytes, Bundle]:
@@ -92,13 +103,15 @@ def bundle_of(compiled: Compiled) -> tuple[bytes, Bundle]:
     files[project_file.FILE] = tree.files[project_file.FILE]
     files[MATCHER] = encode_rules(compiled.rules)
     files[DATA] = msgspec.json.encode(compiled.data, order="sorted")
+    if beside := encode_provisions(compiled.provisions):
+        files[PROVISIONS] = beside
     files[SELFTEST] = encode_cases(islice(_selftest_cases(compiled.suites), MAX_CASES))
     return build_bundle(
         name=compiled.project.name,
         revision=tree.revision,
         dirty=tree.dirty,
         files=files,
-        features=needed_features(compiled.rules),
+        features=needed_features(compiled.rules, compiled.provisions),
     )
 
 
