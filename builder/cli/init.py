@@ -3,13 +3,14 @@
 import os
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from builder.cli.writing import write_files
 from policy_core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def init(context: click.Context, directory: Path, name: str | None, store: str |
     open_store(store)  # refuses what could never be published to, before anything is written
 
     files = render(find_template(), TemplateValues(name=name, store=store, today=datetime.now(UTC).date()))
-    _write(target, files)
+    write_files(target, files)
     revision = _first_commit(target, name, files)
     click.echo(f"{target}: policy repository {name}, first commit {revision[:12]}")
     click.echo(
@@ -59,7 +60,7 @@ Next:
   writ keys init --dev         make signing keys, to try things out
   writ publish                 sign the policies and publish them to {store}
 
-README.md tells how a host is wired."""
+README.md tells how a host is wired; `writ library list` names more policies, ready to add."""
     )
 
 
@@ -68,17 +69,6 @@ def _default_store(name: str) -> str:
     configured = Path(os.environ.get("XDG_DATA_HOME", ""))
     data_home = configured if configured.is_absolute() else Path.home() / ".local" / "share"
     return (data_home / "writ" / "stores" / name).as_uri()
-
-
-def _write(target: Path, files: Mapping[str, bytes]) -> None:
-    try:
-        for path, content in files.items():
-            (target / path).parent.mkdir(parents=True, exist_ok=True)
-            (target / path).write_bytes(content)
-    except OSError as error:
-        raise UsageError(
-            f"{error.filename}: cannot be written ({error.strerror})", hint="name a directory that you may write to"
-        ) from error
 
 
 def _first_commit(target: Path, name: str, paths: Iterable[str]) -> str:

@@ -1,5 +1,6 @@
 """Entry point of ``writ``: finds commands lazily, turns expected errors into ``error:``, ``hint:`` and exit codes."""
 
+import gc
 import importlib
 import os
 import sys
@@ -13,9 +14,12 @@ from policy_core.errors import KnownError, UsageError, report
 
 INTERRUPTED, READER_GONE = 130, 141  # what shells say of a process that SIGINT or SIGPIPE ended
 
+YOUNG_OBJECTS = 20_000  # between two looks for garbage: a command builds much and ends soon; a third faster
+
 # name -> (module of builder.cli, attribute); a module is imported only when its command runs or shows its help
 COMMANDS = {
     "init": ("init", "init"),
+    "library": ("library", "library"),
     "keys": ("keys", "keys"),
     "lint": ("lint", "lint"),
     "test": ("test", "test"),
@@ -68,6 +72,7 @@ def writ(context: click.Context, directory: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``writ`` and return its exit code (docs/reference/exit-codes.md)."""
+    gc.set_threshold(YOUNG_OBJECTS)
     colours = False if os.environ.get("NO_COLOR") else None  # None: on a terminal
     try:
         return writ.main(arguments, prog_name="writ", standalone_mode=False, color=colours) or 0

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 
 from policy_core.errors import UsageError
@@ -26,3 +27,18 @@ def write_file(path: Path, content: bytes, *, option: str) -> None:
     except OSError as error:
         hint = f"choose another place with {option}"
         raise UsageError(f"{path}: cannot be written ({error.strerror})", hint=hint) from error
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files below a folder by their relative paths, making folders where there are none.
+
+    Raises UsageError if one cannot be written.
+    """
+    try:
+        for path, content in files.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(content)
+    except OSError as error:
+        raise UsageError(
+            f"{error.filename}: cannot be written ({error.strerror})", hint="name a directory that you may write to"
+        ) from error
