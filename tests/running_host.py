@@ -1,4 +1,4 @@
-"""A real sidecar that enforces the policies ``writ init`` writes, from a store in a folder."""
+"""A real sidecar that enforces the policies ``writ init`` writes, or others, from a store in a folder."""
 
 import shutil
 import signal
@@ -26,23 +26,28 @@ class RunningHost:
 
 
 @contextmanager
-def running_host(*python_flags: str) -> Iterator[RunningHost]:
-    """Publish the template's policies and yield a sidecar that has activated them; ended with the block."""
+def running_host(*python_flags: str, policies: Path | None = None) -> Iterator[RunningHost]:
+    """Publish the template's policies and yield a sidecar that has activated them; ended with the block.
+
+    The folders below `policies`, if it is given, are published instead of the template's.
+    """
     folder = Path(tempfile.mkdtemp(prefix="writ-host-"))  # short: a Unix socket path has room for about 100 bytes
     try:
-        yield from _run(folder, python_flags)
+        yield from _run(folder, python_flags, policies)
     finally:
         shutil.rmtree(folder)
 
 
-def _run(folder: Path, python_flags: tuple[str, ...]) -> Iterator[RunningHost]:
+def _run(folder: Path, python_flags: tuple[str, ...], policies: Path | None) -> Iterator[RunningHost]:
     store = (folder / "store").as_uri()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(folder))
         patch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
-        for command in (["init", "policies", "--store", store], ["keys", "init", "--dev"], ["publish"]):
-            where = folder if command[0] == "init" else folder / "policies"
-            assert main(["-C", str(where), *command]) == 0
+        assert main(["-C", str(folder), "init", "policies", "--store", store]) == 0
+        if policies:
+            _replace(folder / "policies", policies)
+        for command in (["keys", "init", "--dev"], ["publish"]):
+            assert main(["-C", str(folder / "policies"), *command]) == 0
     host = RunningHost(folder / "decision.sock")
     arguments = ["run", "--store", store, "--channel", "prod", "--state", str(folder / "state")]
     arguments += ["--root", str(folder / "policies/trust/root.json"), "--socket", str(host.socket)]
@@ -59,3 +64,12 @@ def _run(folder: Path, python_flags: tuple[str, ...]) -> Iterator[RunningHost]:
         finally:
             sidecar.send_signal(signal.SIGTERM)
             host.log += sidecar.communicate(timeout=END_TIMEOUT_S)[1].splitlines(keepends=True)
+
+
+def _replace(repository: Path, policies: Path) -> None:
+    for name in ("policies", "data", "tests"):
+        shutil.rmtree(repository / name)
+        shutil.copytree(policies / name, repository / name)
+    identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.com"]
+    for command in (["add", "--all"], [*identity, "commit", "--quiet", "--message", "Other policies"]):
+        subprocess.run(["git", "-C", str(repository), *command], check=True)
