@@ -38,7 +38,7 @@ def find_conflicts(rules: Iterable[Rule], places: Mapping[str, str]) -> Iterator
 
 def _clauses(rule: Rule) -> bytes:
     unless = None if rule.unless == Clauses() else rule.unless
-    return msgspec.json.encode((rule.match, unless, rule.when), order="sorted")
+    return msgspec.json.encode((rule.match, unless, rule.when, rule.rate), order="sorted")
 
 
 def _problem(rule: Rule, other: Rule, name: str, places: Mapping[str, str]) -> Problem:

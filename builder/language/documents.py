@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import msgspec
 
 from builder.language import fields
+from builder.language.approvals import read_approval
 from builder.language.clauses import read_clauses
 from builder.language.codes import Code
 from builder.language.metadata import Metadata, read_metadata
 from builder.language.nodes import BrokenNode, MapNode, Node, Report, ScalarNode, plain
 from builder.language.placing import place_in
+from builder.language.rating import read_rate
 from builder.language.remediations import read_remediations
 from builder.language.yamlfile import MAX_YAML_BYTES, read_yaml
 from policy_core.constraints import canonical_constraint, check_constraint
@@ -19,12 +21,15 @@ from policy_core.decision import BUILT_IN_REASON_CODES
 from policy_core.matcher.encoding import MAX_LINE_BYTES
 from policy_core.model import (
     CONSTRAINING,
+    GRANTING,
     RESTRICTING,
+    Approval,
     Clauses,
     Condition,
     Constraint,
     Decision,
     Gate,
+    Rate,
     Remediation,
     Rule,
 )
@@ -32,9 +37,8 @@ from policy_core.model import (
 _DOCUMENT_KEYS = ("version", "id", "metadata", "mode", "tier", "rules")
 _RULE_KEYS = (
     "id", "gate", "match", "unless", "when", "decision", "constraints", "reason", "reason_code", "on_missing",
-    "remediations",
+    "remediations", "rate", "approval",
 )  # fmt: skip
-_LATER = frozenset({"approval", "rate"})
 _GATES = tuple(gate.value for gate in Gate)
 _DECISIONS = tuple(decision.value for decision in Decision)
 _OTHER_WORDS = {
@@ -134,7 +138,7 @@ class _RuleReader:
 
     def rule(self, node: MapNode) -> Rule | None:
         report = self.report
-        fields.check_keys(report, node, "rule", _RULE_KEYS, _LATER)
+        fields.check_keys(report, node, "rule", _RULE_KEYS)
         rule_id = self.rule_id(node)
         decision = self.decision(node)
         match, unless = node.get("match"), node.get("unless")
@@ -146,6 +150,8 @@ class _RuleReader:
             match=(match and read_clauses(report, match, "match")) or Clauses(),
             unless=self.unless(unless) if unless else None,
             when=self.condition(when) if when else None,
+            rate=self.rate(node, decision),
+            approval=self.approval(node, decision),
             constraints=self.constraints(node, decision),
             reason=(reason and fields.one_line(report, reason, "reason")) or "",
             reason_code=self.reason_code(node),
@@ -223,6 +229,24 @@ class _RuleReader:
     def skip_errors(self, node: MapNode) -> bool:
         value = node.get("on_missing")
         return bool(value and fields.choice(self.report, value, "on_missing", ("error", "skip")) == "skip")
+
+    def rate(self, node: MapNode, decision: Decision | None) -> Rate | None:
+        entry = node.entries.get("rate")
+        if entry is None:
+            return None
+        if decision in GRANTING:
+            message = f"a rate does not go with {decision}: it would grant only what happens often"
+            self.report.at(entry[0], message, "limit what this rule grants by a rule of its own: decision: throttle")
+        return read_rate(self.report, entry[1])
+
+    def approval(self, node: MapNode, decision: Decision | None) -> Approval | None:
+        entry = node.entries.get("approval")
+        if entry is None:
+            return None
+        if decision and decision is not Decision.REQUIRE_APPROVAL:
+            hint = "it says whose grants satisfy a require_approval"
+            self.report.at(entry[0], f"approval does not go with {decision}", hint)
+        return read_approval(self.report, entry[1])
 
     def remediations(self, node: MapNode, decision: Decision | None) -> tuple[Remediation, ...]:
         entry = node.entries.get("remediations")

@@ -7,7 +7,8 @@ from difflib import get_close_matches
 
 from builder.language.codes import Code
 from builder.language.nodes import BrokenNode, ListNode, MapNode, Node, Place, Report, ScalarNode
-from policy_core.glob import RESERVED, is_glob
+from builder.language.times import duration_s, duration_text
+from policy_core.glob import RESERVED, covers_glob, is_glob
 from policy_core.model import Scalar
 
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -15,6 +16,8 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:\d{2})")
 _YEAR_10000 = 253_402_300_800  # seconds since the epoch
 MOMENT_HINT = "write it as 2026-11-01T12:00:00Z"
+MAX_COMPARED_GLOBS = 32
+"""Of one list: with so many, each entry is compared, to see whether it says anything new."""
 _SHOWN_CHARS = 40
 
 
@@ -187,6 +190,17 @@ def parse_moment(text: str) -> float | None:
     return seconds if 0 <= seconds < _YEAR_10000 else None
 
 
+def duration(report: Report, node: Node, what: str, *, most_s: int) -> int | None:
+    """Return a duration of at least a second, written as 90s, 1h30m or 7d, in seconds."""
+    seconds = duration_s(node.value) if type(node) is ScalarNode and type(node.value) is str else None
+    if seconds is not None and 1 <= seconds <= most_s:
+        return seconds
+    if type(node) is not BrokenNode:
+        wanted = f"{what}: expected a duration from 1s to {duration_text(most_s)}, found {describe(node)}"
+        report.at(node, wanted, "write it as 90s, 1h30m or 7d")
+    return None
+
+
 def strings(report: Report, node: Node, what: str, *, may_be_empty: bool = False) -> tuple[str, ...]:
     """Return a list of texts, none of them empty; an entry that occurs twice is worth a warning."""
     found = tuple(_strings(report, items(report, node, what, may_be_empty=may_be_empty) or (), what))
@@ -210,7 +224,19 @@ def globs(report: Report, node: Node, what: str) -> tuple[str, ...]:
         for item in node.items:
             if type(item) is ScalarNode and type(item.value) is str:
                 check_glob(report, item, item.value, what)
+    if len(found) > 1 and any(map(is_glob, found)):
+        _warn_covered(report, node, found, what)
     return found
+
+
+def _warn_covered(report: Report, node: Node, found: tuple[str, ...], what: str) -> None:
+    """Note that some entries of a list match nothing beyond what another one does."""
+    wide = [pattern for pattern in dict.fromkeys(found) if is_glob(pattern)][:MAX_COMPARED_GLOBS]
+    for pattern in dict.fromkeys(found):
+        covering = next((other for other in wide if other != pattern and covers_glob(other, pattern)), None)
+        if covering:
+            message = f"{what}: {shown(pattern)} matches nothing that {shown(covering)} does not"
+            report.warn(node, message, "leave it out, or narrow the other", code=Code.COVERED_ENTRY)
 
 
 def check_glob(report: Report, place: Place, pattern: str, what: str) -> None:

@@ -1,4 +1,4 @@
-"""The literals of ``timestamp("…")`` and ``duration("…")`` in conditions, in whole microseconds."""
+"""Times as authors write them: ``timestamp("…")`` and ``duration("…")`` of conditions, and durations of settings."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -16,6 +16,27 @@ _UNIT_US = {
     "h": Fraction(3_600_000_000), "m": Fraction(60_000_000), "s": Fraction(1_000_000), "ms": Fraction(1000),
     "us": Fraction(1), "ns": Fraction(1, 1000),
 }  # fmt: skip
+
+_WHOLE_SECONDS = re.compile(r"(?=\d)(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9})s)?", re.ASCII)
+_SECONDS_IN = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
+
+
+def duration_s(text: str) -> int | None:
+    """Return the seconds of a duration such as ``90s``, ``1h30m`` or ``7d``; None if it is none."""
+    match = _WHOLE_SECONDS.fullmatch(text)
+    if match is None:
+        return None
+    return sum(int(number) * seconds for number, seconds in zip(match.groups("0"), _SECONDS_IN.values(), strict=True))
+
+
+def duration_text(seconds: int) -> str:
+    """Return a duration as an author would write it, the inverse of `duration_s`."""
+    parts = []
+    for unit, length in _SECONDS_IN.items():
+        count, seconds = divmod(seconds, length)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
 
 
 def timestamp_us(text: str) -> int:

@@ -42,6 +42,15 @@ def test_rules_that_may_not_meet_are_left_to_the_host() -> None:
     assert problems(x=with_clauses(A, "match: {actions: [a]}"), y=with_clauses(B, "match: {actions: [b]}")) == []
 
 
+def test_a_rule_that_applies_only_once_a_rate_is_reached_meets_no_other_for_certain() -> None:
+    clauses = "rate: {limit: 1, window: 1h, key: [resource.id]}"
+
+    assert (
+        problems(x=with_clauses(A, "match: {actions: [d]}"), y=with_clauses(B, "match: {actions: [d]}\n    " + clauses))
+        == []
+    )
+
+
 def test_rules_that_agree_are_fine() -> None:
     assert problems(x=A, y=B.replace("root", "bot")) == []
 

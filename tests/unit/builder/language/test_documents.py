@@ -7,7 +7,18 @@ import pytest
 from builder.language.documents import PolicyDocument, read_document
 from builder.language.nodes import Report
 from policy_core.errors import Problem
-from policy_core.model import AttributeTests, Clauses, Decision, EntityClauses, Remediation, Rule, TimeWindow
+from policy_core.model import (
+    Approval,
+    AttributeTests,
+    Clauses,
+    Decision,
+    EntityClauses,
+    Rate,
+    RateScope,
+    Remediation,
+    Rule,
+    TimeWindow,
+)
 
 TODAY = datetime.date(2026, 11, 1)
 
@@ -162,6 +173,25 @@ def test_mode_tier_and_what_is_done_about_errors_reach_every_rule() -> None:
             ),
         ),
     )  # fmt: skip
+
+
+def test_rates_and_approvals_reach_the_rule_model() -> None:
+    document, problems, _ = read(
+        "version: v1\nrules:\n"
+        "  - {id: a, decision: throttle, rate: {limit: 3, window: 1h30m, key: [resource.id], scope: fleet}}\n"
+        "  - {id: b, decision: deny, rate: {limit: 1, window: 7d, key: [subject.id, context.tenant]}}\n"
+        "  - {id: c, decision: require_approval, approval: {from: {security: 1, platform: 2}, expires_in: 90s}}\n"
+        "  - {id: d, decision: require_approval}\n"
+    )
+
+    assert problems == []
+    assert document is not None
+    assert document.rules == (
+        Rule("a.b", "a", Decision.THROTTLE, rate=Rate(3, 5_400, ("resource.id",), RateScope.FLEET)),
+        Rule("a.b", "b", Decision.DENY, rate=Rate(1, 604_800, ("subject.id", "context.tenant"))),
+        Rule("a.b", "c", Decision.REQUIRE_APPROVAL, approval=Approval({"security": 1, "platform": 2}, 90)),
+        Rule("a.b", "d", Decision.REQUIRE_APPROVAL),
+    )
 
 
 def test_metadata_is_kept_for_those_who_govern() -> None:
@@ -330,8 +360,32 @@ RULE_PROBLEMS = [
      ["5:26 unless.not.time is a window that never opens"]),
     (DECISION + "match: {time: {after: 2026-11-02T00:00:00Z, before: 2026-11-03T00:00:00Z, days: [sun]}}",
      ["5:19 match.time is a window that never opens"]),
-    (DECISION + "rate: {limit: 3}\napproval: {}",
-     ["5:5 rate is not yet supported", "6:5 approval is not yet supported"]),
+    (DECISION + "rate: {limit: 3, window: 60}",
+     ["5:5 a rate does not go with allow: it would grant only what happens often", "5:11 rate has no key",
+      "5:30 rate.window: expected a duration from 1s to 7d, found 60"]),
+    ("decision: throttle\nrate: {limit: 0, window: 8d, key: [resource.id, foo.bar, 5], scope: galaxy, per: x}",
+     ["5:19 rate.limit: expected a whole number from 1 to 10000, found 0",
+      "5:30 rate.window: expected a duration from 1s to 7d, found the text '8d'",
+      "5:53 rate.key: attribute path 'foo.bar' has no known root",
+      "5:62 entry of rate.key: expected text, found 5",
+      "5:73 unknown rate.scope 'galaxy'", "5:81 unknown key 'per' in rate"]),
+    ("decision: throttle\nrate: {limit: 1, window: 1d, key: resource.id}",
+     ["5:39 rate.key: expected a list, found the text 'resource.id'"]),
+    ("decision: throttle\nrate: {limit: 1, window: 1d, key: []}", ["5:39 rate.key is an empty list"]),
+    ("decision: throttle\nrate: {limit: 1, window: 1d, key: [subject.id, subject.id]}",
+     ["5:39 rate.key does not say what to count by"]),
+    ("decision: throttle\nrate: 5", ["5:11 rate: expected a mapping, found 5"]),
+    ("decision: deny\napproval: {from: {a: 0, b: yes, c: 17}, expires_in: 31d, by: x}",
+     ["5:5 approval does not go with deny",
+      "5:26 approval.from.a: expected a whole number from 1 to 16, found 0",
+      "5:32 approval.from.b: expected a whole number from 1 to 16, found the text 'yes'",
+      "5:40 approval.from.c: expected a whole number from 1 to 16, found 17",
+      "5:57 approval.expires_in: expected a duration from 1s to 30d, found the text '31d'",
+      "5:62 unknown key 'by' in approval"]),
+    ("decision: require_approval\napproval: {from: {a: 9, b: 9}, expires_in: 1h30m}",
+     ["5:22 approval.from asks for an impossible number"]),
+    ("decision: require_approval\napproval: {from: {}}",
+     ["5:15 approval has no expires_in", "5:22 approval.from is empty"]),
     (DECISION + "on_missing: allow", ["5:17 unknown on_missing 'allow'"]),
     (DECISION + "remediations: [{id: a, title: b}]", ["5:5 remediations do not go with allow"]),
     ("decision: deny\nremediations: []", ["5:19 remediations is an empty list"]),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.language.cel import _environment
-from builder.language.times import duration_us, timestamp_us
+from builder.language.times import duration_s, duration_text, duration_us, timestamp_us
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -100,3 +100,13 @@ def test_a_timestamp_is_refused(text: str, message: str) -> None:
 def test_a_duration_is_refused(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         duration_us(text)
+
+
+@given(st.integers(1, 10**9))
+def test_what_a_duration_is_shown_as_is_read_back(seconds: int) -> None:
+    assert duration_s(duration_text(seconds)) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "1", "h", "1s1m", "-1s", "1.5h", "1 h", "1h ", "\u0661s", "1ms"])
+def test_durations_of_settings_have_one_spelling(text: str) -> None:
+    assert duration_s(text) is None
