@@ -6,7 +6,7 @@
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
-from math import isfinite
+from math import ceil, isfinite
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -88,6 +88,32 @@ def opens(window: TimeWindow) -> bool:
         return bool(inside(window, after)) or any(inside(window, start) for start in _starts(window, after, before))
     except (ValueError, OverflowError, OSError):  # at the very end of the calendar
         return False
+
+
+def next_moment(window: TimeWindow, now: float, *, within: bool) -> int | None:
+    """Return a whole second after `now` that is in the window (or is not), soon after one of its ends.
+
+    None if there is none within eight days of now, of `after` and of `before`.
+    """
+    try:
+        moments = sorted(set(_turns(window, now)))
+    except (ValueError, OverflowError, OSError):  # at the very end of the calendar
+        return None
+    return next((moment for moment in moments if moment > now and inside(window, moment) is within), None)
+
+
+def _turns(window: TimeWindow, now: float) -> Iterator[int]:
+    """Yield seconds at which a window may open or close."""
+    here = zone(window.tz)
+    minutes = {0, *(window.between or ())}
+    for start in (now, window.after, window.before):
+        if start is None:
+            continue
+        yield ceil(start)
+        midnight = datetime.fromtimestamp(start, here).replace(hour=0, minute=0, second=0, microsecond=0)
+        for day in range(9):
+            for minute in minutes:
+                yield ceil((midnight + timedelta(days=day, minutes=minute)).timestamp())
 
 
 def describe(window: TimeWindow) -> dict[str, Any]:
