@@ -23,9 +23,25 @@ def literal_prefix(pattern: str) -> str:
     return _WILDCARD.split(pattern, maxsplit=1)[0]
 
 
+def literal_suffix(pattern: str) -> str:
+    """Return the part after the last wildcard: what every match ends with."""
+    return _WILDCARD.split(pattern)[-1]
+
+
 def match_glob(pattern: str, text: str) -> bool:
     """Tell whether the whole text matches one pattern."""
     return _compiled(pattern)(text) is not None
+
+
+def covers_glob(wide: str, narrow: str) -> bool:
+    """Tell whether it is certain that the wide pattern matches whatever the narrow one does."""
+    if wide == narrow:
+        return True
+    if not is_glob(narrow):
+        return match_glob(wide, narrow)
+    if wide[-1:] == "*" and not is_glob(wide[:-1]):
+        return literal_prefix(narrow).startswith(wide[:-1])
+    return wide[:1] == "*" and not is_glob(wide[1:]) and literal_suffix(narrow).endswith(wide[1:])
 
 
 def any_glob(patterns: Iterable[str]) -> Callable[[str], bool]:

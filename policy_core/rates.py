@@ -12,7 +12,7 @@ import msgspec
 
 from policy_core.attributes import check_path, look_up
 from policy_core.errors import InvalidError
-from policy_core.memory import ForgottenError
+from policy_core.memory import ForgottenError, Memory
 from policy_core.model import Rate, Rule
 from policy_core.request import Request
 
@@ -22,6 +22,7 @@ MAX_KEY_PATHS = 8
 MAX_KEYS = 100_000
 MAX_COUNTED = 2_000_000  # times in all windows together, about 80 MB
 _MAX_KEY_CHARS = 200
+_MAX_MOMENT_S = 253_402_300_800  # the year 10 000
 _SCALARS = (str, bool, int, float)
 _PARTS = ("subject", "action", "resource", "context")
 
@@ -56,6 +57,17 @@ def rate_key(rate: Rate, request: Request) -> str:
         values.append(int(value) if type(value) is float and value.is_integer() else value)
     key = msgspec.json.encode(values).decode()
     return key if len(key) <= _MAX_KEY_CHARS else f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def read_rate(rule: Rule, request: Request, memory: Memory) -> tuple[str, float | None]:
+    """Return what a rated rule counts a request under, and after how many seconds it may no longer be reached.
+
+    None instead of seconds: it is not reached. Raises RateKeyError or ForgottenError where that cannot be told.
+    """
+    if not 0 <= request.now < _MAX_MOMENT_S:
+        raise RateKeyError("now: no moment of the calendar")
+    key = rate_key(_rate(rule), request)
+    return key, memory.retry_after(rule, key, request.now)
 
 
 class SlidingWindows:

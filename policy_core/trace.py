@@ -14,7 +14,7 @@ from policy_core.condition import ConditionError, compile_condition
 from policy_core.glob import match_glob
 from policy_core.memory import ForgottenError, Memory, Oblivious
 from policy_core.model import AttributeTests, Clauses, Condition, EntityClauses, Rule, Scalar
-from policy_core.rates import RateKeyError, rate_key
+from policy_core.rates import RateKeyError, read_rate
 from policy_core.request import Request
 from policy_core.windows import describe, inside, timestamp
 
@@ -51,16 +51,12 @@ class ClauseTrace:
 
 @dataclass(frozen=True, slots=True)
 class RuleTrace:
-    """One rule: whether it applies, and every clause that led to that."""
+    """One rule: whether it applies, every clause that led to that, and the first reason why it is in error."""
 
     rule: Rule
     outcome: Outcome
     clauses: tuple[ClauseTrace, ...]
-
-    @property
-    def error(self) -> str:
-        """Return the first reason why a clause could not be evaluated, empty if none."""
-        return next((clause.message for clause in self.clauses if clause.outcome is Outcome.ERROR), "")
+    error: str = ""
 
 
 def trace_rule(
@@ -84,11 +80,15 @@ def trace_rule(
         outcomes.append(conjunction(clause.outcome for clause in unless).negated())
     outcome = conjunction(outcomes)
     rate = tuple(_rate(rule, request, memory))
+    deciding = (*match, *condition, *unless)
     if outcome is Outcome.TRUE and rate:
-        outcome = rate[0].outcome
+        outcome, deciding = rate[0].outcome, rate
     if outcome is Outcome.ERROR and rule.skip_errors:
         outcome = Outcome.FALSE
-    return RuleTrace(rule, outcome, (*match, *condition, *unless, *rate))
+    error = ""
+    if outcome is Outcome.ERROR:
+        error = next(clause.message for clause in deciding if clause.outcome is Outcome.ERROR)
+    return RuleTrace(rule, outcome, (*match, *condition, *unless, *rate), error)
 
 
 def conjunction(outcomes: Iterator[Outcome] | list[Outcome]) -> Outcome:
@@ -233,8 +233,7 @@ def _rate(rule: Rule, request: Request, memory: Memory) -> Iterator[ClauseTrace]
         return
     wanted = {"limit": rule.rate.limit, "window_s": rule.rate.window_s, "key": rule.rate.key}
     try:
-        key = rate_key(rule.rate, request)
-        wait_s = memory.retry_after(rule, key, request.now)
+        key, wait_s = read_rate(rule, request, memory)
     except (RateKeyError, ForgottenError) as error:
         yield ClauseTrace("rate", wanted, None, Outcome.ERROR, error.message)
         return

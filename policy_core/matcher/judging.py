@@ -19,7 +19,7 @@ from policy_core.matcher.clauses import Check
 from policy_core.matcher.combining import ALLOWED, Combiner, decider, rank_in_error
 from policy_core.memory import ForgottenError, Memory
 from policy_core.model import Approver, Condition, Decision
-from policy_core.rates import RateKeyError, rate_key
+from policy_core.rates import RateKeyError, read_rate
 from policy_core.request import Request
 from policy_core.trace import trace_rule
 
@@ -116,13 +116,11 @@ class Judge:
                 still.append(number)
                 continue
             try:
-                key = rate_key(rule.rate, case.request)
-                wait_s = case.memory.retry_after(rule, key, case.request.now)
+                case.rated[number] = read_rate(rule, case.request, case.memory)
             except (RateKeyError, ForgottenError) as error:
                 self._fail(case, number, error.message)
                 continue
-            case.rated[number] = key, wait_s
-            if wait_s is not None:
+            if case.rated[number][1] is not None:
                 still.append(number)
         case.applied = still
 

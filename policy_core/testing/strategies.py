@@ -7,11 +7,19 @@ from hypothesis import strategies as st
 
 from policy_core.model import (
     CONSTRAINING,
+    GRANTING,
     RESTRICTING,
+    Approval,
+    Approver,
     AttributeTests,
+    Classification,
     Clauses,
     Decision,
     EntityClauses,
+    PolicyException,
+    Provisions,
+    Rate,
+    RateScope,
     Remediation,
     Rule,
     TimeWindow,
@@ -143,11 +151,32 @@ _bounds: st.SearchStrategy[dict[str, Any]] = st.lists(
 ).flatmap(lambda names: st.fixed_dictionaries({name: CONSTRAINTS[name] for name in names}))
 _remediations = st.just((Remediation("ask", "Ask first"),))
 
+rates = st.builds(
+    Rate,
+    limit=st.integers(1, 3),
+    window_s=st.sampled_from([60, 3_600, 86_400]),
+    key=_tuples(["subject.id", "resource.id", "resource.properties.env", "context.tenant"], least=1),
+    scope=st.sampled_from(list(RateScope)),
+)
+TEAMS = ["security", "platform", "app"]
+approvals = st.builds(
+    Approval,
+    quorum=st.dictionaries(st.sampled_from(TEAMS), st.integers(1, 2), min_size=1, max_size=2),
+    expires_in_s=st.sampled_from([60, 3_600]),
+)
+APPROVERS = (
+    Approver("ana", "a" * 64, ("security", "app"), ("alice",)),
+    Approver("bo", "b" * 64, ("platform", "security"), ("bot",)),
+    Approver("cy", "c" * 64, ("platform",), ("cy",)),
+    Approver("di", "d" * 64, ("app", "platform"), ("di",)),
+)
+
 
 @st.composite
 def rules(draw: st.DrawFn) -> Rule:
     """Draw one rule of a document that `policies` names."""
     decision = draw(st.sampled_from(list(Decision)))
+    asks = decision is Decision.REQUIRE_APPROVAL
     return Rule(
         policy="",
         id="",
@@ -155,6 +184,8 @@ def rules(draw: st.DrawFn) -> Rule:
         match=draw(clauses),
         unless=draw(_usually_absent(clauses, None)),
         when=draw(st.one_of(st.none(), st.none(), conditions())),
+        rate=draw(_usually_absent(rates, None)) if decision not in GRANTING else None,
+        approval=draw(st.one_of(st.none(), approvals, approvals)) if asks else None,
         constraints=draw(_bounds) if decision in CONSTRAINING else {},
         reason=draw(st.sampled_from(["", "because"])),
         reason_code=draw(st.sampled_from(["", "identity_unknown"])),
@@ -183,6 +214,37 @@ def policies(draw: st.DrawFn, *, most: int = 12) -> list[Rule]:
     return sorted(named, key=lambda rule: not rule.baseline)
 
 
+_some_globs = _tuples(ACTION_GLOBS)
+classifications = st.builds(
+    Classification,
+    name=st.just("c"),
+    risk_tags=_tuples(WORDS, least=1),
+    actions=_some_globs,
+    resource_types=_usually_absent(_tuples(["user", "a*"]), ()),
+    resource_ids=_usually_absent(_tuples(["alice", "d*"]), ()),
+)
+
+
+@st.composite
+def provisions(draw: st.DrawFn, policy: list[Rule], data: dict[str, Any]) -> Provisions:
+    """Draw what goes with the rules of a policy: exceptions from some of them, classifications, approvers."""
+    liftable = [rule.name for rule in policy if not rule.baseline and rule.decision not in GRANTING]
+    exceptions = st.builds(
+        PolicyException,
+        id=st.sampled_from(["e1", "e2"]),
+        rules=_tuples(liftable, least=1) if liftable else st.nothing(),
+        scope=clauses,
+        starts=st.sampled_from([0, 1_790_000_000, 1_790_400_000]),
+        expires=st.sampled_from([1_790_400_000, 1_791_000_000, 2_000_000_000]),
+    )
+    return Provisions(
+        data=data,
+        exceptions=draw(st.lists(exceptions, max_size=3).map(tuple)) if liftable else (),
+        classifications=draw(st.lists(classifications, max_size=3).map(tuple)),
+        approvers=APPROVERS,
+    )
+
+
 _odd = st.sampled_from([None, "prod", 5, True, [], ["prod"], ["prod", 3], {"env": "prod"}, {"env": 5}, {}])
 _string_lists = st.lists(st.sampled_from(WORDS), max_size=4)
 _property_values = st.one_of(st.sampled_from(SCALARS), st.none(), st.just(["prod"]))
@@ -204,6 +266,7 @@ _context = st.fixed_dictionaries(
         "capability": st.one_of(st.sampled_from(WORDS), _odd),
         "pack_id": st.one_of(st.sampled_from(WORDS), _odd),
         "count": st.one_of(st.integers(0, 5), _odd),
+        "approved_by": st.lists(st.sampled_from([approver.id for approver in APPROVERS]), max_size=4, unique=True),
         "net": st.one_of(st.fixed_dictionaries({"ip": st.sampled_from(_path_values)}), _odd),
     },
 )

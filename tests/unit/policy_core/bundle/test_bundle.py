@@ -90,7 +90,7 @@ def test_hostile_json_inside_a_bundle_is_refused_cleanly(content):
     bundle = _bundle(files={**FILES, "data.json": content})[1]
 
     with pytest.raises(BundleError, match=r"data\.json"):
-        _ = bundle.data
+        _ = bundle.provisions
     with pytest.raises(BundleError, match=r"manifest\.json"):
         read_bundle(compress(write_tar({**FILES, "manifest.json": content})))
 

@@ -21,9 +21,7 @@ def rule(name, decision, match=EXEC, **fields):
 
 
 def decide(rules, *, action="job.exec.shell", context=None, subject=None, resource=None):
-    matcher = load(
-        encode_rules(sorted(rules, key=lambda rule: (not rule.baseline, rule.policy))), policy=POLICY
-    )
+    matcher = load(encode_rules(sorted(rules, key=lambda rule: (not rule.baseline, rule.policy))), policy=POLICY)
     raw = {
         "subject": {"type": "agent", "id": "bot", "properties": subject or {}},
         "action": {"name": action},
@@ -302,7 +300,7 @@ def test_a_condition_in_error_is_compiled_once_to_say_why_whatever_requests_come
         compiled.append(condition)
         return compile_condition(condition, data)
 
-    monkeypatch.setattr("policy_core.matcher.matcher.compile_condition", counted)
+    monkeypatch.setattr("policy_core.matcher.judging.compile_condition", counted)
     condition = [">", ["var", "context", "load"], 1]
     matcher = load(encode_rules([rule("a/deny", "deny", when=condition)]), policy=POLICY)
     request = normalise({"job": {"topic": "job.exec.x"}}, now=0.0, host={})
