@@ -33,7 +33,8 @@ def explain(
     """Answer the request in the JSON file REQUEST (either form; '-' reads stdin), and show the rules near it.
 
     Each rule is shown clause by clause with what it wants and what the request has: first the rules that apply or
-    could not be evaluated, then those that came closest.
+    could not be evaluated, then those that came closest. At the end stands what would have to change for another
+    decision; each of these was decided before it is shown.
 
     \b
     Example:
@@ -42,13 +43,14 @@ def explain(
     """
     from builder.cli.trees import described_tree, read_tree
     from builder.compiling import compile_tree
-    from builder.explaining import describe_explanation, explain_request, explanation_record, matcher_for
+    from builder.explaining import describe_explanation, explanation_record, matcher_for
+    from policy_core.explaining import explain as explain_request
     from policy_core.request import normalise
 
     request = normalise(_read_request(context.obj, request_file), now=_seconds(now), host=_labels(labels))
     compiled = compile_tree(read_tree(context.obj, revision), today=None)
     matcher = matcher_for(compiled.rules, compiled.provisions, compiled.tree.revision)
-    explanation = explain_request(matcher, request, compiled.data)
+    explanation = explain_request(matcher, request)
     places = compiled.places()
     if output_format == "json":
         print_json(explanation_record(explanation, places))

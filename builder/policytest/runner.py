@@ -6,11 +6,12 @@ from enum import StrEnum
 from typing import Any
 
 from builder.compiling import Compiled
-from builder.explaining import matcher_for, nearest
+from builder.explaining import matcher_for
 from builder.language.expectations import Expectation
 from builder.language.suites import Case, Suite
 from policy_core.decision import Answer
 from policy_core.errors import GateError, UsageError
+from policy_core.explaining import nearest
 from policy_core.matcher import Matcher
 from policy_core.request import normalise
 from policy_core.trace import RuleTrace

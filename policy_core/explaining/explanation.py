@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from policy_core.condition import compile_condition, render_condition
 from policy_core.decision import Answer
 from policy_core.explaining.changes import Change, Looking, Situation
@@ -137,16 +139,10 @@ def _is_about(rule: Rule, action: str) -> bool:
     return not patterns or any(match_glob(pattern, action) for pattern in patterns)
 
 
-def condition_of(clause: ClauseTrace) -> str:
-    """Return the text of the condition that a ``when`` clause is."""
-    condition: Any = clause.wanted
-    return render_condition(condition)
-
-
 def explanation_record(explanation: Explanation) -> dict[str, Any]:
     """Return an explanation as a JSON object."""
     return {
-        "answer": explanation.answer,
+        "answer": msgspec.to_builtins(explanation.answer),
         "rules": [trace_record(trace) for trace in explanation.rules],
         "hidden": explanation.hidden,
         "suggestions": [suggestion_record(suggestion) for suggestion in explanation.suggestions],
@@ -158,12 +154,13 @@ def trace_record(trace: RuleTrace) -> dict[str, Any]:
     return {
         "rule": trace.rule.name,
         "decision": trace.rule.decision,
+        "dry_run": trace.rule.dry_run,
         "outcome": trace.outcome.name.lower(),
         "clauses": [
             {
                 "clause": clause.clause,
                 "outcome": clause.outcome.name.lower(),
-                "wanted": condition_of(clause) if clause.clause == "when" else clause.wanted,
+                "wanted": _condition_text(clause) if clause.clause == "when" else clause.wanted,
                 "seen": clause.seen,
                 **({"message": clause.message} if clause.message else {}),
             }
@@ -183,6 +180,11 @@ def suggestion_record(suggestion: Suggestion) -> dict[str, Any]:
         "matched_rule": answer.matched_rule,
         "reason_code": answer.reason_code,
     }
+
+
+def _condition_text(clause: ClauseTrace) -> str:
+    condition: Any = clause.wanted
+    return render_condition(condition)
 
 
 def _change_record(change: Change) -> dict[str, Any]:

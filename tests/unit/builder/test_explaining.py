@@ -6,15 +6,10 @@ from typing import Any
 import msgspec
 
 from builder.compiling import Compiled, compile_tree
-from builder.explaining import (
-    MAX_NEAR_RULES,
-    Explanation,
-    describe_explanation,
-    explain_request,
-    explanation_record,
-    matcher_for,
-)
+from builder.explaining import describe_explanation, explanation_record, matcher_for
 from builder.source import PolicyTree
+from policy_core.explaining import MAX_NEAR_RULES, Explanation
+from policy_core.explaining import explain as explain_request
 from policy_core.request import normalise
 
 POLICY = """\
@@ -42,7 +37,7 @@ def compiled(policy: str = POLICY) -> Compiled:
 def explain(raw: dict[str, Any], policy: str = POLICY) -> tuple[Explanation, Compiled]:
     result = compiled(policy)
     request = normalise(raw, now=0.0, host={})
-    return explain_request(matcher_for(result.rules, result.provisions, "r"), request, result.data), result
+    return explain_request(matcher_for(result.rules, result.provisions, "r"), request), result
 
 
 def lines(raw: dict[str, Any], policy: str = POLICY) -> list[str]:
@@ -51,7 +46,7 @@ def lines(raw: dict[str, Any], policy: str = POLICY) -> list[str]:
 
 
 def test_a_granted_request_shows_decision_constraints_and_the_rules_that_apply() -> None:
-    assert lines({"job": {"topic": "a.read", "risk_tags": ["prod"]}})[:12] == [
+    assert lines({"job": {"topic": "a.read", "risk_tags": ["prod"]}})[:13] == [
         "decision   allow_with_constraints",
         "because    matched_rule: Reading changes nothing",
         "rule       p/reads  policies/p.yaml:3",
@@ -63,6 +58,33 @@ def test_a_granted_request_shows_decision_constraints_and_the_rules_that_apply()
         "    ✓ match.actions: wants [*.read], the request has a.read",
         "✓ p/cap (constrain) applies  policies/p.yaml:12",
         "    ✓ match.risk_tags: wants [prod], the request has [prod]",
+        "",
+    ]
+
+
+def test_what_would_lead_to_another_decision_comes_last() -> None:
+    shown = lines({"tenant_id": "acme", "job": {"topic": "a.read"}})
+
+    assert shown[-2:] == [
+        "another decision would come",
+        "    with prod in context.risk_tags: allow_with_constraints (p/reads)",
+    ]
+
+
+def test_the_record_names_the_changes_and_the_decision_they_lead_to() -> None:
+    explanation, result = explain({"tenant_id": "acme", "job": {"topic": "a.read"}})
+
+    record = msgspec.json.decode(msgspec.json.encode(explanation_record(explanation, result.places())))
+
+    assert record["suggestions"] == [
+        {
+            "text": "with prod in context.risk_tags: allow_with_constraints (p/reads)",
+            "changes": [{"change": "add", "path": ["context", "risk_tags"], "value": "prod"}],
+            "decision": "allow_with_constraints",
+            "allowed": True,
+            "matched_rule": "p/reads",
+            "reason_code": "matched_rule",
+        }
     ]
 
 
@@ -137,7 +159,11 @@ def test_a_dry_run_rule_is_marked_and_its_decision_told() -> None:
 def test_no_rule_about_the_action_is_said() -> None:
     policy = "version: v1\nrules: [{id: r, match: {actions: [a]}, decision: allow}]"
 
-    assert lines({"job": {"topic": "zzz"}}, policy)[-1] == "no rule is about this action"
+    assert lines({"job": {"topic": "zzz"}}, policy)[-3:] == [
+        "no rule is about this action",
+        "",
+        "no small change was found that gives another decision",
+    ]
 
 
 def test_only_the_nearest_misses_are_shown_nearest_first() -> None:
