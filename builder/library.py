@@ -63,8 +63,7 @@ def missing_files(folder: Path, primitives: Iterable[Primitive]) -> Mapping[str,
 
 def _primitive(folder: Path, today: datetime.date) -> Primitive:
     files = render_folder(folder, dates(today))
-    metadata = Metadata()
-    for path, content in files.items():
-        if path.startswith("policies/") and (document := read_document(content, Report(path), today=None)):
-            metadata = document.metadata
+    path = f"policies/primitives/{folder.name}.yaml"
+    document = read_document(files[path], Report(path), today=None)
+    metadata = document.metadata if document else Metadata()  # a test holds that it can be read
     return Primitive(folder.name, metadata.title, metadata.intent, files)
