@@ -14,16 +14,19 @@ COMPILE  := uv pip compile --quiet --universal --python-version 3.11 --generate-
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types bench lock clean
+.PHONY: help demo test nightly lint types bench lock clean
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo ## Watch a policy travel from a commit to an enforced decision, and back (about a minute)
 	@$(BIN)/writ demo $(ARGS)
 
 test: $(VENV)/.dev ## Run the tests, without network (ARGS="-k name" to select)
 	@$(BIN)/pytest -n auto -q $(ARGS)
+
+nightly: $(VENV)/.dev ## Try the laws of the matcher on many more examples (about an hour on two cores)
+	@WRIT_TEST_PROFILE=nightly $(BIN)/pytest -n auto -q tests/unit/policy_core/matcher tests/unit/policy_core/condition $(ARGS)
 
 lint: $(VENV)/.dev ## Check style and formatting
 	@$(BIN)/ruff check .

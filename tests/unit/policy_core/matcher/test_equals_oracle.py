@@ -1,6 +1,7 @@
 """The fast matcher gives the very answer of the reference evaluator, errors included, on generated policies."""
 
 import msgspec
+from effort import examples
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -21,7 +22,8 @@ GENEROUS = {
     "phases": [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
     "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large],
 }
-REQUESTS = 24  # for each policy: 450 x 24 + 200 x 24 + 60 x 24 + 60 x 13, which is 17 820 cases in all
+REQUESTS = 24
+"""For each policy: 450 x 24 + 200 x 24 + 60 x 24 + 60 x 13 is 17 820 cases in every run, and 106 920 in the nightly."""
 DATA = {"limits": {"restarts": 3}, "teams": ["sre", "dba"]}
 BESIDE = Provisions(data=DATA, approvers=APPROVERS)
 
@@ -76,13 +78,13 @@ def _comparable(answer, matcher):
     return msgspec.structs.replace(answer, errors=errors)
 
 
-@settings(max_examples=450, **GENEROUS)
+@settings(max_examples=examples(450, nightly=2_700), **GENEROUS)
 @given(policies(), st.lists(requests, min_size=REQUESTS, max_size=REQUESTS))
 def test_matcher_equals_the_oracle_on_small_policies(rules, raw_requests):
     _checked(rules, raw_requests)
 
 
-@settings(max_examples=200, **GENEROUS)
+@settings(max_examples=examples(200, nightly=1_200), **GENEROUS)
 @given(st.data(), policies(), st.lists(requests, min_size=4, max_size=4))
 def test_matcher_equals_the_oracle_whatever_is_counted_excepted_classified_or_approved(data, rules, raw_requests):
     beside = data.draw(provisions(rules, DATA))
@@ -99,7 +101,7 @@ _keyed = st.one_of(
 )
 
 
-@settings(max_examples=60, **GENEROUS)
+@settings(max_examples=examples(60, nightly=360), **GENEROUS)
 @given(
     st.lists(st.tuples(st.sampled_from(["allow", "deny", "throttle"]), _keyed), min_size=8, max_size=20),
     st.sampled_from(["context.zone", "context.place.zone", "resource.properties.zone"]),
@@ -123,7 +125,7 @@ def test_matcher_equals_the_oracle_where_the_index_is_keyed_by_an_attribute(draw
     _checked(rules, [request(value) for value in [*"abcdefg", 1, 1.0, True, None, ["a"], ...]])
 
 
-@settings(max_examples=60, **GENEROUS)
+@settings(max_examples=examples(60, nightly=360), **GENEROUS)
 @given(policies(most=60), st.lists(requests, min_size=REQUESTS, max_size=REQUESTS))
 def test_matcher_equals_the_oracle_where_rules_share_nodes_of_the_index(rules, raw_requests):
     _checked(rules, raw_requests)

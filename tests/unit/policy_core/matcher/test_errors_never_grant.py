@@ -8,6 +8,7 @@ constraint goes when it no longer applies.
 import copy
 
 import msgspec
+from effort import examples
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -77,7 +78,7 @@ _DAMAGE = st.sampled_from([..., None, [], ["x"], {}, [{}]])
 """What an attribute becomes: absent, or a value no fact can have."""
 
 
-@settings(max_examples=150, **RELAXED)
+@settings(max_examples=examples(150, nightly=2_000), **RELAXED)
 @given(policies(), requests, st.data())
 def test_taking_facts_away_never_turns_a_refusal_into_a_permission(rules, raw, data):
     matcher = _load([_plain(rule) for rule in rules])
@@ -99,7 +100,7 @@ def test_taking_facts_away_never_turns_a_refusal_into_a_permission(rules, raw, d
     assert not answer.allowed
 
 
-@settings(max_examples=150, **RELAXED)
+@settings(max_examples=examples(150, nightly=2_000), **RELAXED)
 @given(policies(), requests, st.data())
 def test_a_permission_that_comes_of_a_missing_attribute_is_one_an_allow_rule_asks_for(rules, raw, data):
     matcher = _load([rule if rule.decision is Decision.ALLOW else _plain(rule) for rule in rules])
@@ -116,7 +117,7 @@ def test_a_permission_that_comes_of_a_missing_attribute_is_one_an_allow_rule_ask
         assert decider != _plain(decider)
 
 
-@settings(max_examples=150, **RELAXED)
+@settings(max_examples=examples(150, nightly=2_000), **RELAXED)
 @given(policies(), requests)
 def test_whatever_is_allowed_is_granted_by_a_rule_without_an_error_that_decides(rules, raw):
     matcher = _load(rules)
