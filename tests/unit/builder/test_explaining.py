@@ -46,7 +46,7 @@ def lines(raw: dict[str, Any], policy: str = POLICY) -> list[str]:
 
 
 def test_a_granted_request_shows_decision_constraints_and_the_rules_that_apply() -> None:
-    assert lines({"job": {"topic": "a.read", "risk_tags": ["prod"]}})[:12] == [
+    assert lines({"job": {"topic": "a.read", "risk_tags": ["prod"]}})[:11] == [
         "decision   allow_with_constraints",
         "because    matched_rule: Reading changes nothing",
         "rule       p/reads  policies/p.yaml:3",
