@@ -18,6 +18,9 @@ from builder.language.nodes import Report
 from builder.language.project import Project, read_project
 from builder.language.remembering import Remembered
 from builder.language.suites import Suite, read_suites
+from builder.schemas.datafiles import check_data
+from builder.schemas.declarations import FOLDER, Declarations, read_declarations
+from builder.schemas.rules import check_rules
 from builder.source import PolicyTree
 from policy_core.bundle import DATA, MATCHER, PROVISIONS, SELFTEST, Bundle, build_bundle
 from policy_core.errors import InvalidPolicyError, Problem
@@ -40,6 +43,7 @@ class Compiled:
     documents: tuple[PolicyDocument, ...]
     rules: tuple[Rule, ...]
     provisions: Provisions
+    declarations: Declarations
     suites: tuple[Suite, ...]
     warnings: tuple[Problem, ...]
 
@@ -79,6 +83,9 @@ def compile_tree(tree: PolicyTree, *, today: datetime.date | None) -> Compiled:
     _check_ids(documents, overall)
     documents.sort(key=lambda document: document.id)
     data = read_data(tree.below("data"), overall)
+    declarations = read_declarations(tree.below(FOLDER), overall)
+    check_data(declarations, tree.files, data, overall)
+    check_rules(documents, tree.files, declarations, overall)
     for path, _ in _yaml_files(tree, "exceptions", overall):
         report(path).file_problem("exceptions are not yet supported", "remove it: it would not be honoured")
     in_force = sorted(documents, key=lambda document: not document.baseline)  # ties go to the baseline tier
@@ -90,7 +97,9 @@ def compile_tree(tree: PolicyTree, *, today: datetime.date | None) -> Compiled:
     suites = read_suites(_yaml_files(tree, "tests", overall), report, rules=names)
     if problems or project is None:
         raise InvalidPolicyError(problems)
-    return Compiled(tree, project, tuple(documents), rules, provisions, tuple(suites), tuple(sorted(set(warnings))))
+    return Compiled(
+        tree, project, tuple(documents), rules, provisions, declarations, tuple(suites), tuple(sorted(set(warnings)))
+    )
 
 
 def bundle_of(compiled: Compiled) -> tuple[bytes, Bundle]:

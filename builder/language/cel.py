@@ -65,6 +65,13 @@ def lower(source: str) -> Condition:
     return cast("Condition", node)
 
 
+def variable_offsets(source: str) -> list[int]:
+    """Return where a valid condition reads its variables (code points), in the order of its IR."""
+    lowering = Lowering(source, Ast(_environment().compile(source).serialize()))
+    lowering.condition()
+    return lowering.variable_offsets()
+
+
 def _check_source(source: str) -> None:
     try:
         size = len(source.encode())

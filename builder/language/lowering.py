@@ -55,10 +55,15 @@ class Lowering:
         self._source = source
         self._ast = ast
         self._positions: dict[int, int] | None = None
+        self._variables: list[int] = []
 
     def condition(self) -> Any:
         """Return the IR of the whole tree; meaningless if there are problems afterwards."""
         return self._node(self._ast.root, frozenset())
+
+    def variable_offsets(self) -> list[int]:
+        """Return where each variable is read (code points), in the order of the IR; call it after `condition`."""
+        return [self._offset(node) for node in self._variables]
 
     def _node(self, expression: Expression, bound: frozenset[str]) -> Any:
         if isinstance(expression, Select):
@@ -77,6 +82,7 @@ class Lowering:
 
     def _variable(self, ident: Ident, bound: frozenset[str]) -> Any:
         if ident.name in bound or ident.name in ROOTS:
+            self._variables.append(ident.id)
             return ["var", ident.name]
         return self._problem(ident.id, *unknown_name(ident.name))
 

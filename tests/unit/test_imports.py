@@ -23,8 +23,8 @@ ALLOWED = {
     ),
     "builder": (
         {"policy_core", "bundle_store", "builder"},
-        {"msgspec", "tuf", "securesystemslib", "cel_expr_python", "click", "cryptography",
-         "jinja2", "pygit2", "yaml"},
+        {"msgspec", "tuf", "securesystemslib", "cel_expr_python", "click", "cryptography", "detect_secrets",
+         "jinja2", "jsonschema", "pygit2", "re2", "referencing", "yaml"},
     ),
     "agent_sidecar": (
         {"policy_core", "bundle_store", "agent_sidecar"},
