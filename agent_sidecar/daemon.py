@@ -96,11 +96,17 @@ class Daemon:
             status=self.status,
             is_ready=lambda: is_ready(self._enforcement, self._clock),
         )
-        admin = AdminApi(enforcement=self._enforcement, poller=self._poller, history=history, status=self.status)
+        self._admin_api = AdminApi(
+            enforcement=self._enforcement,
+            clock=self._clock,
+            poller=self._poller,
+            history=history,
+            status=self.status,
+        )
         limit = connection_limit(MAX_CONNECTIONS, services=2)
         self._local = Service(self._api.routes, max_connections=limit)
         self._tcp = Service(self._api.routes, token=configuration.token, max_connections=limit)
-        self._admin = Service(admin.routes, max_connections=32)
+        self._admin = Service(self._admin_api.routes, max_connections=32)
         self._services = (self._local, self._tcp, self._admin)
 
     def status(self) -> Status:
@@ -166,7 +172,10 @@ class Daemon:
             self._enforcement.note_time(every_s=0.0)
 
     def _wait_for_requests(self) -> bool:
-        """Wait, in the polling thread, until the event loop has ended its present step, which may be a decision."""
+        """Wait, in the polling thread, until the event loop has ended its present step, which may be a decision.
+
+        An explanation takes many steps: while one goes on, nothing can be said.
+        """
         passed = threading.Event()
         if self._loop is None:
             return False
@@ -174,7 +183,7 @@ class Daemon:
             self._loop.call_soon_threadsafe(passed.set)
         except RuntimeError:  # the loop is closed: the sidecar is ending
             return False
-        return passed.wait(REQUESTS_S)
+        return passed.wait(REQUESTS_S) and not self._admin_api.explaining
 
     async def _tick(self) -> None:
         """Once a second: connections that wait too long, rollbacks that have held as long as they may."""

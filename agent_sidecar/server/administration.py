@@ -1,15 +1,18 @@
-"""The admin API, on a socket only the owner of the state directory can open: rollback, resume, refresh, history."""
+"""The admin API, on a socket only the owner of the state directory can open: orders, history, explanations."""
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import msgspec
 
 from agent_sidecar.enforcement import Enforcement
+from agent_sidecar.explaining import explain_in_force
 from agent_sidecar.history import History
 from agent_sidecar.polling import Poller
 from agent_sidecar.server.protocol import Connection, Routes
 from agent_sidecar.server.replies import Reply, encode, error_reply
+from policy_core.decoding import decode_request
 from policy_core.errors import UsageError
 
 REFRESH_PATIENCE_S = 60.0
@@ -24,9 +27,18 @@ class AdminApi:
     """What an operator on this host may do. Orders run in a thread: they wait for the disk, decisions do not."""
 
     def __init__(
-        self, *, enforcement: Enforcement, poller: Poller, history: History, status: Callable[[], object]
+        self,
+        *,
+        enforcement: Enforcement,
+        clock: Callable[[], float],
+        poller: Poller,
+        history: History,
+        status: Callable[[], object],
     ) -> None:
+        self.explaining = 0
+        self._one_at_a_time = asyncio.Lock()
         self._enforcement = enforcement
+        self._clock = clock
         self._poller = poller
         self._history = history
         self._status = status
@@ -40,6 +52,7 @@ class AdminApi:
             b"/refresh": (b"POST", self.refresh),
             b"/status": (b"GET", self.status),
             b"/history": (b"GET", self.history),
+            b"/api/v1/policy/explain": (b"POST", self.explain),
         }
 
     async def rollback(self, body: bytes | bytearray, peer: Connection) -> Reply:
@@ -70,6 +83,27 @@ class AdminApi:
     async def history(self, _body: bytes | bytearray, _peer: Connection) -> Reply:
         """Reply with the newest events, oldest first."""
         return 200, encode(await asyncio.to_thread(self._history.last, HISTORY_EVENTS))
+
+    async def explain(self, body: bytes | bytearray, _peer: Connection) -> Reply:
+        """Answer a request and say why, without counting it; `explaining` is how many of these are going on.
+
+        The work is done in a thread that gives way to requests, one explanation at a time.
+        """
+        raw = decode_request(body)
+        self.explaining += 1
+        try:
+            async with self._one_at_a_time:
+                active = self._enforcement.active  # once: what it refers to is not freed while this goes on
+                record = await asyncio.to_thread(
+                    explain_in_force, active, raw, now=self._clock(), pause=_let_others_run
+                )
+        finally:
+            self.explaining -= 1
+        return 200, encode(record)
+
+
+def _let_others_run() -> None:
+    time.sleep(0)
 
 
 def _order(body: bytes | bytearray) -> _Order:

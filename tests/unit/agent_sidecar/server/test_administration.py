@@ -2,6 +2,7 @@
 
 import asyncio
 from concurrent.futures import Future
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,9 +12,16 @@ from signed_store import SignedStore, bundle, rules
 
 from agent_sidecar.server import administration
 from agent_sidecar.server.administration import AdminApi
+from agent_sidecar.server.decisions import DecisionApi
 from agent_sidecar.updating import Outcome
 from policy_core.errors import ConflictError, UsageError
+from policy_core.request import RequestError
 
+REQUEST = {
+    "subject": {"type": "user", "id": "ann"},
+    "action": {"name": "act.0"},
+    "resource": {"type": "service", "id": "web"},
+}
 PEER: Any = SimpleNamespace(peer="uid 7")
 
 
@@ -27,7 +35,11 @@ def host(store: SignedStore, host: Any) -> Any:
 
 def make_api(host: Any, poller: Any = None) -> AdminApi:
     return AdminApi(
-        enforcement=host.enforcement, poller=poller, history=host.history, status=lambda: {"release": host.release}
+        enforcement=host.enforcement,
+        clock=host.clock,
+        poller=poller,
+        history=host.history,
+        status=lambda: {"release": host.release},
     )
 
 
@@ -88,3 +100,52 @@ def test_the_history_is_given_oldest_first(host: Any) -> None:
     status, reply = order(make_api(host), b"/history")
 
     assert (status, [event["release"] for event in reply]) == (200, [1, 2])
+
+
+def test_an_explanation_says_why_from_the_policy_in_force(host: Any) -> None:
+    status, reply = order(make_api(host), b"/api/v1/policy/explain", msgspec.json.encode(REQUEST))
+
+    assert (status, reply["answer"]["decision"], reply["answer"]["policy"]["release"]) == (200, "deny", 2)
+    assert reply["rules"][0]["outcome"] == "true"
+
+
+def test_an_explanation_after_a_rollback_is_of_the_previous_policy(host: Any) -> None:
+    api = make_api(host)
+    order(api, b"/rollback", b'{"reason":"why"}')
+
+    _, reply = order(api, b"/api/v1/policy/explain", msgspec.json.encode(REQUEST))
+
+    assert (reply["answer"]["decision"], reply["answer"]["policy"]["release"]) == ("allow", 1)
+
+
+def test_a_policy_too_stale_to_answer_from_explains_nothing(host: Any) -> None:
+    host.enforcement.active = replace(host.enforcement.active, deny_after=0.0)
+
+    _, reply = order(make_api(host), b"/api/v1/policy/explain", msgspec.json.encode(REQUEST))
+
+    assert (reply["answer"]["reason_code"], reply["rules"], reply["suggestions"]) == ("policy_stale", [], [])
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"subject":{}}', b'{"job":{},"job":{}}'])
+def test_what_is_no_request_is_not_explained(host: Any, body: bytes) -> None:
+    with pytest.raises(RequestError):
+        order(make_api(host), b"/api/v1/policy/explain", body)
+
+
+def test_a_policy_is_known_to_be_in_use_while_it_is_explained(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    api = make_api(host)
+    seen = []
+    monkeypatch.setattr(administration, "_let_others_run", lambda: seen.append(api.explaining))
+
+    order(api, b"/api/v1/policy/explain", msgspec.json.encode(REQUEST))
+
+    assert set(seen) == {1}
+    assert api.explaining == 0
+
+
+def test_only_the_admin_api_explains(host: Any) -> None:
+    api = DecisionApi(
+        in_force=lambda: host.enforcement.active, clock=host.clock, status=lambda: None, is_ready=lambda: True
+    )
+
+    assert not [path for path in api.routes if b"explain" in path]
