@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
-from agent_sidecar.texts import answer_text, counted, event_text, status_text
+from agent_sidecar.texts import answer_text, counted, event_text, explanation_text, status_text
 from policy_core import __version__
 from policy_core.decision import Answer
 from policy_core.errors import KnownError, UsageError, report
@@ -104,9 +104,7 @@ def decide(socket: Path | None, state: Path | None, output_format: str, request_
       writ-sidecar decide --socket /run/writ/decision.sock request.json
       echo '{"job": {"topic": "service.restart"}}' | writ-sidecar decide --state /var/lib/writ -
     """
-    body = request_file.read(MAX_REQUEST_BYTES + 1)
-    if len(body) > MAX_REQUEST_BYTES:
-        raise UsageError(f"request: too large (expected at most {MAX_REQUEST_BYTES} bytes)")
+    body = _request(request_file)
     if (socket is None) == (state is None):
         raise UsageError("decide: expected either --socket or --state")
     if socket:
@@ -119,6 +117,28 @@ def decide(socket: Path | None, state: Path | None, output_format: str, request_
         _print_json(answer)
     else:
         click.echo(answer_text(answer))
+
+
+@writ_sidecar.command()
+@state_option
+@config_option
+@format_option
+@click.argument("request_file", type=click.File("rb"), metavar="FILE|-")
+def explain(state: Path | None, config: Path | None, output_format: str, request_file: Any) -> None:
+    """Show why a running sidecar answers one request as it does, and what would have to change for another decision.
+
+    It goes through the admin socket, as it tells what a prober would like to know. Nothing is counted, no grant is
+    spent. The exit code is 0 for every decision.
+
+    \b
+    Example:
+      writ-sidecar explain --state /var/lib/writ request.json
+    """
+    record = _admin(state, config, "POST", "/api/v1/policy/explain", _request(request_file))
+    if output_format == "json":
+        _print_json(record)
+    else:
+        click.echo(explanation_text(record))
 
 
 @writ_sidecar.command()
@@ -238,6 +258,13 @@ def _admin(state: Path | None, config: Path | None, method: str, target: str, bo
     from agent_sidecar.state import ADMIN_SOCKET
 
     return call(_state_directory(state, config) / ADMIN_SOCKET, method, target, body)
+
+
+def _request(file: Any) -> bytes:
+    body: bytes = file.read(MAX_REQUEST_BYTES + 1)
+    if len(body) > MAX_REQUEST_BYTES:
+        raise UsageError(f"request: too large (expected at most {MAX_REQUEST_BYTES} bytes)")
+    return body
 
 
 def _state_directory(state: Path | None, config: Path | None) -> Path:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from policy_core.explaining.text import describe_explanation
+
 _ANSWER_KEYS = (
     "matched_rule", "reason_code", "reason", "remediations", "constraints", "gates", "dry_run", "applied_rules",
     "errors",
@@ -26,6 +28,13 @@ def answer_text(answer: Mapping[str, Any]) -> str:
     if answer.get("policy"):
         lines.append(f"  {'policy':13} {_place(answer['policy'])}")
     return "\n".join(lines)
+
+
+def explanation_text(record: Mapping[str, Any]) -> str:
+    """Return an explanation: the answer, the rules near the request, and what would lead to another decision."""
+    policy = record["answer"].get("policy")
+    lines = describe_explanation(record, source=_place(policy) if policy else "none is loaded")
+    return "\n".join(map(plain, lines))
 
 
 def status_text(status: Mapping[str, Any]) -> str:

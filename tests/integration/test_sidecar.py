@@ -212,6 +212,23 @@ def test_the_admin_socket_is_for_its_owner_and_orders_are_not_on_the_decision_so
     assert sidecar.socket.stat().st_mode & 0o777 == 0o660
     with pytest.raises(RemoteError, match="another socket than this command needs"):
         sidecar.ask("POST", "/rollback", b'{"reason":"x"}')
+    with pytest.raises(RemoteError, match="another socket than this command needs"):
+        sidecar.ask("POST", "/api/v1/policy/explain", json.dumps(REQUEST).encode())
+
+
+def test_explain_shows_why_and_counts_no_decision(bench: Bench) -> None:
+    bench.store.publish(ALLOW)
+    sidecar = bench.start().wait_for(1)
+    explain = ("explain", "--state", str(bench.state))
+
+    text = bench.command(*explain, "-", text=json.dumps(REQUEST).encode())
+    record = bench.command(*explain, "--format", "json", "-", text=json.dumps(REQUEST).encode())
+    refused = bench.command(*explain, "-", text=b"[]")
+
+    assert text.stdout.decode().startswith("decision   allow\n")
+    assert json.loads(record.stdout)["answer"]["policy"]["release"] == 1
+    assert (refused.returncode, refused.stderr[:6]) == (2, b"error:")
+    assert sidecar.ask()["decisions"] == 0
 
 
 def test_a_refresh_is_an_order_too(bench: Bench) -> None:
