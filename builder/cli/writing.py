@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,20 +14,40 @@ def write_file(path: Path, content: bytes, *, option: str) -> None:
 
     Raises UsageError if it cannot be written; `option` is the one that named it.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        try:
-            with temporary.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        _replace(path, content)
     except OSError as error:
         hint = f"choose another place with {option}"
         raise UsageError(f"{path}: cannot be written ({error.strerror})", hint=hint) from error
+
+
+def replace_file(path: Path, before: bytes, content: bytes) -> None:
+    """Replace a file that is there at once or not at all, keeping its mode.
+
+    Raises UsageError if it cannot be written, or is not what it was when it was read.
+    """
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if path.read_bytes() != before:
+            raise UsageError(f"{path}: was changed meanwhile, and is left as it is", hint="run the command again")
+        _replace(path, content, mode=mode)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror})", hint="make the file writable") from error
+
+
+def _replace(path: Path, content: bytes, *, mode: int | None = None) -> None:
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with temporary.open("xb") as file:
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -18,11 +18,6 @@ class Code(StrEnum):
     CONTRADICTING_CONSTRAINTS = "E106"
     EXPIRED_POLICY = "E107"
     UNUSABLE_FILE = "E108"
-    UNGOVERNED = "E109"
-    INVALID_SCHEMA = "E120"
-    INVALID_DATA = "E121"
-    UNDECLARED = "E122"
-    SECRET = "E123"
 
     DUPLICATE_RULE = "W101"
     UNREACHABLE_RULE = "W102"
@@ -37,9 +32,6 @@ class Code(StrEnum):
     OVERDUE_REVIEW = "W111"
     MISSING_DATA = "W112"
     COVERED_ENTRY = "W113"
-    TYPE_WITHOUT_SCHEMA = "W120"
-    FIXTURE_AGAINST_SCHEMA = "W121"
-    UNUSED_ALLOWANCE = "W122"
 
     @property
     def is_error(self) -> bool:

@@ -11,6 +11,8 @@ from builder.language.nodes import MapNode, Node, Report
 SEVERITIES = ("low", "medium", "high", "critical")
 _KEYS = ("title", "intent", "owners", "severity", "controls", "review", "expires")
 MAX_REVIEW_CYCLE_DAYS = 3_650
+EXPIRING_DAYS = 30
+"""From how many days before its expiry on a policy is worth a warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,13 @@ def _expires(report: Report, found: MapNode, today: datetime.date | None) -> dat
     """A policy may be published until the end of its last day, UTC; hosts never look at this date."""
     node = found.get("expires")
     expires = node and fields.date(report, node, "expires")
-    if node and expires and today and expires < today:
+    if node and expires and today:
         hint = "review it and set a later date, or remove the policy"
-        report.of(Code.EXPIRED_POLICY).at(node, f"policy expired on {expires}", hint)
+        left = (expires - today).days
+        if left < 0:
+            report.of(Code.EXPIRED_POLICY).at(node, f"policy expired on {expires}", hint)
+        elif left <= EXPIRING_DAYS:
+            days = f"{left} day{'' if left == 1 else 's'}"
+            message = f"policy expires on {expires}, in {days}: after that nothing can be published"
+            report.warn(node, message, hint, code=Code.EXPIRING_POLICY)
     return expires or None

@@ -1,0 +1,74 @@
+"""Data that nobody reads, and data that is read but not there."""
+
+from collections.abc import Callable
+
+import pytest
+
+from builder.linting import LintResult
+
+LintRules = Callable[..., LintResult]
+SERVICES = "critical: [a]\nteams:\n  red: {size: 3, lead: ann}\n  blue: {size: 4, lead: bob}\n"
+
+
+def findings(result: LintResult) -> list[tuple[str, str]]:
+    """Return place and path of each finding of unused data."""
+    assert result.problems == ()
+    return [(w.where, w.message.removesuffix(" is read by no condition")) for w in result.warnings if w.code == "W107"]
+
+
+def rule(when: str) -> str:
+    return f"  - id: r\n    match: {{actions: [x]}}\n    when: {when}\n    decision: deny\n"
+
+
+@pytest.mark.parametrize(
+    ("when", "unread"),
+    [
+        ("size(data.services) > 1", []),
+        ("resource.id in data.services.critical", [("data/services.yaml:2:1", "data.services.teams")]),
+        (
+            "data.services.teams.red.size > 1 && resource.id in data.services.critical",
+            [
+                ("data/services.yaml:3:18", "data.services.teams.red.lead"),
+                ("data/services.yaml:4:3", "data.services.teams.blue"),
+            ],
+        ),
+        ("data.services.teams[subject.id].size > 1", [("data/services.yaml:1:1", "data.services.critical")]),
+        ("has(data.services.critical) && size(data.services.teams) > 1", []),
+        ("resource.id == 'a'", [("data/services.yaml", "data.services")]),
+    ],
+)
+def test_the_highest_place_of_which_nothing_is_read_is_named(
+    lint_rules: LintRules, when: str, unread: list[tuple[str, str]]
+) -> None:
+    assert findings(lint_rules(rule(when), {"data/services.yaml": SERVICES})) == unread
+
+
+def test_json_has_no_places(lint_rules: LintRules) -> None:
+    result = lint_rules(rule("resource.id in data.s.a"), {"data/s.json": '{"a": [], "b": []}'})
+
+    assert findings(result) == [("data/s.json", "data.s.b")]
+
+
+def test_a_read_of_a_folder_reads_all_its_files(lint_rules: LintRules) -> None:
+    files = {"data/d/a.yaml": "x: 1\n", "data/d/b.yaml": "y: 2\n", "data/e.yaml": "z: 3\n"}
+
+    assert findings(lint_rules(rule("size(data.d) > 1"), files)) == [("data/e.yaml", "data.e")]
+
+
+@pytest.mark.parametrize(
+    ("when", "missing"),
+    [
+        ("resource.id in data.services.critcal", "data.services.critcal"),
+        ("data.servces.critical == 1", "data.servces"),
+        ("has(data.services.frozen) && resource.id in data.services.frozen", ""),
+        ("has(data.services.frozen)", ""),
+        ("data.services.teams.red.size > 1", ""),
+    ],
+)
+def test_data_that_is_not_there_is_found_unless_it_is_asked_for_first(
+    lint_rules: LintRules, when: str, missing: str
+) -> None:
+    result = lint_rules(rule(when), {"data/services.yaml": SERVICES})
+
+    expected = [f"rule r reads {missing}, which is not there: an error wherever it is evaluated"] if missing else []
+    assert [w.message for w in result.warnings if w.code == "W112"] == expected
