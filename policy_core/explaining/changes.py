@@ -103,6 +103,11 @@ class Looking:
 
     memory: Memory
 
+    @property
+    def audience(self) -> str:
+        """Return for whom grants must be given."""
+        return self.memory.audience
+
     def retry_after(self, rule: Rule, key: str, now: float) -> float | None:
         """Return what is remembered."""
         return self.memory.retry_after(rule, key, now)
