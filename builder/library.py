@@ -1,7 +1,8 @@
 """The library: policies for common runtime primitives, each with its data and tests, to copy into a repository.
 
 A folder of the library is laid out like a policy repository, so that adding a primitive is copying its files. From then
-on they belong to the repository: nothing here is consulted when policies are built.
+on they belong to the repository: nothing here is consulted when policies are built. The exception is its ``writ.yaml``,
+if it has one: what the author adds to theirs, as that file says whom they trust.
 """
 
 import datetime
@@ -19,12 +20,16 @@ from policy_core.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Primitive:
-    """One folder of the library: its files by their path in a policy repository, and what its policy is called."""
+    """One folder of the library: its files by their path in a policy repository, and what its policy is called.
+
+    `settings` is what to add to ``writ.yaml`` by hand, empty for most.
+    """
 
     name: str
     title: str
     intent: str
     files: Mapping[str, bytes]
+    settings: str = ""
 
 
 def read_library(template: Path, *, today: datetime.date) -> tuple[Primitive, ...]:
@@ -62,8 +67,9 @@ def missing_files(folder: Path, primitives: Iterable[Primitive]) -> Mapping[str,
 
 
 def _primitive(folder: Path, today: datetime.date) -> Primitive:
-    files = render_folder(folder, dates(today))
+    files = dict(render_folder(folder, dates(today)))
+    settings = files.pop("writ.yaml", b"").decode()
     path = f"policies/primitives/{folder.name}.yaml"
     document = read_document(files[path], Report(path), today=None)
     metadata = document.metadata if document else Metadata()  # a test holds that it can be read
-    return Primitive(folder.name, metadata.title, metadata.intent, files)
+    return Primitive(folder.name, metadata.title, metadata.intent, files, settings)

@@ -44,6 +44,7 @@ def library_add(context: click.Context, names: tuple[str, ...], output_format: s
     """Copy primitives into the policy repository: policies, tests, and the data they read.
 
     The files are yours from then on. Nothing is overwritten: if a file is there with other content, nothing is written.
+    What a primitive needs in writ.yaml is printed for you to add.
 
     \b
     Example:
@@ -55,16 +56,20 @@ def library_add(context: click.Context, names: tuple[str, ...], output_format: s
     workdir: str | None = PolicyRepository.open(context.obj).git.workdir
     if workdir is None:
         raise UsageError(f"{context.obj}: a bare repository has no files", hint="run this in a clone")
-    files = missing_files(Path(workdir), choose(_read(), names))
+    chosen = choose(_read(), names)
+    files = missing_files(Path(workdir), chosen)
     write_files(Path(workdir), files)
+    settings = "\n".join(item.settings for item in chosen if item.settings)
     if output_format == "json":
-        print_json({"written": list(files)})
+        print_json({"written": list(files), "settings": settings})
         return
     for path in files:
         click.echo(path)
     if not files:
         click.echo("all files are there already, nothing to do")
         return
+    if settings:
+        click.echo(f"\nAdd to writ.yaml, with people of your own:\n\n{settings}", nl=False)
     click.echo("\nNext: adapt them to your actions and data, run `writ test --coverage --mutate`, and commit.")
 
 

@@ -35,7 +35,8 @@ class Tried:
 @cache
 def alone(name: str) -> Tried:
     """Compile and test one primitive in a repository that holds nothing else."""
-    return tried({"writ.yaml": NEW_REPOSITORY["writ.yaml"], **LIBRARY[name].files})
+    settings = NEW_REPOSITORY["writ.yaml"] + LIBRARY[name].settings.encode()
+    return tried({**LIBRARY[name].files, "writ.yaml": settings})
 
 
 def tried(files: dict[str, bytes]) -> Tried:
@@ -80,6 +81,7 @@ def test_all_of_them_fit_into_a_new_repository() -> None:
     for primitive in LIBRARY.values():
         assert not primitive.files.keys() & files.keys()
         files |= primitive.files
+        files["writ.yaml"] += primitive.settings.encode()
 
     together = tried(files)
 

@@ -61,8 +61,18 @@ def test_adding_twice_is_nothing_to_do(writ: Writ) -> None:
 
 
 def test_what_was_written_for_machines(writ: Writ) -> None:
-    assert writ("library", "add", "identity-binding", "--format", "json").json == {"written": IDENTITY}
-    assert writ("library", "add", "identity-binding", "--format", "json").json == {"written": []}
+    assert writ("library", "add", "identity-binding", "--format", "json").json == {"written": IDENTITY, "settings": ""}
+    assert writ("library", "add", "identity-binding", "--format", "json").json["written"] == []
+
+
+def test_what_writ_yaml_needs_is_printed_and_left_to_the_author(writ: Writ, policies: Any) -> None:
+    before = (policies.path / "writ.yaml").read_bytes()
+
+    run = writ("library", "add", "quorum-approval")
+
+    assert "\nAdd to writ.yaml, with people of your own:\n" in run.out
+    assert "\napprovers:\n  ana: {key: " in run.out
+    assert (policies.path / "writ.yaml").read_bytes() == before
 
 
 def test_a_file_of_ones_own_is_not_overwritten_and_nothing_is_written(writ: Writ, policies: Any) -> None:
