@@ -22,6 +22,11 @@ class ForgottenError(RemoteError):
 class Memory(Protocol):
     """What a matcher asks of whoever remembers. `now` is host time, `key` names what a rule counts apart."""
 
+    @property
+    def audience(self) -> str:
+        """Return for whom grants must be given to be accepted here, empty if none is."""
+        ...
+
     def retry_after(self, rule: Rule, key: str, now: float) -> float | None:
         """Return None while the rate of a rule is not reached, else after how many seconds it may no longer be.
 
@@ -47,6 +52,11 @@ class Memory(Protocol):
 
 class Oblivious:
     """Remembers nothing."""
+
+    @property
+    def audience(self) -> str:
+        """Return the empty text: no grant is for nobody."""
+        return ""
 
     def retry_after(self, rule: Rule, key: str, now: float) -> float | None:  # noqa: ARG002 - the port's signature
         """Return None: nothing was counted."""

@@ -100,14 +100,21 @@ class SlidingWindows:
     def count(self, rule: Rule, key: str, now: float) -> None:
         """Note an allowed request."""
         rate = _rate(rule)
-        name = (rule.name, key)
-        self._windows[rule.name] = rate.window_s
-        times = self._times.setdefault(name, deque())
+        self.note(rule.name, key, limit=rate.limit, window_s=rate.window_s, now=now)
+
+    def note(self, rule: str, key: str, *, limit: int, window_s: int, now: float) -> None:
+        """Note an allowed request under the name of a rule and the rate it had then."""
+        self._windows[rule] = window_s
+        times = self._times.setdefault((rule, key), deque())
         times.append(now)
         self._counted += 1
-        while len(times) > rate.limit or times[0] <= now - rate.window_s:
+        while len(times) > limit or times[0] <= now - window_s:
             times.popleft()
             self._counted -= 1
+
+    def __len__(self) -> int:
+        """Return how many keys have a window."""
+        return len(self._times)
 
     def restore(self, rule: str, key: str, window_s: int, times: list[float]) -> None:
         """Put back what `entries` gave."""

@@ -180,7 +180,9 @@ class Judge:
         template = self._ask(asking)
         if template is None:
             return False
-        ask = msgspec.structs.replace(template, request_digest=request_digest(case.claimed))
+        ask = msgspec.structs.replace(
+            template, request_digest=request_digest(case.claimed), audience=case.memory.audience
+        )
         case.verdict = case.memory.check(ask, case.claimed, self._approvers)
         known = [self._approvers[name] for name in case.verdict.approvers]
         missing = missing_approvals(ask.quorum, known)

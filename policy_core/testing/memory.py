@@ -10,7 +10,9 @@ from policy_core.request import Request
 
 
 class PlainMemory(Oblivious):
-    """Remembers everything, in lists."""
+    """Remembers everything, in lists; a memory of the host named `audience`."""
+
+    audience = "host"
 
     def __init__(self) -> None:
         self.counted: list[tuple[str, str, float]] = []

@@ -54,7 +54,7 @@ def decide(
     enforced = [trace for trace in traces if not trace.rule.dry_run]
     answer = _decide(enforced, policy, satisfied=False)
     # 3. an ask that valid grants satisfy no longer asks
-    ask = _ask(enforced, claimed) if answer.decision is Decision.REQUIRE_APPROVAL else None
+    ask = _ask(enforced, claimed, memory.audience) if answer.decision is Decision.REQUIRE_APPROVAL else None
     satisfied = False
     if ask is not None:
         approvers = {approver.id: approver for approver in provisions.approvers}
@@ -140,7 +140,7 @@ def _asks(trace: RuleTrace) -> bool:
     return trace.rule.decision is Decision.REQUIRE_APPROVAL and trace.outcome is not Outcome.FALSE
 
 
-def _ask(traces: Sequence[RuleTrace], request: Request) -> Ask | None:
+def _ask(traces: Sequence[RuleTrace], request: Request, audience: str) -> Ask | None:
     """Return what the rules that ask want together, None if one of them takes no grants."""
     rules = [trace.rule for trace in traces if _asks(trace)]
     approvals = [rule.approval for rule in rules if rule.approval is not None]
@@ -153,6 +153,7 @@ def _ask(traces: Sequence[RuleTrace], request: Request) -> Ask | None:
         request_digest=request_digest(request),
         quorum={team: max(approval.quorum.get(team, 0) for approval in approvals) for team in teams},
         expires_in_s=min(approval.expires_in_s for approval in approvals),
+        audience=audience,
     )
 
 

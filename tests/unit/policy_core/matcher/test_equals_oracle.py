@@ -31,6 +31,8 @@ BESIDE = Provisions(data=DATA, approvers=APPROVERS)
 class Windows(Oblivious):
     """What a host remembers, in its own data structures; who is said to have approved has."""
 
+    audience = PlainMemory.audience
+
     def __init__(self):
         self._windows = SlidingWindows()
 
