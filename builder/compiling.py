@@ -5,19 +5,29 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
 from builder.conflicts import find_conflicts
+from builder.governing import Governed, governance_problems
 from builder.language import project as project_file
+from builder.language.classify import ClassifyDocument, read_classify
 from builder.language.codes import Code
 from builder.language.data import read_data
 from builder.language.documents import PolicyDocument, read_document
+from builder.language.exceptions import (
+    ExceptionDocument,
+    check_exception_ids,
+    check_lifted_rules,
+    read_exception,
+)
 from builder.language.nodes import Report
 from builder.language.project import Project, read_project
 from builder.language.remembering import Remembered
 from builder.language.suites import Suite, read_suites
+from builder.quorums import find_unreachable_quorums
+from builder.scanning import note_secrets
 from builder.schemas.datafiles import check_data
 from builder.schemas.declarations import FOLDER, Declarations, read_declarations
 from builder.schemas.rules import check_rules
@@ -31,16 +41,23 @@ from policy_core.provisions import encode_provisions
 from policy_core.selftest import MAX_CASES, SelfTestCase, encode_cases
 
 _REMEMBERED: Remembered[PolicyDocument | None] = Remembered()
+RuleSource: TypeAlias = PolicyDocument | ClassifyDocument
+"""A file that rules come from."""
 _OTHER_SUFFIXES = frozenset({"yaml", "yml", "json"})  # compared without case
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A policy tree that has no problem: settings, documents (sorted by id), what is beside rules, tests, warnings."""
+    """A policy tree that has no problem: settings, documents (sorted by id), what is beside rules, tests, warnings.
+
+    `rules` are those of documents and of classifications, in the order of ties; exceptions are sorted by file.
+    """
 
     tree: PolicyTree
     project: Project
     documents: tuple[PolicyDocument, ...]
+    classify: tuple[ClassifyDocument, ...]
+    exceptions: tuple[ExceptionDocument, ...]
     rules: tuple[Rule, ...]
     provisions: Provisions
     declarations: Declarations
@@ -54,14 +71,19 @@ class Compiled:
 
     def places(self) -> dict[str, str]:
         """Return where each rule is written: ``<policy>/<rule>`` to *file:line*."""
-        return _places(self.documents)
+        return _places((*self.documents, *self.classify))
+
+    def governed(self, today: datetime.date | None) -> Governed:
+        """Return what a governance is about."""
+        return Governed(self.documents, self.exceptions, self.tree.files, today)
 
 
 def compile_tree(tree: PolicyTree, *, today: datetime.date | None) -> Compiled:
     """Compile a tree. Raises InvalidPolicyError with everything that is wrong anywhere in it.
 
-    `today` (UTC) is what `expires` and review dates are held against. None does not judge them: an old revision must
-    stay buildable to be compared with what was published from it.
+    `today` (UTC) is what the dates in policies and exceptions are held against. None does not judge them: an old
+    revision must stay buildable to be compared with what was published from it. Nor does it search for secrets: a
+    newer scanner must not take an old revision away.
     """
     overall = Report("")
     problems, warnings = overall.problems, overall.warnings
@@ -80,25 +102,53 @@ def compile_tree(tree: PolicyTree, *, today: datetime.date | None) -> Compiled:
         report("policies").of(Code.UNUSABLE_FILE).file_problem(
             "there is no policy document", "put one into policies/, such as policies/a.yaml"
         )
-    _check_ids(documents, overall)
+    classify = [
+        found
+        for path, content in _yaml_files(tree, "classify", overall)
+        if (found := read_classify(content, report(path)))
+    ]
+    exceptions = [
+        exception
+        for path, content in _yaml_files(tree, "exceptions", overall)
+        if (exception := read_exception(content, report(path), today=today))
+    ]
+    _check_ids((*documents, *classify), overall)
     documents.sort(key=lambda document: document.id)
     data = read_data(tree.below("data"), overall)
     declarations = read_declarations(tree.below(FOLDER), overall)
     check_data(declarations, tree.files, data, overall)
     check_rules(documents, tree.files, declarations, overall)
-    for path, _ in _yaml_files(tree, "exceptions", overall):
-        report(path).file_problem("exceptions are not yet supported", "remove it: it would not be honoured")
-    in_force = sorted(documents, key=lambda document: not document.baseline)  # ties go to the baseline tier
-    rules = tuple(rule for document in in_force for rule in document.rules)
-    if not problems:
-        problems += find_conflicts(rules, _places(documents))
-    names = frozenset() if problems else {rule.name: None for rule in rules}
-    provisions = Provisions(data=data)
-    suites = read_suites(_yaml_files(tree, "tests", overall), report, rules=names)
+    # ties go to the baseline tier, then by id
+    sources: list[RuleSource] = [*documents, *classify]
+    in_force = sorted(sources, key=lambda source: (not source.baseline, source.id))
+    rules = {rule.name: rule for source in in_force for rule in source.rules}
+    if project and not problems:
+        problems += find_conflicts(rules.values(), _places(in_force))
+        problems += find_unreachable_quorums(documents, project.approvers, tree.files)
+        problems += check_exception_ids(exceptions, tree.files)
+        problems += check_lifted_rules(exceptions, rules, tree.files)
+        problems += governance_problems(project.governance, Governed(documents, exceptions, tree.files, today))
+    suites = read_suites(_yaml_files(tree, "tests", overall), report, rules=frozenset() if problems else rules)
+    if today is not None:
+        note_secrets(tree.files, project.not_secrets if project else (), overall)
     if problems or project is None:
         raise InvalidPolicyError(problems)
     return Compiled(
-        tree, project, tuple(documents), rules, provisions, declarations, tuple(suites), tuple(sorted(set(warnings)))
+        tree=tree,
+        project=project,
+        documents=tuple(documents),
+        classify=tuple(classify),
+        exceptions=tuple(exceptions),
+        rules=tuple(rules.values()),
+        provisions=Provisions(
+            data=data,
+            exceptions=tuple(each.exception for each in exceptions),
+            classifications=tuple(found for document in classify for found in document.classifications),
+            approvers=project.approvers,
+        ),
+        declarations=declarations,
+        suites=tuple(suites),
+        warnings=tuple(sorted(set(warnings))),
     )
 
 
@@ -108,7 +158,8 @@ def bundle_of(compiled: Compiled) -> tuple[bytes, Bundle]:
     Raises ArchiveError if the bundle as a whole is too large.
     """
     tree = compiled.tree
-    files = {document.file: tree.files[document.file] for document in compiled.documents}
+    sources: list[RuleSource | ExceptionDocument] = [*compiled.documents, *compiled.classify, *compiled.exceptions]
+    files = {source.file: tree.files[source.file] for source in sources}
     files[project_file.FILE] = tree.files[project_file.FILE]
     files[MATCHER] = encode_rules(compiled.rules)
     files[DATA] = msgspec.json.encode(compiled.data, order="sorted")
@@ -135,7 +186,7 @@ def _yaml_files(tree: PolicyTree, folder: str, overall: Report) -> Iterable[tupl
             overall.problems.append(Problem(path, 0, 0, message, hint, Code.UNUSABLE_FILE))
 
 
-def _places(documents: Iterable[PolicyDocument]) -> dict[str, str]:
+def _places(documents: Iterable[RuleSource]) -> dict[str, str]:
     return {
         rule.name: f"{document.file}:{line}"
         for document in documents
@@ -143,8 +194,8 @@ def _places(documents: Iterable[PolicyDocument]) -> dict[str, str]:
     }
 
 
-def _check_ids(documents: Iterable[PolicyDocument], overall: Report) -> None:
-    first: dict[str, PolicyDocument] = {}
+def _check_ids(documents: Iterable[RuleSource], overall: Report) -> None:
+    first: dict[str, RuleSource] = {}
     for document in documents:
         other = first.setdefault(document.id, document)
         if other is not document and document.id:

@@ -18,7 +18,9 @@ import pygit2
 from builder.language.codes import Code
 from policy_core.errors import InvalidPolicyError, Problem, UsageError
 
-POLICY_PATHS = frozenset({"writ.yaml", "policies", "data", "exceptions", "tests", "corpus", "schemas", "trust"})
+POLICY_PATHS = frozenset(
+    {"writ.yaml", "policies", "classify", "data", "exceptions", "tests", "corpus", "schemas", "trust"}
+)
 """The top-level names that matter; everything else in the repository is none of our business."""
 
 MAX_FILES = 20_000

@@ -1,4 +1,4 @@
-"""The ``approval`` of a rule that asks: whose grants satisfy it, and whether there are enough people for that."""
+"""The ``approval`` of a rule that asks: how many of which teams, and how fresh their grants must be."""
 
 from builder.language import fields
 from builder.language.nodes import Node, Report

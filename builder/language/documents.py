@@ -46,8 +46,8 @@ _OTHER_WORDS = {
     "require-approval": "require_approval", "allow-with-constraints": "allow_with_constraints", "limit": "throttle",
 }  # fmt: skip
 
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_ID_ALLOWED = "letters, digits, '.', '_' and '-', starting with a letter or digit"
+IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+IDENTIFIER_ALLOWED = "letters, digits, '.', '_' and '-', starting with a letter or digit"
 _REASON_CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _MAX_RULE_BYTES = MAX_LINE_BYTES - 2
 
@@ -82,7 +82,7 @@ def read_document(content: bytes, report: Report, *, today: datetime.date | None
     fields.check_version(report, found)
     baseline = _setting(report, found, "tier", ("standard", "baseline")) == "baseline"
     dry_run = _setting(report, found, "mode", ("enforce", "dry_run")) == "dry_run"
-    policy, id_place = _policy_id(report, found)
+    policy, id_place = read_id(report, found)
     metadata = found.get("metadata")
     reader = _RuleReader(report, content, Rule(policy, "", Decision.DENY, baseline=baseline, dry_run=dry_run))
     rules = fields.require(report, found, "rules", "policy document", "list its rules under rules:")
@@ -97,15 +97,18 @@ def read_document(content: bytes, report: Report, *, today: datetime.date | None
     )
 
 
-def _policy_id(report: Report, document: MapNode) -> tuple[str, tuple[int, int]]:
-    """Return the id and its place: as written, or the path below policies/ without suffix, dots for slashes."""
+def read_id(report: Report, document: MapNode) -> tuple[str, tuple[int, int]]:
+    """Return the policy id and its place: as written, or the path without policies/ and suffix, dots for slashes."""
     node = document.get("id")
     if node:
-        return fields.identifier(report, node, "policy id", _ID, _ID_ALLOWED) or "", (node.line, node.column)
+        return fields.identifier(report, node, "policy id", IDENTIFIER, IDENTIFIER_ALLOWED) or "", (
+            node.line,
+            node.column,
+        )
     derived = report.file.removeprefix("policies/").rsplit(".", 1)[0].replace("/", ".")
-    if not _ID.fullmatch(derived):
+    if not IDENTIFIER.fullmatch(derived):
         report.file_problem(
-            f"policy id {derived!r} from the path is not valid", f"rename the file to use {_ID_ALLOWED}"
+            f"policy id {derived!r} from the path is not valid", f"rename the file to use {IDENTIFIER_ALLOWED}"
         )
     return derived, (0, 0)
 
@@ -166,7 +169,7 @@ class _RuleReader:
 
     def rule_id(self, node: MapNode) -> str:
         value = fields.require(self.report, node, "id", "rule", "give every rule an id: answers and logs name it")
-        rule_id = value and fields.identifier(self.report, value, "rule id", _ID, _ID_ALLOWED)
+        rule_id = value and fields.identifier(self.report, value, "rule id", IDENTIFIER, IDENTIFIER_ALLOWED)
         if not value or not rule_id:
             return ""
         if rule_id in self.ids:

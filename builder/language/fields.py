@@ -160,14 +160,19 @@ def integer(report: Report, node: Node, what: str, *, least: int, most: int) -> 
 
 def date(report: Report, node: Node, what: str) -> datetime.date | None:
     """Return a date written as 2026-11-01."""
-    if type(node) is ScalarNode and type(node.value) is str and _DATE.fullmatch(node.value):
-        try:
-            return datetime.date.fromisoformat(node.value)
-        except ValueError:
-            pass  # such as the 30th of February: reported below
+    if type(node) is ScalarNode and type(node.value) is str and (day := parse_date(node.value)) is not None:
+        return day
     if type(node) is not BrokenNode:
         report.at(node, f"{what}: expected a date, found {describe(node)}", "write it as 2026-11-01")
     return None
+
+
+def parse_date(text: str) -> datetime.date | None:
+    """Return the day of a date written as 2026-11-01, None for anything else."""
+    try:
+        return datetime.date.fromisoformat(text) if _DATE.fullmatch(text) else None
+    except ValueError:  # such as the 30th of February
+        return None
 
 
 def moment(report: Report, node: Node, what: str) -> float | None:

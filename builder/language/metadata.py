@@ -9,7 +9,7 @@ from builder.language.codes import Code
 from builder.language.nodes import MapNode, Node, Report
 
 SEVERITIES = ("low", "medium", "high", "critical")
-_KEYS = ("title", "intent", "owners", "severity", "controls", "review", "expires")
+KEYS = ("title", "intent", "owners", "severity", "controls", "review", "expires")
 MAX_REVIEW_CYCLE_DAYS = 3_650
 EXPIRING_DAYS = 30
 """From how many days before its expiry on a policy is worth a warning."""
@@ -28,13 +28,19 @@ class Metadata:
     last_reviewed: datetime.date | None = None
     expires: datetime.date | None = None
 
+    def says(self, key: str) -> bool:
+        """Tell whether a metadata key was given; for ``review`` both of its parts."""
+        if key == "review":
+            return self.review_cycle_days is not None and self.last_reviewed is not None
+        return bool(getattr(self, key))
+
 
 def read_metadata(report: Report, node: Node, *, today: datetime.date | None) -> Metadata | None:
     """Return the metadata of a document; `today` (UTC) is what its dates are held against, None: do not judge them."""
     found = fields.mapping(report, node, "metadata")
     if found is None:
         return None
-    fields.check_keys(report, found, "metadata", _KEYS)
+    fields.check_keys(report, found, "metadata", KEYS)
     title, intent, owners = found.get("title"), found.get("intent"), found.get("owners")
     severity, controls, review = found.get("severity"), found.get("controls"), found.get("review")
     cycle_days, last_reviewed = _review(report, review, today) if review else (None, None)

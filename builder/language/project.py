@@ -5,16 +5,19 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from builder.language import fields
+from builder.language.approvers import read_approvers
+from builder.language.governance import NO_GOVERNANCE, Governance, read_governance
 from builder.language.nodes import BrokenNode, MapNode, Node, Report, ScalarNode, plain
+from builder.language.notsecrets import NotSecret, read_not_secrets
 from builder.language.yamlfile import read_yaml
 from policy_core.errors import KnownError
+from policy_core.model import Approver
 
 FILE = "writ.yaml"
 MAX_CHANNELS = 32
 MAX_WIDENED = 10**9
 
-_KEYS = ("version", "name", "store", "channels", "gates")
-_LATER = ("governance",)
+_KEYS = ("version", "name", "store", "channels", "gates", "approvers", "governance", "not_secrets")
 _GATES = ("coverage", "simulation")
 _LATER_GATES = ("diff",)
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -45,6 +48,9 @@ class Project:
     channels: tuple[str, ...]
     coverage: CoverageGate = CoverageGate()
     simulation: SimulationGate | None = None
+    approvers: tuple[Approver, ...] = ()
+    governance: Governance = NO_GOVERNANCE
+    not_secrets: tuple[NotSecret, ...] = ()
 
 
 def read_project(content: bytes | None, report: Report) -> Project | None:
@@ -57,19 +63,21 @@ def read_project(content: bytes | None, report: Report) -> Project | None:
     found = fields.mapping(report, root, FILE) if root else None
     if found is None:
         return None
-    fields.check_keys(report, found, FILE, (*_KEYS, *_LATER))
+    fields.check_keys(report, found, FILE, _KEYS)
     fields.check_version(report, found)
-    for name in _LATER:
-        entry = found.entries.get(name)
-        if entry and plain(entry[1]) not in (None, {}, []):
-            report.at(entry[0], f"{name} is not yet supported", "remove it: it would not be enforced")
-    gates = _gates(report, found)
+    gates = _given(report, found, "gates")
+    if gates:
+        fields.check_keys(report, gates, "gates", _GATES, later=_LATER_GATES)
+    approvers, governance = _given(report, found, "approvers"), _given(report, found, "governance")
     project = Project(
         name=_name(report, found),
         store=_store(report, found),
         channels=tuple(_channels(report, found)),
         coverage=_coverage_gate(report, gates),
         simulation=_simulation_gate(report, gates),
+        approvers=read_approvers(report, approvers) if approvers else (),
+        governance=read_governance(report, governance) if governance else NO_GOVERNANCE,
+        not_secrets=read_not_secrets(report, not_secrets) if (not_secrets := found.get("not_secrets")) else (),
     )
     return project if len(report.problems) == before else None
 
@@ -91,15 +99,10 @@ def _store(report: Report, found: MapNode) -> str:
     return url
 
 
-def _gates(report: Report, found: MapNode) -> MapNode | None:
-    """Return ``gates``, None if they are empty and ask for nothing."""
-    node = found.get("gates")
-    if node is None or plain(node) in (None, {}):
-        return None
-    gates = fields.mapping(report, node, "gates")
-    if gates:
-        fields.check_keys(report, gates, "gates", _GATES, later=_LATER_GATES)
-    return gates
+def _given(report: Report, found: MapNode, name: str) -> MapNode | None:
+    """Return a section, None if it is empty and asks for nothing."""
+    node = found.get(name)
+    return None if node is None or plain(node) in (None, {}) else fields.mapping(report, node, name)
 
 
 def _coverage_gate(report: Report, gates: MapNode | None) -> CoverageGate:

@@ -10,7 +10,7 @@ from policy_core.errors import UsageError
 from policy_core.trust.history import HistoryEntry
 from policy_core.trust.release import Release
 
-LEDGER_PATHS = ("writ.yaml", "policies", "data", "exceptions")
+LEDGER_PATHS = ("writ.yaml", "policies", "classify", "data", "exceptions")
 BEGIN = "begin"
 _NAME, _EMAIL = "writ", "ledger@writ.invalid"
 

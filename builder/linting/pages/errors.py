@@ -4,6 +4,7 @@ from builder.language.codes import Code
 from builder.linting.pages.page import Page, policy
 
 _FINE = policy("- {id: reads, match: {actions: ['*.read']}, decision: allow}")
+_DEMANDING = "name: demo\nstore: file:///srv/store\nchannels: [prod]\ngovernance: {required_metadata: [owners]}\n"
 
 PAGES = (
     Page(
@@ -111,5 +112,15 @@ PAGES = (
         "rename it, or move it out of the folders that matter.",
         {"policies/a.yml": _FINE, "policies/b.yaml": _FINE},
         {"policies/b.yaml": _FINE},
+    ),
+    Page(
+        Code.UNGOVERNED,
+        "ungoverned",
+        "A policy or an exception falls short of what `governance` in `writ.yaml` demands: metadata that is not there, a "
+        "lifetime beyond the limit, an approval that is missing. Publishing holds a change to the governance that is "
+        "live, so demanding less takes a release of its own.",
+        "add what the message names; the hint says which setting demands it.",
+        {"writ.yaml": _DEMANDING, "policies/a.yaml": _FINE},
+        {"writ.yaml": _DEMANDING, "policies/a.yaml": f"metadata: {{owners: {{app: team-a}}}}\n{_FINE}"},
     ),
 )

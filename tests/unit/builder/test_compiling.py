@@ -19,11 +19,27 @@ from policy_core.bundle import read_bundle
 from policy_core.decision import PolicyRef
 from policy_core.errors import InvalidPolicyError
 from policy_core.matcher import decode_rules, load
-from policy_core.model import RESTRICTING, AttributeTests, Clauses, Decision, EntityClauses, Rule, TimeWindow
+from policy_core.model import (
+    GRANTING,
+    RESTRICTING,
+    Approval,
+    Approver,
+    AttributeTests,
+    Classification,
+    Clauses,
+    Decision,
+    EntityClauses,
+    PolicyException,
+    Rate,
+    RateScope,
+    Rule,
+    TimeWindow,
+)
 from policy_core.selftest import run_selftest
 
 TODAY = datetime.date(2026, 11, 1)
 SETTINGS = "name: demo\nstore: file:///srv/demo\nchannels: [prod]\n"
+APPROVERS = f"approvers: {{ana: {{key: '{'a1' * 32}', teams: [security], subjects: [ana]}}}}\n"
 ALLOW = "version: v1\nrules:\n  - {id: r, match: {actions: [a]}, decision: allow}\n"
 SUITE = """\
 cases:
@@ -40,7 +56,7 @@ def tree(files: Mapping[str, str | bytes], *, dirty: bool = False) -> PolicyTree
 
 def compiled(**policies: str) -> Compiled:
     return compile_tree(
-        tree({"writ.yaml": SETTINGS, **{f"policies/{k}.yaml": v for k, v in policies.items()}}), today=TODAY
+        tree({"writ.yaml": SETTINGS + APPROVERS, **{f"policies/{k}.yaml": v for k, v in policies.items()}}), today=TODAY
     )
 
 
@@ -75,7 +91,16 @@ def test_the_problems_of_all_files_are_reported_together_sorted() -> None:
         }
     ) == [
         "data/x.json:1:2: not valid JSON: expecting property name enclosed in double quotes",
-        "exceptions/e.yaml: exceptions are not yet supported",
+        "exceptions/e.yaml:1:1: exception has no approved_by",
+        "exceptions/e.yaml:1:1: exception has no category",
+        "exceptions/e.yaml:1:1: exception has no created",
+        "exceptions/e.yaml:1:1: exception has no expires",
+        "exceptions/e.yaml:1:1: exception has no justification",
+        "exceptions/e.yaml:1:1: exception has no requested_by",
+        "exceptions/e.yaml:1:1: exception has no rules",
+        "exceptions/e.yaml:1:1: exception has no scope",
+        "exceptions/e.yaml:1:1: exception has no ticket",
+        "exceptions/e.yaml:1:1: exception has no version",
         "policies/a.yaml:2:27: unknown decision 'maybe'",
         "policies/b.yaml:2:1: not valid YAML: did not find expected node content",
         "policies/c.yaml:4:10: duplicate rule id r (first in line 3)",
@@ -127,7 +152,7 @@ def test_the_bundle_holds_sources_compiled_rules_data_and_self_test() -> None:
     assert sorted(bundle.files) == ["data.json", "matcher.jsonl", "policies/one.yaml", "selftest.jsonl", "writ.yaml"]
     assert bundle.files["data.json"] == '{"a":{"é":1.0},"b":[1,"x"]}'.encode()
     assert (bundle.name, bundle.revision, bundle.dirty) == ("demo", "1" * 40, False)
-    matcher = load(bundle.files["matcher.jsonl"], data=bundle.data, policy=PolicyRef("", ""))
+    matcher = load(bundle.files["matcher.jsonl"], policy=PolicyRef("", ""), provisions=bundle.provisions)
     assert len(list(run_selftest(matcher, bundle.files["selftest.jsonl"]))) == 2
 
 
@@ -302,6 +327,10 @@ def test_every_accepted_field_survives_compile_encode_decode(
             rule["constraints"] = {"max_retries": bound, "tool_allowlist": ["b", "a"]}
         if rule["decision"] in RESTRICTING:
             rule["remediations"] = [{"id": "a", "title": "Ask", "remove_labels": ["b"]}]
+        if rule["decision"] == Decision.REQUIRE_APPROVAL and bound % 2:
+            rule["approval"] = {"from": {"security": 1}, "expires_in": f"{bound}m"}
+        if rule["decision"] not in GRANTING and bound % 3:
+            rule["rate"] = {"limit": bound, "window": "1h", "key": ["resource.id"], "scope": "fleet"}
     document = json.dumps({"version": "v1", **kind, "rules": authored})
 
     result = compiled(one=document)
@@ -318,8 +347,84 @@ def test_every_accepted_field_survives_compile_encode_decode(
         assert rule.skip_errors == (source.get("on_missing") == "skip")
         assert (rule.dry_run, rule.baseline) == (kind.get("mode") == "dry_run", kind.get("tier") == "baseline")
         assert [json.loads(encode(item)) for item in rule.remediations] == source.get("remediations", [])
+        assert rule.approval == (Approval({"security": 1}, bound * 60) if "approval" in source else None)
+        assert rule.rate == (Rate(bound, 3600, ("resource.id",), RateScope.FLEET) if "rate" in source else None)
         assert bool(rule.constraints) == ("constraints" in source)
         assert rule.constraints.get("tool_allowlist", ("a", "b")) == ("a", "b")
+
+
+EXCEPTION = """\
+version: v1
+id: migration
+rules: [one/d, classify.db/prod]
+scope: {match: {subject: {ids: [ana]}}}
+category: mitigated
+justification: The ledger moves to another cluster
+compensating_controls: [Two people watch]
+requested_by: ana
+approved_by: [bo]
+ticket: CHG-1
+created: 2026-10-01
+expires: 2026-10-31
+"""
+CLASSIFY = """\
+version: v1
+classify:
+  - {id: prod, match: {topics: ["db.*"], resource: {ids: ["prod-*"]}}, risk_tags: [prod], require_facts: [context.why]}
+"""
+
+
+def test_what_is_beside_rules_reaches_the_bundle_with_its_sources() -> None:
+    files = {
+        "writ.yaml": SETTINGS + APPROVERS,
+        "policies/one.yaml": ALLOW + "  - {id: d, decision: deny}\n",
+        "classify/db.yaml": CLASSIFY,
+        "exceptions/e.yaml": EXCEPTION,
+    }
+
+    result = compile_tree(tree(files), today=TODAY)
+    blob, bundle = bundle_of(result)
+    provisions = read_bundle(blob).provisions
+
+    assert provisions == result.provisions
+    assert provisions.exceptions == (
+        PolicyException(
+            "migration", ("one/d", "classify.db/prod"), Clauses(subject=EntityClauses(ids=("ana",))),
+            starts=1_790_812_800, expires=1_793_491_200,
+        ),
+    )  # fmt: skip
+    assert provisions.classifications == (
+        Classification("classify.db/prod", ("prod",), actions=("db.*",), resource_ids=("prod-*",)),
+    )
+    assert provisions.approvers == (Approver("ana", "a1" * 32, ("security",), ("ana",)),)
+    assert {"exceptions/e.yaml", "classify/db.yaml", "provisions.json"} <= bundle.files.keys()
+    assert {"exceptions.v1", "classify.v1"} <= set(bundle.requires)
+    assert load(bundle.files["matcher.jsonl"], policy=PolicyRef("", ""), provisions=provisions).provisions == provisions
+    assert bundle_of(compile_tree(tree(files), today=None))[0] == blob
+
+
+def test_required_facts_become_rules_among_the_others() -> None:
+    files = {"writ.yaml": SETTINGS, "policies/one.yaml": ALLOW, "classify/db.yaml": CLASSIFY}
+
+    result = compile_tree(tree(files), today=TODAY)
+
+    assert [rule.name for rule in result.rules] == ["classify.db/prod", "one/r"]
+    assert result.places() == {"classify.db/prod": "classify/db.yaml:3", "one/r": "policies/one.yaml:3"}
+
+
+def test_an_expired_exception_stays_part_of_the_policy() -> None:
+    files = {"writ.yaml": SETTINGS, "policies/one.yaml": ALLOW + "  - {id: d, decision: deny}\n"}
+    old = EXCEPTION.replace(", classify.db/prod", "").replace("2026-10-", "2025-10-")
+
+    result = compile_tree(tree({**files, "exceptions/e.yaml": old}), today=TODAY)
+
+    assert [found.id for found in result.provisions.exceptions] == ["migration"]
+
+
+def test_a_classification_cannot_take_the_id_of_a_policy() -> None:
+    files = {"writ.yaml": SETTINGS, "policies/one.yaml": ALLOW, "classify/db.yaml": "id: one\n" + CLASSIFY}
+
+    assert problems(files) == ["classify/db.yaml:1:5: policy id one is used already in policies/one.yaml"]
 
 
 def clauses(source: dict[str, Any] | None) -> Clauses:
@@ -348,9 +453,11 @@ def attribute_tests(source: dict[str, Any]) -> AttributeTests:
 KNOWN_KEYS = """
 version id metadata title intent owners severity controls framework review cycle_days last_reviewed expires mode tier
 rules gate match unless when decision constraints reason reason_code topics actions risk_tags risk_tags_any tenants
-requires labels subject resource types ids roles properties max_retries tool_allowlist name store channels gates now
-host fixtures subjects resources requests cases request action context expect rule skip job topic not attributes
-context.a eq in lt glob cidr regex exists time after before days between tz on_missing remediations add_labels x_a
+requires rate limit window key scope approval from security expires_in resource.id 1h ana approvers governance teams
+exceptions max_days approvals policies required_metadata classify require_facts requested_by approved_by ticket created
+category justification labels subject resource types ids roles properties max_retries tool_allowlist name store
+channels gates now host fixtures subjects resources requests cases request action context expect rule skip job topic not
+attributes context.a eq in lt glob cidr regex exists time after before days between tz on_missing remediations add_labels x_a
 """
 KEYS = st.sampled_from(KNOWN_KEYS.split())
 VALUES = st.recursive(
@@ -368,7 +475,16 @@ STRUCTURED = st.dictionaries(KEYS, VALUES, max_size=6).map(lambda value: json.du
 @given(
     st.dictionaries(
         st.sampled_from(
-            ["writ.yaml", "policies/a.yaml", "policies/b.yaml", "data/a.yaml", "data/b.json", "tests/a.yaml"]
+            [
+                "writ.yaml",
+                "policies/a.yaml",
+                "policies/b.yaml",
+                "data/a.yaml",
+                "data/b.json",
+                "tests/a.yaml",
+                "exceptions/a.yaml",
+                "classify/a.yaml",
+            ]
         ),
         STRUCTURED | st.binary(max_size=60),
         max_size=6,
@@ -394,7 +510,7 @@ def test_rule_has_no_field_the_round_trip_does_not_cover() -> None:
     """A new field of the model must be added to the strategy above, or it could vanish unnoticed."""
     assert set(Rule.__struct_fields__) == {
         "policy", "id", "decision", "match", "unless", "when", "constraints", "reason", "reason_code", "gate",
-        "baseline", "dry_run", "skip_errors", "remediations",
+        "baseline", "dry_run", "skip_errors", "remediations", "rate", "approval",
     }  # fmt: skip
     assert set(Clauses.__struct_fields__) == {
         "actions", "risk_tags", "risk_tags_any", "tenants", "capabilities", "pack_ids", "requires", "labels", "subject",

@@ -2,10 +2,13 @@
 
 import pytest
 
+from builder.language.governance import Governance
 from builder.language.nodes import Report
 from builder.language.project import CoverageGate, Project, SimulationGate, read_project
+from policy_core.model import Approver
 
 GOOD = "name: payments\nstore: s3://bucket/prefix\nchannels: [dev, prod]\n"
+ANA = f"{{key: '{'ab' * 32}', teams: [security], subjects: [ana]}}"
 
 
 def problems(content: str | None) -> list[str]:
@@ -88,7 +91,32 @@ def test_stores_one_can_publish_to_are_accepted(store: str) -> None:
         (GOOD + "gates: {coverage: {rules: 101, clauses: 0.9}}\n",
          ["4:27 gates.coverage.rules: expected a whole number from 0 to 100, found 101",
           "4:41 gates.coverage.clauses: expected a whole number from 0 to 100, found 0.9"]),
-        (GOOD + "governance: {teams: [a]}\n", ["4:1 governance is not yet supported"]),
+        (GOOD + "governance: {approvals: {}, metadata: []}\n",
+         ["4:14 approvals is not yet supported", "4:29 unknown key 'metadata' in governance"]),
+        (GOOD + "governance: {required_metadata: [owner], teams: {'a b': [ana, 'b o']}}\n",
+         ["4:34 unknown metadata key 'owner'", "4:50 team 'a b' is not valid",
+          "4:63 entry of governance.teams.a b 'b o' is not valid"]),
+        (GOOD + "governance: {exceptions: {max_days: 0, approvals: {sec: 1, ops: 0}}, policies: {}}\n",
+         ["4:37 governance.exceptions.max_days: expected a whole number from 1 to 3650, found 0",
+          "4:51 governance.exceptions.approvals.sec asks for 1 of a team that has 0",
+          "4:65 governance.exceptions.approvals.ops: expected a whole number from 1 to 16, found 0",
+          "4:80 governance.policies is empty"]),
+        (GOOD + "governance: {teams: {sec: [ana, ana]}, exceptions: {approvals: {sec: 2}}}\n",
+         ["4:64 governance.exceptions.approvals.sec asks for 2 of a team that has 1"]),
+        (GOOD + "governance: {policies: {max_days: 4000}}\n",
+         ["4:35 governance.policies.max_days: expected a whole number from 1 to 3650, found 4000"]),
+        (GOOD + "approvers: [ana]\n", ["4:12 approvers: expected a mapping, found a list"]),
+        (GOOD + "approvers: {ana: {}, 'b o': {key: zz, teams: [], subjects: ['*'], role: x}}\n",
+         ["4:18 approvers.ana is empty", "4:22 approver 'b o' is not valid", "4:35 approvers.b o.key 'zz' is not valid",
+          "4:46 approvers.b o.teams is an empty list",
+          "4:60 approvers.b o.subjects are compared exactly, '*' and '?' have no meaning there",
+          "4:67 unknown key 'role' in approvers.b o"]),
+        (GOOD + "approvers: {ana: {key: 5}}\n",
+         ["4:18 approvers.ana has no subjects", "4:18 approvers.ana has no teams",
+          "4:24 approvers.ana.key: expected text, found 5"]),
+        (GOOD + f"approvers: {{ana: {ANA}, bo: {ANA}}}\n", ["4:139 approvers.bo has the key of ana"]),
+        (GOOD + f"approvers: {{ana: {ANA.replace('ab', 'AB')}}}\n",
+         [f"4:24 approvers.ana.key '{'AB' * 20}…' is not valid"]),
         (GOOD.replace("payments", "My Policies"), ["1:7 name 'My Policies' is not valid"]),
         (GOOD.replace("s3://bucket/prefix", "https://cdn.example.org/x"),
          ["2:8 store: an https store is read-only, name the store to publish to"]),
@@ -115,3 +143,32 @@ def test_every_refusal_has_its_place(content: str | None, expected: list[str]) -
 
 def test_a_secret_in_the_store_url_is_not_printed() -> None:
     assert "secret" not in str(problems(GOOD.replace("s3://bucket/prefix", "s3://key:secret@bucket/x")))
+
+
+def test_approvers_and_governance_are_read() -> None:
+    found = read_project(
+        (
+            GOOD + f"approvers: {{bo: {ANA.replace('ab', 'cd')}, ana: {ANA}}}\n"
+            "governance:\n"
+            "  required_metadata: [owners, expires]\n"
+            "  teams: {security: [ana, bo]}\n"
+            "  exceptions: {max_days: 30, approvals: {security: 2}}\n"
+            "  policies: {max_days: 365}\n"
+        ).encode(),
+        Report("writ.yaml"),
+    )
+
+    assert found is not None
+    assert found.approvers == (
+        Approver("ana", "ab" * 32, ("security",), ("ana",)),
+        Approver("bo", "cd" * 32, ("security",), ("ana",)),
+    )
+    assert found.governance == Governance(("owners", "expires"), {"security": ("ana", "bo")}, 30, {"security": 2}, 365)
+
+
+def test_without_governance_exceptions_have_a_cap_all_the_same() -> None:
+    found = read_project((GOOD + "governance: {}\napprovers: {}\n").encode(), Report("writ.yaml"))
+
+    assert found is not None
+    assert found.governance.exception_days == 90
+    assert found.approvers == ()
