@@ -43,7 +43,7 @@ class Code(StrEnum):
     HOST_RATE = "W117"
     BARE_CLAIM = "W118"
     TYPE_WITHOUT_SCHEMA = "W120"
-    FIXTURE_AGAINST_SCHEMA = "W121"
+    REQUEST_AGAINST_SCHEMA = "W121"
     UNUSED_ALLOWANCE = "W122"
 
     @property

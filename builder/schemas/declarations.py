@@ -36,11 +36,12 @@ _SCALARS = {
 _TEXTS = {"type": "array", "items": {"type": "string"}}
 _BUILT_IN: dict[str, Any] = {
     "subject": {"properties": {"roles": _TEXTS}},
+    "resource": {"properties": {"roles": _TEXTS}},
     "context": {
         "properties": {
             "tenant": {"type": "string"}, "risk_tags": _TEXTS, "labels": {"type": "object"},
             "capability": {"type": "string"}, "requires": _TEXTS, "pack_id": {"type": "string"},
-            "job": {"type": "object"},
+            "job": {"type": "object"}, "grants": {"type": "array"},
         }
     },
 }  # fmt: skip

@@ -106,7 +106,7 @@ class RuleCheck:
             path, here = (root, "properties", name), (*keys, "properties", name)
             if self.known(path, scope, here, at_key=True):
                 self.values(path, wanted, scope, here, glob=True)
-        roles = self.declarations.entry(("subject", "properties", "roles"), scope) if root == "subject" else None
+        roles = self.declarations.entry((root, "properties", "roles"), scope)
         for index, role in enumerate(entity.roles if roles else ()):
             if roles and (complaint := never("a role", roles, role)):
                 self.violations.append(Violation((*keys, "roles", index), complaint))
