@@ -10,10 +10,14 @@ from typing import ClassVar
 
 
 class KnownError(Exception):
-    """Root of all expected errors; the message is one lower-case line, *where: what*."""
+    """Root of all expected errors; the message is one lower-case line, *where: what*.
+
+    `problems` are the findings it is made of, where there are several.
+    """
 
     exit_code: ClassVar[int] = 1
     default_hint: ClassVar[str] = ""
+    problems: "tuple[Problem, ...]" = ()
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -89,7 +93,7 @@ class InvalidPolicyError(InvalidError):
 def report(error: KnownError) -> list[str]:
     """Return the lines a command prints on stderr for an error: each problem, then ``error:`` and ``hint:``."""
     lines = []
-    for problem in error.problems if isinstance(error, InvalidPolicyError) else ():
+    for problem in error.problems:
         lines.append(f"{problem.where}: {problem.message}")
         if problem.hint:
             lines.append(f"    hint: {problem.hint}")

@@ -95,4 +95,6 @@ def _policies(report: Report, node: Node) -> int | None:
     fields.check_keys(report, found, "governance.policies", ("max_days",))
     hint = "such as policies: {max_days: 365}"
     days = fields.require(report, found, "max_days", "governance.policies", hint)
-    return None if days is None else fields.integer(report, days, "governance.policies.max_days", least=1, most=MAX_DAYS)
+    return (
+        None if days is None else fields.integer(report, days, "governance.policies.max_days", least=1, most=MAX_DAYS)
+    )

@@ -87,16 +87,16 @@ class Coverage:
             "clauses": Tally(sum(not clause.missing for clause in clauses), len(clauses)),
         }
 
-    def require(self, gate: CoverageGate) -> None:
-        """Raise CoverageTooLowError unless the figures reach the gate."""
+    def require(self, gate: CoverageGate, *, what: str = "coverage") -> None:
+        """Raise CoverageTooLowError, which begins with `what`, unless the figures reach the gate."""
         least = {"rules": gate.rules, "clauses": gate.clauses}
         low = [
-            f"{tally.percent} % of {what} (gate: {least[what]} %)"
-            for what, tally in self.tallies().items()
-            if not tally.reaches(least[what])
+            f"{tally.percent} % of {counted} (gate: {least[counted]} %)"
+            for counted, tally in self.tallies().items()
+            if not tally.reaches(least[counted])
         ]
         if low:
-            raise CoverageTooLowError(f"coverage: {' and '.join(low)}")
+            raise CoverageTooLowError(f"{what}: {' and '.join(low)}")
 
 
 def measure_coverage(compiled: Compiled, report: TestReport) -> Coverage:

@@ -4,7 +4,7 @@ import datetime
 from dataclasses import dataclass
 
 from builder.compiling import Compiled, bundle_of, compile_tree
-from builder.policytest import run_suites
+from builder.policytest import TestReport, run_suites
 from builder.simulating.thresholds import check_corpus
 from builder.source import PolicyRepository
 from policy_core.bundle import Bundle
@@ -19,11 +19,13 @@ class DirtyBundleError(InvalidError):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A bundle file, what it contains, and the policies it was compiled from."""
+    """A bundle file, what it contains, the policies it was compiled from on which day, and how their tests went."""
 
     blob: bytes
     bundle: Bundle
     compiled: Compiled
+    today: datetime.date
+    tests: TestReport
 
     def __post_init__(self) -> None:
         """Refuse what must never leave the machine it was tried on."""
@@ -43,7 +45,8 @@ def prepare_candidate(repository: PolicyRepository, revision: str, *, today: dat
     """
     repository.require_history()
     compiled = compile_tree(repository.tree(revision), today=today)
-    run_suites(compiled).require_passed()
+    tests = run_suites(compiled)
+    tests.require_passed()
     check_corpus(compiled.tree)
     blob, bundle = bundle_of(compiled)
-    return Candidate(blob, bundle, compiled)
+    return Candidate(blob, bundle, compiled, today, tests)

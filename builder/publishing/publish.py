@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 
 from builder.publishing.candidate import Candidate
 from builder.publishing.commit import NothingToDo, Outcome, Proposal, Publisher, commit
+from builder.publishing.gates import require_live_gates
 from builder.publishing.state import LiveState
-from builder.simulating.thresholds import require_gate
 from builder.source import PolicyRepository
 from policy_core.errors import ConflictError
 from policy_core.trust.history import HistoryEntry
@@ -26,7 +26,8 @@ class SupersededError(ConflictError):
 def publish(publisher: Publisher, repository: PolicyRepository, candidate: Candidate, *, actor: str) -> Outcome:
     """Make the candidate live and return the outcome; probe the store with `probe_conditional_writes` before.
 
-    Raises SupersededError, SimulationGateError, ConflictError, TrustError, RemoteError, and for keys UsageError.
+    Raises SupersededError, GateError as `require_live_gates`, ConflictError, TrustError, RemoteError, and for keys
+    UsageError.
     """
     passed: set[str] = set()  # live revisions, so that a lost race does not cost another simulation
 
@@ -40,7 +41,7 @@ def publish(publisher: Publisher, repository: PolicyRepository, candidate: Candi
         if live is not None and live.policy_sha256 == bundle.policy_sha256:
             return NothingToDo(f"the policy is the one of release {live.release}, which is live: nothing to publish")
         if live is not None and live.revision not in passed:
-            require_gate(f"release {live.release}", repository.tree(live.revision), candidate.compiled)
+            require_live_gates(f"release {live.release}", repository.tree(live.revision), candidate)
             passed.add(live.revision)
         release = Release(
             channel=publisher.channel,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from builder.compiling import Compiled
 from builder.language.nodes import Report
-from builder.language.project import FILE, SimulationGate, read_project
+from builder.language.project import FILE, Project, SimulationGate, read_project
 from builder.simulating.corpus import Corpus
 from builder.simulating.flips import Kind
 from builder.simulating.replaying import Side, Simulation, load_side, side_of, simulate
@@ -47,7 +47,7 @@ def require_gate(label: str, live: PolicyTree, candidate: Compiled) -> bool:
 
     Raises SimulationGateError, also if there is nothing to replay, and InvalidPolicyError for a tree that is broken.
     """
-    gate = _gate_of(label, live)
+    gate = project_of(label, live).simulation
     if gate is None:
         return False
     before, after = load_side(label, live), side_of(_name(candidate.tree), candidate)
@@ -87,14 +87,15 @@ def check_corpus(tree: PolicyTree) -> None:
         pass
 
 
-def _gate_of(label: str, tree: PolicyTree) -> SimulationGate | None:
+def project_of(label: str, tree: PolicyTree) -> Project:
+    """Return the settings of a tree called `label`. Raises InvalidPolicyError if they are broken."""
     report = Report(FILE)
     project = read_project(tree.files.get(FILE), report)
     if project is None:
         error = InvalidPolicyError(report.problems)
         error.message = f"{label}: {error.message}"
         raise error
-    return project.simulation
+    return project
 
 
 def _name(tree: PolicyTree) -> str:
