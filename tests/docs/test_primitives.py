@@ -42,8 +42,7 @@ def fields_read(primitive: Primitive) -> set[str]:
     rules = [text.decode() for path, text in primitive.files.items() if path.startswith(("policies/", "classify/"))]
     lines = [line for text in rules for line in text.splitlines() if not line.lstrip().startswith("#")]
     found = set(PARTS.findall("\n".join(lines)))
-    clauses = {"roles: [": "subject.properties.roles", "risk_tags_any": "context.risk_tags"}
-    return found | {path for clause, path in clauses.items() if any(clause in line for line in lines)}
+    return found | {"subject.properties.roles" for line in lines if "roles: [" in line}
 
 
 @each_primitive

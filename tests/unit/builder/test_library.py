@@ -10,6 +10,7 @@ import yaml
 
 from builder.compiling import Compiled, compile_tree
 from builder.library import Primitive, choose, missing_files, read_library
+from builder.linting import lint_tree
 from builder.policytest import TestReport, check_mutants, measure_coverage, run_suites
 from builder.source import POLICY_PATHS, PolicyTree
 from builder.templating import TemplateValues, find_template, render
@@ -77,16 +78,28 @@ def test_its_tests_notice_every_change_to_a_rule(name: str) -> None:
 
 
 def test_all_of_them_fit_into_a_new_repository() -> None:
-    files = dict(NEW_REPOSITORY)
-    for primitive in LIBRARY.values():
-        assert not primitive.files.keys() & files.keys()
-        files |= primitive.files
-        files["writ.yaml"] += primitive.settings.encode()
-
-    together = tried(files)
+    together = tried(everything())
 
     together.report.require_passed()
     assert together.compiled.warnings == ()
+
+
+def test_lint_finds_nothing_suspicious_in_them() -> None:
+    linted = lint_tree(tree_of(everything()), today=TODAY)
+
+    assert linted.problems == ()
+    assert [warning for warning in linted.warnings if "primitives" in warning.file] == []
+
+
+@pytest.mark.parametrize("day", [date(2027, 3, 27), date(2028, 2, 29), date(2027, 9, 1)])
+def test_they_pass_whichever_day_they_are_added(day: date) -> None:
+    files = {"writ.yaml": NEW_REPOSITORY["writ.yaml"]}
+    for primitive in read_library(find_template(), today=day):
+        files |= primitive.files
+        files["writ.yaml"] += primitive.settings.encode()
+    compiled = compile_tree(tree_of(files), today=day)
+
+    run_suites(compiled).require_passed()
 
 
 @each_primitive
