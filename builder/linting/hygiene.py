@@ -1,4 +1,4 @@
-"""What lets a set of policies decay: rules that nobody answers for, and words that are spelled in two ways."""
+"""What goes wrong unnoticed: rules nobody answers for, tags spelled in two ways, counts that are not shared."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from builder.language.codes import Code
 from builder.linting.inspection import Inspection
 from policy_core.errors import Problem
-from policy_core.model import Clauses, Rule
+from policy_core.model import Clauses, RateScope, Rule
 
 
 def find_ownerless_wildcards(inspection: Inspection) -> Iterator[Problem]:
@@ -32,6 +32,17 @@ def find_mixed_case_tags(inspection: Inspection) -> Iterator[Problem]:
             message = f"spells the risk tag {first!r} of {inspection.named(found[first])} as {tag!r}"
             hint = "tags are compared exactly: use one spelling"
             yield inspection.finding(Code.MIXED_CASE_TAG, found[tag], message, hint)
+
+
+def find_host_rates(inspection: Inspection) -> Iterator[Problem]:
+    """Yield each rule that counts per host what happens to a resource: every host has its own count of it."""
+    for rule in inspection.compiled.rules:
+        if rule.rate is not None and rule.rate.scope is RateScope.HOST:
+            path = next((path for path in rule.rate.key if path.startswith("resource.")), None)
+            if path:
+                message = f"counts by {path} on each host by itself, so every further host adds to the limit"
+                hint = "write scope: fleet, or count by what stays on one host"
+                yield inspection.finding(Code.HOST_RATE, rule, message, hint)
 
 
 def _is_wildcard(rule: Rule) -> bool:

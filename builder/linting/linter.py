@@ -7,11 +7,14 @@ import datetime
 from dataclasses import dataclass
 
 from builder.compiling import Compiled, compile_tree
-from builder.linting.hygiene import find_mixed_case_tags, find_ownerless_wildcards
+from builder.linting.claims import find_bare_claims
+from builder.linting.exceptions import find_ending, find_shadowed
+from builder.linting.hygiene import find_host_rates, find_mixed_case_tags, find_ownerless_wildcards
 from builder.linting.inspection import Inspection
 from builder.linting.reachability import find_past, find_unreachable
 from builder.linting.redundancy import find_covered, find_duplicates
 from builder.linting.reference_data import find_missing, find_unread
+from builder.linting.requests import find_undeclared
 from builder.source import PolicyTree
 from policy_core.errors import InvalidPolicyError, Problem
 
@@ -24,6 +27,11 @@ CHECKS = (
     find_mixed_case_tags,
     find_unread,
     find_missing,
+    find_ending,
+    find_shadowed,
+    find_host_rates,
+    find_bare_claims,
+    find_undeclared,
 )
 
 

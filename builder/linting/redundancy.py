@@ -29,10 +29,16 @@ def find_covered(inspection: Inspection) -> Iterator[Problem]:
     """Yield each rule whose requests are all denied by another rule, whatever it says itself.
 
     A deny is itself without effect only beside one of the baseline tier, which is the one answers name. A deny that is
-    an error on a missing attribute denies as well; one with ``on_missing: skip`` covers nothing.
+    an error on a missing attribute denies as well; one with ``on_missing: skip`` covers nothing, nor does one that an
+    exception switches off somewhere.
     """
     rules = inspection.compiled.rules
-    denies = [rule for rule in rules if rule.decision is Decision.DENY and not rule.skip_errors and rule.rate is None]
+    lifted = {name for document in inspection.compiled.exceptions for name in document.exception.rules}
+    denies = [
+        rule
+        for rule in rules
+        if rule.decision is Decision.DENY and not rule.skip_errors and rule.rate is None and rule.name not in lifted
+    ]
     index = CoverIndex((inspection.facets[rule.name], rule) for rule in _distinct(inspection, denies))
     for rule in rules:
         for deny in index.covering(inspection.facets[rule.name]):

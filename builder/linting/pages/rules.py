@@ -5,6 +5,21 @@ from builder.linting.pages.page import Page, policy
 
 _READS = "- {id: reads, match: {actions: ['*.read']}, decision: allow}"
 _TODAY = "The examples take it to be 2026-06-01."
+_RATE = """\
+- id: restart-limit
+  match: {{actions: [service.restart]}}
+  rate: {{limit: 3, window: 1h, key: {}}}
+  decision: throttle"""
+_TAGGED = policy(
+    f"{_READS}\n- {{id: secrets, match: {{actions: ['*.read'], risk_tags: [secret]}}, decision: require_approval}}"
+)
+_CLASSIFIED = """\
+version: v1
+classify:
+  - id: vaults
+    match: {resource: {types: [vault]}}
+    risk_tags: [secret]
+"""
 
 PAGES = (
     Page(
@@ -116,5 +131,26 @@ PAGES = (
                 "- {id: slow, match: {actions: [deploy], risk_tags: [prod]}, decision: throttle}"
             )
         },
+    ),
+    Page(
+        Code.HOST_RATE,
+        "host-rate",
+        "The rate counts what happens to a resource, and each host counts by itself. With ten hosts the resource meets "
+        "ten times the limit.",
+        "write `scope: fleet`, so that all hosts count together, or count by what stays on one host.",
+        {"policies/a.yaml": policy(_RATE.format("[resource.id]"))},
+        {"policies/a.yaml": policy(_RATE.format("[resource.id], scope: fleet"))},
+    ),
+    Page(
+        Code.BARE_CLAIM,
+        "bare-claim",
+        "What restricts applies only because of what the caller says of its own request: a risk tag, a label, a "
+        "context fact that the rule asks for only where it is there. A caller that leaves it out meets the rule no "
+        "more, and some other rule grants. It is the same where a tag or label alone is the way out by `unless` or "
+        "`not`: a caller may add it. Other facts are not judged: where they are missing a restriction applies.",
+        "let a document below `classify/` give the tag to actions or resources, or require the fact of them; or rest "
+        "the rule on what the caller cannot choose, such as the resource or the roles of the subject.",
+        {"policies/a.yaml": _TAGGED},
+        {"policies/a.yaml": _TAGGED, "classify/a.yaml": _CLASSIFIED},
     ),
 )

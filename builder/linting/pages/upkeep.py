@@ -24,6 +24,20 @@ cases:
     resource: {type: file, id: readme}
     expect: {decision: allow}
 """
+_FREEZE = policy("- {id: freeze, match: {actions: [deploy]}, decision: deny}")
+_EXCEPTION = """\
+version: v1
+id: {}
+rules: [a/freeze]
+scope: {{match: {{resource: {{ids: ["{}"]}}}}}}
+category: waiver
+justification: A fix that cannot wait
+requested_by: ana
+approved_by: [bo]
+ticket: CHG-1
+created: 2026-05-20
+expires: {}
+"""
 
 PAGES = (
     Page(
@@ -77,6 +91,35 @@ PAGES = (
         "review it now and set a later date, or remove it.",
         {"policies/a.yaml": f"metadata: {{expires: 2026-06-20}}\n{_READS}"},
         {"policies/a.yaml": f"metadata: {{expires: 2027-05-31}}\n{_READS}"},
+    ),
+    Page(
+        Code.EXPIRED_EXCEPTION,
+        "expired-exception",
+        f"The exception has ended, so it switches off nothing any more. {_TODAY}",
+        "remove the file: git remembers it.",
+        {"policies/a.yaml": _FREEZE, "exceptions/a.yaml": _EXCEPTION.format("hotfix", "web", "2026-05-31")},
+        {"policies/a.yaml": _FREEZE},
+    ),
+    Page(
+        Code.EXPIRING_EXCEPTION,
+        "expiring-exception",
+        f"The exception ends within seven days. After that the rules it names hold again everywhere. {_TODAY}",
+        "have it renewed and approved, or see to it that nobody needs it any more.",
+        {"policies/a.yaml": _FREEZE, "exceptions/a.yaml": _EXCEPTION.format("hotfix", "web", "2026-06-05")},
+        {"policies/a.yaml": _FREEZE, "exceptions/a.yaml": _EXCEPTION.format("hotfix", "web", "2026-07-05")},
+    ),
+    Page(
+        Code.SHADOWED_EXCEPTION,
+        "shadowed-exception",
+        "Another exception names the same rules for the same requests and more, and is in force as long. Removing or "
+        "refusing this one would change nothing, which is not what its approvers think.",
+        "remove one of them, or narrow the wider one.",
+        {
+            "policies/a.yaml": _FREEZE,
+            "exceptions/a.yaml": _EXCEPTION.format("hotfix", "web", "2026-07-05"),
+            "exceptions/b.yaml": _EXCEPTION.format("all-hotfixes", "web*", "2026-07-31"),
+        },
+        {"policies/a.yaml": _FREEZE, "exceptions/b.yaml": _EXCEPTION.format("all-hotfixes", "web*", "2026-07-31")},
     ),
     Page(
         Code.OVERDUE_REVIEW,

@@ -10,9 +10,9 @@ LintRules = Callable[..., LintResult]
 
 
 def found(result: LintResult) -> list[tuple[str, str]]:
-    """Return code and rule id of each warning."""
+    """Return code and rule id of each warning of this kind."""
     assert result.problems == ()
-    return [(warning.code, warning.message.split()[1]) for warning in result.warnings]
+    return [(w.code, w.message.split()[1]) for w in result.warnings if w.code in ("W101", "W103")]
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_a_rule_that_asks_and_decides_the_same_is_a_duplicate(lint_rules: LintRu
     result = lint_rules(f"  - {{id: a, match: {{actions: [x, y], risk_tags: [p]}}, decision: deny}}\n  - {other}")
 
     assert found(result) == [("W101", "b")]
-    assert result.warnings[0].message == "rule b does the same as a/a (policies/a.yaml:3)"
+    assert result.warnings[-1].message == "rule b does the same as a/a (policies/a.yaml:3)"
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_grant_that_a_deny_covers_has_no_effect(lint_rules: LintRules, deny: s
 
     assert found(result) == [("W103", "g")]
     assert (
-        result.warnings[0].message == "rule g has no effect: the deny a/d (policies/a.yaml:3) applies wherever it does"
+        result.warnings[-1].message == "rule g has no effect: the deny a/d (policies/a.yaml:3) applies wherever it does"
     )
 
 
@@ -152,7 +152,7 @@ def test_a_deny_is_without_effect_only_beside_one_of_the_baseline(lint_rules: Li
 
     assert found(standard) == []
     assert found(baseline) == [("W103", "narrow")]
-    assert "the baseline deny b/wide" in baseline.warnings[0].message
+    assert "the baseline deny b/wide" in baseline.warnings[-1].message
 
 
 def test_a_deny_that_runs_dry_covers_only_what_runs_dry(lint_rules: LintRules) -> None:
