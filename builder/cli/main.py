@@ -25,6 +25,7 @@ COMMANDS = {
     "test": ("test", "test"),
     "explain": ("explain", "explain"),
     "simulate": ("simulate", "simulate"),
+    "import": ("import_", "import_"),
     "build": ("build", "build"),
     "publish": ("publish", "publish"),
     "rollback": ("publish", "rollback"),
