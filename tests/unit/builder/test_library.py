@@ -41,11 +41,23 @@ def alone(name: str) -> Tried:
 
 
 def tried(files: dict[str, bytes]) -> Tried:
-    tree = PolicyTree(
-        "0" * 40, False, {path: files[path] for path in sorted(files) if path.split("/")[0] in POLICY_PATHS}
-    )
-    compiled = compile_tree(tree, today=TODAY)
+    compiled = compile_tree(tree_of(files), today=TODAY)
     return Tried(compiled, run_suites(compiled))
+
+
+def tree_of(files: dict[str, bytes]) -> PolicyTree:
+    ours = {path: files[path] for path in sorted(files) if path.split("/")[0] in POLICY_PATHS}
+    return PolicyTree("0" * 40, False, ours)
+
+
+def everything() -> dict[str, bytes]:
+    """Return the files of a new repository to which every primitive was added."""
+    files = dict(NEW_REPOSITORY)
+    for item in LIBRARY.values():
+        assert not item.files.keys() & files.keys()
+        files |= item.files
+        files["writ.yaml"] += item.settings.encode()
+    return files
 
 
 def test_there_are_twelve() -> None:
@@ -94,9 +106,9 @@ def test_lint_finds_nothing_suspicious_in_them() -> None:
 @pytest.mark.parametrize("day", [date(2027, 3, 27), date(2028, 2, 29), date(2027, 9, 1)])
 def test_they_pass_whichever_day_they_are_added(day: date) -> None:
     files = {"writ.yaml": NEW_REPOSITORY["writ.yaml"]}
-    for primitive in read_library(find_template(), today=day):
-        files |= primitive.files
-        files["writ.yaml"] += primitive.settings.encode()
+    for item in read_library(find_template(), today=day):
+        files |= item.files
+        files["writ.yaml"] += item.settings.encode()
     compiled = compile_tree(tree_of(files), today=day)
 
     run_suites(compiled).require_passed()
