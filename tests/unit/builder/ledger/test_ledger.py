@@ -76,11 +76,14 @@ def test_plain_git_shows_the_policy_that_was_live(world: World) -> None:
 
 
 def test_a_ledger_tree_holds_what_the_bundle_was_made_from_and_nothing_else(world: World) -> None:
-    world.folder.commit({"README.md": "x", "tests/t.txt": "x", "data/a.yaml": "x: 1\n"})
+    folders = {f"{name}/README.md": "x" for name in ("tests", "classify", "exceptions", "corpus", "elsewhere")}
+    world.folder.commit({"README.md": "x", "data/a.yaml": "x: 1\n", **folders})
     world.publish()
     extend(world)
 
-    assert world.folder.git("ls-tree", "--name-only", "live/prod").split() == ["data", "policies", "writ.yaml"]
+    assert world.folder.git("ls-tree", "--name-only", "live/prod").split() == [
+        "classify", "data", "exceptions", "policies", "writ.yaml",
+    ]  # fmt: skip
 
 
 def test_the_second_parent_is_the_source(world: World) -> None:
