@@ -10,6 +10,7 @@ import msgspec
 from policy_core.request import RequestError
 
 _decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
 _without_strings = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL).sub
 
 
@@ -25,7 +26,12 @@ def decode_request(body: bytes | bytearray) -> object:
 
 
 def _has_duplicate_keys(body: bytes | bytearray, value: object) -> bool:
-    """Tell whether decoding lost a member: each has just one colon outside strings (costs 1.5 µs, 6 µs with colons)."""
+    """Tell whether decoding lost a member: each has just one colon outside strings (costs 1.5 µs, 6 µs with colons).
+
+    What encodes to the very same bytes again has lost nothing; for compact JSON that is told in half the time.
+    """
+    if b'": ' not in body and _encode(value) == body:
+        return False
     members = 0
     found = [value]
     for each in found:

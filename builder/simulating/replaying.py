@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from builder.compiling import Compiled, compile_tree
 from builder.explaining import matcher_for
 from builder.simulating.corpus import Corpus, Recorded
+from builder.simulating.difference import unaffected
 from builder.simulating.flips import ConstraintChange, Kind, constraint_changes, kind_of
 from builder.source import PolicyTree
 from policy_core.decision import Answer
@@ -104,8 +105,11 @@ def simulate(corpus: Corpus, before: Side, after: Side) -> Simulation:
     Raises InvalidPolicyError as iterating over the corpus does.
     """
     old, new = before.matcher.decide, after.matcher.decide
+    is_unaffected = unaffected(before.matcher, after.matcher)
     flipped: list[tuple[int, Recorded, Kind, Answer, Answer]] = []
     for position, recorded in enumerate(corpus):
+        if is_unaffected(recorded.request):
+            continue
         was, now = old(recorded.request), new(recorded.request)
         kind = kind_of(was, now)
         if kind is not None:
