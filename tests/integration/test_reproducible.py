@@ -38,7 +38,8 @@ STATEFUL = {
     ),
     "exceptions/e.yaml": (
         b"version: v1\nid: e\nrules: [b/rate]\nscope: {match: {labels: {b: x, a: y}}}\ncategory: waiver\n"
-        b"justification: why\nrequested_by: cy\napproved_by: [bo]\nticket: T\ncreated: 2026-01-01\nexpires: 2026-01-02\n"
+        b"justification: why\nrequested_by: cy\napproved_by: [bo]\nticket: T\ncreated: 2026-01-01\n"
+        b"expires: 2026-01-02\n"
     ),
 }
 STATEFUL_CONTENT_SHA256 = "32cdd060790b863fe2caef24eb2868526651581cc61cb84882f82899f6d78008"
