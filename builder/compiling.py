@@ -30,7 +30,7 @@ from builder.quorums import find_unreachable_quorums
 from builder.scanning import note_secrets
 from builder.schemas.datafiles import check_data
 from builder.schemas.declarations import FOLDER, Declarations, read_declarations
-from builder.schemas.rules import check_rules
+from builder.schemas.rules import check_rules, check_scopes
 from builder.source import PolicyTree
 from policy_core.bundle import DATA, MATCHER, PROVISIONS, SELFTEST, Bundle, build_bundle
 from policy_core.errors import InvalidPolicyError, Problem
@@ -117,7 +117,8 @@ def compile_tree(tree: PolicyTree, *, today: datetime.date | None) -> Compiled:
     data = read_data(tree.below("data"), overall)
     declarations = read_declarations(tree.below(FOLDER), overall)
     check_data(declarations, tree.files, data, overall)
-    check_rules(documents, tree.files, declarations, overall)
+    check_rules((*documents, *classify), tree.files, declarations, overall)
+    check_scopes(exceptions, tree.files, declarations, overall)
     # ties go to the baseline tier, then by id
     sources: list[RuleSource] = [*documents, *classify]
     in_force = sorted(sources, key=lambda source: (not source.baseline, source.id))

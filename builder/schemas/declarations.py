@@ -33,6 +33,7 @@ _TEXT = Declared(frozenset({"string"}))
 _SCALARS = {
     ("subject", "type"), ("subject", "id"), ("action", "name"), ("resource", "type"), ("resource", "id"),
 }  # fmt: skip
+_Question = tuple[tuple[str, ...], tuple[str, ...]]  # a path, and the types in question
 _TEXTS = {"type": "array", "items": {"type": "string"}}
 _BUILT_IN: dict[str, Any] = {
     "subject": {"properties": {"roles": _TEXTS}},
@@ -72,11 +73,20 @@ ANY = Scope()
 class Declarations:
     """All schemas: those of data by place (``a/b``), those of requests by root and type (context has one, ``""``)."""
 
+    files: tuple[tuple[str, bytes], ...] = ()
     data: dict[str, Source] = field(default_factory=dict)
     requests: dict[str, dict[str, Source]] = field(default_factory=dict)
+    _places: dict[_Question, Place | None] = field(default_factory=dict)
+    _declared: dict[_Question, Declared | None] = field(default_factory=dict)
 
     def place(self, path: tuple[str, ...], scope: Scope = ANY) -> Place | None:
         """Return what schemas say of the attribute at a path; None: nothing, it is free; empty: there is none such."""
+        question = (path, getattr(scope, path[0], ()))
+        if question not in self._places:
+            self._places[question] = self._place(path, scope)
+        return self._places[question]
+
+    def _place(self, path: tuple[str, ...], scope: Scope) -> Place | None:
         root, *names = path
         if root not in self.requests or (root != "context" and names[:1] != ["properties"]):
             return None
@@ -92,10 +102,11 @@ class Declarations:
 
     def declared(self, path: tuple[str, ...], scope: Scope) -> Declared | None:
         """Return what values an attribute may have; None if nobody says."""
-        if path in _SCALARS:
-            return _TEXT
-        place = self.place(path, scope)
-        return declared(place) if place else None
+        question = (path, getattr(scope, path[0], ()))
+        if question not in self._declared:
+            place = self.place(path, scope)
+            self._declared[question] = _TEXT if path in _SCALARS else declared(place) if place else None
+        return self._declared[question]
 
     def entry(self, path: tuple[str, ...], scope: Scope) -> Declared | None:
         """Return what values the entries of a list may have; None if nobody says."""
@@ -139,8 +150,8 @@ def _walk(place: Place | None, names: Iterable[str]) -> Place | None:
 
 def read_declarations(files: Iterable[tuple[str, bytes]], overall: Report) -> Declarations:
     """Return the schemas below schemas/; problems go to the lists of `overall`."""
-    found = Declarations()
-    for path, content in files:
+    found = Declarations(tuple(files))
+    for path, content in found.files:
         report = Report(path, overall.problems, overall.warnings, Code.UNUSABLE_FILE)
         stem, _, suffix = path.removeprefix(f"{FOLDER}/").rpartition(".")
         folder, _, name = stem.partition("/")

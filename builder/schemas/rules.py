@@ -6,12 +6,16 @@ Rules are looked at in their compiled form. Where a complaint stands in its file
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
+from builder.language.classify import ClassifyDocument
 from builder.language.codes import Code
 from builder.language.documents import PolicyDocument
-from builder.language.nodes import ListNode, MapNode, Node, Place, Report, ScalarNode
+from builder.language.exceptions import ExceptionDocument
+from builder.language.nodes import BrokenNode, ListNode, MapNode, Node, Place, Report, ScalarNode
 from builder.language.placing import place_in
+from builder.language.remembering import Remembered
 from builder.language.yamlfile import read_yaml
 from builder.schemas.conditions import condition_complaints
 from builder.schemas.declarations import Declarations, Scope
@@ -21,6 +25,7 @@ from policy_core.glob import match_glob
 from policy_core.model import AttributeTests, Clauses, EntityClauses, Rule
 
 Keys = tuple[str | int, ...]
+_CHECKED: Remembered[None] = Remembered()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +42,39 @@ class Violation:
 
 
 def check_rules(
-    documents: Iterable[PolicyDocument], files: Mapping[str, bytes], declarations: Declarations, overall: Report
+    documents: Iterable[PolicyDocument | ClassifyDocument],
+    files: Mapping[str, bytes],
+    declarations: Declarations,
+    overall: Report,
 ) -> None:
-    """Note everything in the rules of documents that contradicts declared schemas."""
-    if not declarations.requests:
-        return
-    for document in documents:
+    """Note everything in the rules of documents, and in required facts, that contradicts declared schemas."""
+    for document in documents if declarations.requests else ():
         report = Report(document.file, overall.problems, overall.warnings, Code.UNDECLARED)
-        for rule, line in zip(document.rules, document.lines, strict=True):
-            check = RuleCheck(declarations)
+        check = partial(_check_document, document, declarations)
+        _CHECKED.read(check, files[document.file], report, beside=declarations.files)
+
+
+def _check_document(
+    document: PolicyDocument | ClassifyDocument, declarations: Declarations, content: bytes, report: Report
+) -> None:
+    for rule, line in zip(document.rules, document.lines, strict=True):
+        check = RuleCheck(declarations)
+        if isinstance(document, ClassifyDocument):
+            check.facts(rule)
+        else:
             check.rule(rule)
-            if check.violations or check.doubts:
-                finder = _Finder(files[document.file], line)
-                for violation in check.violations:
-                    report.at(finder.place(violation), *_located(violation))
-                for doubt in check.doubts:
-                    message, hint = _located(doubt)
-                    report.warn(finder.place(doubt), message, hint, code=Code.TYPE_WITHOUT_SCHEMA)
+        check.note(content, line, report.of(Code.UNDECLARED))
+
+
+def check_scopes(
+    exceptions: Iterable[ExceptionDocument], files: Mapping[str, bytes], declarations: Declarations, overall: Report
+) -> None:
+    """Note everything in the scopes of exceptions that contradicts declared schemas."""
+    for document in exceptions if declarations.requests else ():
+        check = RuleCheck(declarations)
+        check.side(document.exception.scope, Scope(), ("scope", "match"))
+        report = Report(document.file, overall.problems, overall.warnings, Code.UNDECLARED)
+        check.note(files[document.file], 0, report)
 
 
 def _located(violation: Violation) -> Complaint:
@@ -68,6 +89,22 @@ class RuleCheck:
         self.declarations = declarations
         self.violations: list[Violation] = []
         self.doubts: list[Violation] = []
+
+    def note(self, content: bytes, line: int, report: Report) -> None:
+        """Note what was found in the entry of a file that starts at a line (0: all of it)."""
+        if self.violations or self.doubts:
+            finder = _Finder(content, line)
+            for violation in self.violations:
+                report.at(finder.place(violation), *_located(violation))
+            for doubt in self.doubts:
+                message, hint = _located(doubt)
+                report.warn(finder.place(doubt), message, hint, code=Code.TYPE_WITHOUT_SCHEMA)
+
+    def facts(self, rule: Rule) -> None:
+        """Check the rule that required facts became."""
+        required = rule.unless.attributes if rule.unless else {}
+        for index, path in enumerate(required):
+            self.known(tuple(path.split(".")), _scope(rule.match, Scope()), ("require_facts", index))
 
     def rule(self, rule: Rule) -> None:
         """Check all parts of a rule that name attributes."""
@@ -151,17 +188,17 @@ def _scope(clauses: Clauses, outer: Scope) -> Scope:
 
 
 class _Finder:
-    """Finds places within the rule that starts at a line of a file which could be read."""
+    """Finds places within the entry of a file which could be read: the one that starts at a line (0: all of it)."""
 
     def __init__(self, content: bytes, line: int) -> None:
         root = read_yaml(content, Report(""))
-        rules = root.get("rules") if type(root) is MapNode else None
-        items = rules.items if type(rules) is ListNode else []
+        lists = [value for _, value in root.entries.values()] if type(root) is MapNode else []
+        entries = [item for value in lists if type(value) is ListNode for item in value.items]
         self.text = content.decode().replace("\r\n", "\n").replace("\r", "\n")
-        self.rule: Node = next(item for item in items if item.line == line)
+        self.entry: Node = next((item for item in entries if item.line == line), root or BrokenNode(0, 0))
 
     def place(self, violation: Violation) -> Place:
-        node = self.rule
+        node = self.entry
         key_node: Node = node
         for key in violation.keys:
             if type(node) is MapNode and str(key) in node.entries:

@@ -1,6 +1,7 @@
 """Policy trees become bundles: all problems at once, nothing lost on the way, the same bytes every time."""
 
 import datetime
+import hashlib
 import json
 import os
 import subprocess
@@ -516,3 +517,60 @@ def test_rule_has_no_field_the_round_trip_does_not_cover() -> None:
         "actions", "risk_tags", "risk_tags_any", "tenants", "capabilities", "pack_ids", "requires", "labels", "subject",
         "resource", "attributes", "time", "none_of",
     }  # fmt: skip
+
+
+CONTEXT = "properties: {env: {enum: [prod, test]}}\n"
+ASKING = "version: v1\nrules:\n  - {id: r, match: {attributes: {context.env: {eq: prod}}}, decision: deny}\n"
+
+
+def test_schemas_change_nothing_on_hosts() -> None:
+    """They are held against the policies here, and are no part of the bundle: a publish of them alone is none."""
+    files = {"writ.yaml": SETTINGS, "policies/a.yaml": ASKING}
+
+    _, without = bundle_of(compile_tree(tree(files), today=TODAY))
+    _, with_schemas = bundle_of(compile_tree(tree({**files, "schemas/context.yaml": CONTEXT}), today=TODAY))
+
+    assert with_schemas.policy_sha256 == without.policy_sha256
+
+
+def test_a_changed_schema_is_held_against_policies_that_did_not_change() -> None:
+    files = {"writ.yaml": SETTINGS, "policies/a.yaml": ASKING, "schemas/context.yaml": CONTEXT}
+    compile_tree(tree(files), today=TODAY)
+
+    assert problems({**files, "schemas/context.yaml": CONTEXT.replace("prod", "live")}) == [
+        "policies/a.yaml:3:52: match.attributes.context.env.eq: env is never the text 'prod', by its schema"
+    ]
+
+
+def test_a_changed_schema_is_held_against_data_that_did_not_change() -> None:
+    schema = "properties: {a: {type: integer}}"
+    files = {"writ.yaml": SETTINGS, "policies/a.yaml": ALLOW, "data/x.yaml": "a: 1", "schemas/data/x.yaml": schema}
+    compile_tree(tree(files), today=TODAY)
+
+    assert problems({**files, "schemas/data/x.yaml": schema.replace("integer", "string")}) == [
+        "data/x.yaml:1:4: data.x.a: expected text, found 1"
+    ]
+
+
+LEAK = "AKI" + "A" + "B2C3" * 4
+
+
+@pytest.mark.parametrize("path", ["data/x.yaml", "corpus/a.jsonl", "tests/a.yaml", "policies/b.yaml", "schemas/x.yaml"])
+def test_a_secret_anywhere_is_refused_before_it_is_published(path: str) -> None:
+    files = {"writ.yaml": SETTINGS, "policies/a.yaml": ALLOW, path: f"key: {LEAK}\n"}
+
+    assert problems(files) == [f"{path}:1:6: looks like a secret: AWS Access Key (20 bytes)"]
+
+
+def test_a_secret_in_an_old_revision_does_not_make_it_unbuildable() -> None:
+    files = {"writ.yaml": SETTINGS, "policies/a.yaml": ALLOW, "data/x.yaml": f"key: {LEAK}\n"}
+
+    assert compile_tree(tree(files), today=None).data == {"x": {"key": LEAK}}
+
+
+def test_a_false_alarm_is_permitted_by_its_digest() -> None:
+    digest = hashlib.sha256(LEAK.encode()).hexdigest()
+    settings = f"{SETTINGS}not_secrets: [{{digest: 'sha256:{digest}', reason: an example of the vendor}}]\n"
+    files = {"writ.yaml": settings, "policies/a.yaml": ALLOW, "data/x.yaml": f"key: {LEAK}\n"}
+
+    assert compile_tree(tree(files), today=TODAY).warnings == ()

@@ -2,10 +2,12 @@
 
 import pytest
 
+from builder.language.classify import read_classify
 from builder.language.documents import read_document
+from builder.language.exceptions import read_exception
 from builder.language.nodes import Report
 from builder.schemas.declarations import read_declarations
-from builder.schemas.rules import check_rules
+from builder.schemas.rules import check_rules, check_scopes
 from policy_core.errors import Problem
 
 SCHEMAS = {
@@ -203,3 +205,41 @@ def test_whether_an_attribute_is_declared(path: str, declared: bool) -> None:
 
 def test_nothing_is_declared_without_schemas() -> None:
     assert not read_declarations([], Report("")).declares("context.env")
+
+
+def beside(path: str, text: str) -> list[str]:
+    """Return the problems of a file that is no policy."""
+    report = Report("")
+    declarations = read_declarations([(name, schema.encode()) for name, schema in sorted(SCHEMAS.items())], report)
+    files = {path: text.encode()}
+    if path.startswith("classify/"):
+        classify = read_classify(files[path], Report(path))
+        assert classify is not None
+        check_rules([classify], files, declarations, report)
+    else:
+        exception = read_exception(files[path], Report(path), today=None)
+        assert exception is not None
+        check_scopes([exception], files, declarations, report)
+    return [f"{problem.where}: {problem.message}" for problem in report.problems]
+
+
+def test_a_required_fact_must_be_declared() -> None:
+    text = (
+        "version: v1\nclassify:\n  - id: a\n    match: {actions: [x]}\n"
+        "    require_facts: [context.env, subject.properties.tema]\n"
+    )
+
+    assert beside("classify/a.yaml", text) == [
+        "classify/a.yaml:5:34: require_facts: no schema declares subject.properties.tema"
+    ]
+
+
+def test_the_scope_of_an_exception_must_be_declared() -> None:
+    text = (
+        "version: v1\nid: e\nrules: [a/a]\nscope:\n  match: {subject: {types: [user], properties: {tema: sre}}}\n"
+        "category: waiver\njustification: x\nrequested_by: ana\napproved_by: [bo]\nticket: CHG-1\n"
+        "created: 2026-01-01\nexpires: 2026-02-01\n"
+    )
+
+    (problem,) = beside("exceptions/e.yaml", text)
+    assert problem.startswith("exceptions/e.yaml:5:49: scope.match.subject.properties.tema: no schema declares")
