@@ -12,7 +12,7 @@ from builder.cli.watching import saves
 from builder.cli.writing import write_file
 from policy_core.errors import KnownError, UsageError, report
 
-_WATCHED = ("writ.yaml", "policies", "classify", "data", "exceptions", "tests")
+_WATCHED = ("writ.yaml", "policies", "classify", "data", "exceptions", "schemas", "tests")
 
 
 @click.command()
