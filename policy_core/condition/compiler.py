@@ -7,7 +7,7 @@ from typing import Any
 from policy_core.condition import comprehensions, operators
 from policy_core.condition.code import VARIES, Code, Run, constant
 from policy_core.condition.grammar import ALWAYS_BOOLEAN, BINARY, CHAINS, COMPREHENSIONS, UNARY, check_condition
-from policy_core.condition.paths import bound_path, follow, request_path
+from policy_core.condition.paths import bound_path, follow, holder, request_path
 from policy_core.condition.values import MAX_STEPS, ConditionError, LimitError, Value, timestamp
 from policy_core.request import Request
 
@@ -90,6 +90,8 @@ class _Compiler:
         if name in BINARY:
             left, right = (self.weighed(operand, slots) for operand in operands)
             run = operators.binary(name, left, right, node)
+        elif name == "has" and (find := holder(node[1], node[2])):
+            run = find
         elif name in UNARY:
             run = operators.unary(name, operands[0].run, node)
         elif name == "index":
@@ -98,12 +100,23 @@ class _Compiler:
             run = operators.list_literal([operand.run for operand in operands])
         else:
             run = (operators.select if name == "select" else operators.has)(operands[0].run, node[2], node)
+        if slots and name in ("==", "!=", "in"):
+            run = _bound_text_test(name, node[1], operands[1].constant, run, slots)
         return _folded(run) if known else Code(run)
 
     def weighed(self, operand: Code, slots: _Slots) -> Code:
         if not slots or operand.constant is not VARIES:
             return operand  # outside comprehensions, and for what the policy itself brings, work is bounded anyway
         return Code(comprehensions.weighed(operand.run))
+
+
+def _bound_text_test(name: str, variable: Value, wanted: Value, run: Run, slots: _Slots) -> Run:
+    """Return a shorter way to test a bound variable for some texts, if this is that."""
+    texts = wanted if name == "in" else [wanted]
+    is_bound = type(variable) is list and variable[0] == "var" and len(variable) == 2 and variable[1] in slots
+    if is_bound and type(texts) is list and all(type(text) is str for text in texts):
+        return comprehensions.text_test(run, slots[variable[1]], frozenset(texts), negated=name == "!=")
+    return run
 
 
 def _folded(run: Run) -> Code:

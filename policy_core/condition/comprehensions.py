@@ -45,12 +45,29 @@ def weighed(operand: Run) -> Run:
     return run
 
 
+def text_test(general: Run, slot: int, texts: frozenset[str], *, negated: bool) -> Run:
+    """Return the closure of ``x == "a"``, ``x != "a"`` or ``x in ["a", "b"]`` for a bound x, most often a short text.
+
+    Such a text costs no step; whatever else x is goes to the `general` closure.
+    """
+
+    def run(r: Request, f: Frame) -> Value:
+        value = f[slot]
+        if type(value) is str and len(value) <= _FREE_CHARS:
+            return (value in texts) is not negated
+        return general(r, f)
+
+    return run
+
+
 def _range(operand: Run, node: Value) -> Callable[[Request, Frame], Iterable[Value]]:
     def run(r: Request, f: Frame) -> Iterable[Value]:
         value = operand(r, f)
         if type(value) is not list and type(value) is not dict:
             raise mismatch(node, value)
-        spend(f, len(value))
+        f[0] -= len(value)
+        if f[0] < 0:
+            spend(f, 0)
         return value
 
     return run
@@ -63,24 +80,31 @@ def _quantifier(dominant: bool) -> Callable[[Run, int, Run, Value], Run]:
         items = _range(operand, node)
 
         def run(r: Request, f: Frame) -> bool:
-            error = None
-            for item in items(r, f):
+            rest = iter(items(r, f))
+            try:
+                for item in rest:
+                    f[slot] = item
+                    value = body(r, f)
+                    if value is dominant:
+                        return bool(value)
+                    if type(value) is not bool:
+                        raise not_boolean(node, value)
+            except ConditionError:
+                if any_is(r, f, rest):
+                    return dominant
+                raise
+            return not dominant
+
+        def any_is(r: Request, f: Frame, rest: Iterable[Value]) -> bool:
+            """Tell whether an element gives the value that wins over an error; their own errors do not matter."""
+            for item in rest:
                 f[slot] = item
                 try:
-                    value = body(r, f)
-                except ConditionError as caught:
-                    error = error or caught
+                    if body(r, f) is dominant:
+                        return True
+                except ConditionError:
                     continue
-                if value is dominant:
-                    return bool(value)
-                if type(value) is not bool:
-                    error = error or not_boolean(node, value)
-            if error is not None:
-                try:
-                    raise error
-                finally:
-                    del error  # or it and this frame keep each other alive
-            return not dominant
+            return False
 
         return run
 

@@ -1,10 +1,11 @@
 """Closures of operators: plain ones for every shape, special ones for the shapes policies are full of."""
 
 import operator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from policy_core.condition.code import VARIES, Code, Frame, Run
-from policy_core.condition.grammar import EQUALITIES, ORDERINGS
+from policy_core.condition.grammar import EQUALITIES, ORDERINGS, TEXT_TESTS
 from policy_core.condition.values import (
     BINARY_OPERATIONS,
     NUMBERS,
@@ -18,12 +19,19 @@ from policy_core.condition.values import (
 )
 from policy_core.request import Request
 
+_TEXT_TESTS: dict[str, Callable[[str, str], bool]] = {
+    "startsWith": str.startswith,
+    "endsWith": str.endswith,
+    "contains": str.__contains__,
+}
 _COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
 
 def unary(name: str, operand: Run, node: Value) -> Run:
     """Return the closure of ``!``, unary minus or size."""
     operation = UNARY_OPERATIONS[name]
+    if name == "!":
+        return lambda r, f: not value if type(value := operand(r, f)) is bool else operation(value, node)
     return lambda r, f: operation(operand(r, f), node)
 
 
@@ -41,6 +49,8 @@ def binary(name: str, left: Code, right: Code, node: Value) -> Run:
         special = _has_member(left.constant, right.run, node)
     elif name == "in" and type(right.constant) is list and all(type(item) is str for item in right.constant):
         special = _among_texts(left.run, frozenset(right.constant))
+    elif name in TEXT_TESTS and type(right.constant) is str:
+        special = _text_test_with(name, left.run, right.constant, node)
     return special or _plain(name, left.run, right.run, node)
 
 
@@ -77,6 +87,18 @@ def _ordering_with(name: str, operand: Run, constant: float, node: Value) -> Run
         value = operand(r, f)
         if type(value) in NUMBERS:
             return bool(compare(value, constant))
+        raise mismatch(node, value, constant)
+
+    return run
+
+
+def _text_test_with(name: str, operand: Run, constant: str, node: Value) -> Run:
+    test = _TEXT_TESTS[name]
+
+    def run(r: Request, f: Frame) -> bool:
+        value = operand(r, f)
+        if type(value) is str:
+            return test(value, constant)
         raise mismatch(node, value, constant)
 
     return run
@@ -127,25 +149,32 @@ def chain(name: str, operands: list[Run], node: Value) -> Run:
         return conjunction(operands[0], operands[1], node)
 
     def run(r: Request, f: Frame) -> bool:
-        error = None
-        for operand in operands:
-            try:
+        rest = iter(operands)
+        try:
+            for operand in rest:
                 value = operand(r, f)
-            except ConditionError as caught:
-                error = error or caught
-                continue
-            if value is dominant:
-                return bool(value)
-            if type(value) is not bool:
-                error = error or not_boolean(node, value)
-        if error is not None:
-            try:
-                raise error
-            finally:
-                del error  # or it and this frame keep each other alive
+                if value is dominant:
+                    return bool(value)
+                if type(value) is not bool:
+                    raise not_boolean(node, value)
+        except ConditionError:
+            if _any_is(dominant, rest, r, f):
+                return dominant
+            raise
         return not dominant
 
     return run
+
+
+def _any_is(dominant: bool, operands: Iterable[Run], r: Request, f: Frame) -> bool:
+    """Tell whether one of the operands gives the value that wins over an error; their own errors do not matter."""
+    for operand in operands:
+        try:
+            if operand(r, f) is dominant:
+                return True
+        except ConditionError:
+            continue
+    return False
 
 
 def conditional(test: Run, then: Run, otherwise: Run, node: Value) -> Run:

@@ -53,6 +53,17 @@ def bound_path(slot: int, name: str, fields: tuple[str, ...]) -> Run:
     return run
 
 
+def holder(node: Value, field: str) -> Run | None:
+    """Return the closure of ``has(context.field)`` and its like: of what is an object in every request."""
+    if node == ["var", "context"]:
+        return lambda r, _f: field in r.context
+    if node == ["var", "subject", "properties"]:
+        return lambda r, _f: field in r.subject["properties"]
+    if node == ["var", "resource", "properties"]:
+        return lambda r, _f: field in r.resource["properties"]
+    return None
+
+
 def follow(name: str, value: Value, fields: tuple[str, ...]) -> Value:
     """Return what `fields` lead to from a variable's value; raise ConditionError naming the field that fails."""
     for count, field in enumerate(fields, 1):
