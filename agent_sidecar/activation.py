@@ -15,15 +15,18 @@ from agent_sidecar.snapshots import SnapshotRef
 from policy_core.bundle import MATCHER, SELFTEST, BundleError, read_bundle
 from policy_core.decision import POLICY_STALE, POLICY_UNAVAILABLE, Answer, PolicyRef, refusal
 from policy_core.matcher import Matcher, loading
+from policy_core.memory import Memory, Oblivious
 from policy_core.request import normalise
 from policy_core.selftest import run_selftest
 from policy_core.trust.release import Release
+
+OBLIVIOUS = Oblivious()
 
 
 class Answering(Protocol):
     """What the decision API needs of whatever is in force."""
 
-    def answer(self, raw: object, *, now: float, decision_id: str) -> Answer:
+    def answer(self, raw: object, *, now: float, decision_id: str, memory: Memory = OBLIVIOUS) -> Answer:
         """Return the answer to a decoded request at host time `now`. Raises RequestError for a wrong shape."""
         ...
 
@@ -39,11 +42,14 @@ class Activation:
     activated_at: float
     deny_after: float
 
-    def answer(self, raw: object, *, now: float, decision_id: str) -> Answer:
-        """Return the answer to a decoded request at host time `now`. Raises RequestError for a wrong shape."""
+    def answer(self, raw: object, *, now: float, decision_id: str, memory: Memory = OBLIVIOUS) -> Answer:
+        """Return the answer to a decoded request at host time `now`, noting in `memory` what it allows.
+
+        Raises RequestError for a wrong shape.
+        """
         if now >= self.deny_after:
             return refusal(POLICY_STALE, _STALE, decision_id=decision_id, policy=self.policy)
-        return self.matcher.decide(normalise(raw, now=now, host=self.host), decision_id=decision_id)
+        return self.matcher.decide(normalise(raw, now=now, host=self.host), decision_id=decision_id, memory=memory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,7 @@ class Unavailable:
 
     reason: str
 
-    def answer(self, raw: object, *, now: float, decision_id: str) -> Answer:  # noqa: ARG002 - the port's signature
+    def answer(self, raw: object, *, now: float, decision_id: str, memory: Memory = OBLIVIOUS) -> Answer:  # noqa: ARG002
         """Return a refusal."""
         return refusal(POLICY_UNAVAILABLE, self.reason, decision_id=decision_id)
 

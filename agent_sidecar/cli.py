@@ -70,7 +70,7 @@ def writ_sidecar(directory: Path | None) -> None:
 def run(config: Path | None, **flags: Any) -> None:
     """Run the sidecar until SIGTERM.
 
-    Flags win over the configuration file, which also knows socket_mode, max_pin and [host].
+    Flags win over the configuration file, which also knows socket_mode, max_pin, host_id, fleet_store and [host].
 
     \b
     Example:
@@ -99,6 +99,8 @@ def run(config: Path | None, **flags: Any) -> None:
 def decide(socket: Path | None, state: Path | None, output_format: str, request_file: Any) -> None:
     """Answer one request. The exit code is 0 for every decision: read the decision, not the code.
 
+    With --state nothing is remembered: every rate is unreached, nothing is counted, and no grant is accepted.
+
     \b
     Example:
       writ-sidecar decide --socket /run/writ/decision.sock request.json
@@ -113,6 +115,7 @@ def decide(socket: Path | None, state: Path | None, output_format: str, request_
         answer = ask(socket, body)
     else:
         answer = msgspec.to_builtins(_answer_in_process(state or Path(), body))
+        click.echo("note: without the daemon every rate is unreached, nothing is counted, no grant accepted", err=True)
     if output_format == "json":
         _print_json(answer)
     else:

@@ -7,13 +7,16 @@ directory. Files that hold trust (the root, the token) are read here, so that a 
 import difflib
 import ipaddress
 import re
+import socket
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
 from policy_core.errors import InvalidError, UsageError
+from policy_core.grants import ANY_AUDIENCE
 from policy_core.trust.layout import check_channel
 
 MAX_ROOT_BYTES = 1 << 20
@@ -21,6 +24,9 @@ MIN_TOKEN_BYTES, MAX_TOKEN_BYTES = 16, 4096
 MIN_POLL_S, MAX_POLL_S = 0.1, 3600.0
 MAX_PIN_S = 7 * 86400.0
 MAX_HOST_LABELS = 64
+MAX_HOST_ID_CHARS = 253
+TLS_FILES = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
+"""What a fleet_store URL may name; anything else in it could switch a check or a time limit off."""
 SOCKET = "decision.sock"
 """Name of the decision socket in the state directory, where no path is given."""
 
@@ -41,6 +47,7 @@ class Configuration:
 
     `trusted_root` holds the bytes of the first TUF root; `listen` is a loopback address and port, with `token`.
     `stale_limit_s` is how long after the first expiry of its metadata a policy still answers (None: for ever).
+    `host_id` is the audience of grants for this host; `fleet_store` is the URL of a Redis database, with its password.
     """
 
     store: str
@@ -55,12 +62,14 @@ class Configuration:
     min_release: int = 0
     stale_limit_s: float | None = None
     max_pin_s: float = 4 * 3600.0
+    host_id: str = ""
+    fleet_store: str = field(default="", repr=False)
     host: Mapping[str, str] = field(default_factory=dict)
 
 
 KEYS = (
     "store", "channel", "root", "state", "socket", "socket_mode", "listen", "token_file", "poll", "min_release",
-    "on_stale", "max_stale", "max_pin", "host",
+    "on_stale", "max_stale", "max_pin", "host_id", "fleet_store", "host",
 )  # fmt: skip
 
 
@@ -110,6 +119,8 @@ def read_configuration(file: Path | None, flags: Mapping[str, Any]) -> Configura
         min_release=take("min_release", _count, 0),
         stale_limit_s=(limit_s or 0.0) if on_stale == "deny" else None,
         max_pin_s=take("max_pin", _between(1.0, MAX_PIN_S), 4 * 3600.0),
+        host_id=take("host_id", host_id, "") or socket.gethostname(),
+        fleet_store=take("fleet_store", fleet_url, ""),
         host=take("host", host_labels, {}),
     )
     if problems:
@@ -155,6 +166,33 @@ def host_labels(value: object) -> dict[str, str]:
     if len(value) > MAX_HOST_LABELS:
         raise ValueError(f"too many labels (expected at most {MAX_HOST_LABELS}, found {len(value)})")
     return value
+
+
+def host_id(value: object) -> str:
+    """Return the name grants for this host are given to. Raises ValueError."""
+    name = _text(value)
+    if len(name) > MAX_HOST_ID_CHARS or not name.isprintable() or name.split() != [name]:
+        raise ValueError(f"is not a name (expected 1 to {MAX_HOST_ID_CHARS} printable characters without blanks)")
+    if name == ANY_AUDIENCE:
+        raise ValueError(f'"{ANY_AUDIENCE}" is every host')
+    return name
+
+
+def fleet_url(value: object) -> str:
+    """Return the URL of a Redis database; what is wrong with one is said without repeating it. Raises ValueError."""
+    url = _text(value)
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in ("redis", "rediss") and parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:  # of urlsplit, whose message would show the password
+        sound = False
+        parts = urlsplit("")
+    if not sound or not re.fullmatch(r"/?\d{0,4}", parts.path) or parts.fragment:
+        raise ValueError("is not a Redis URL (expected for example redis://127.0.0.1:6379/0, or rediss:// for TLS)")
+    unknown = sorted(parse_qs(parts.query, keep_blank_values=True).keys() - TLS_FILES)
+    if unknown or (parts.query and parts.scheme == "redis"):
+        raise ValueError(f"takes {', '.join(sorted(TLS_FILES))} with rediss:// and nothing else (found {unknown})")
+    return url
 
 
 def _read_toml(file: Path) -> tuple[dict[str, Any], list[str]]:

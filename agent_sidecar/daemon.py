@@ -24,8 +24,10 @@ from agent_sidecar import logs
 from agent_sidecar.configuration import Configuration
 from agent_sidecar.durable import StateError
 from agent_sidecar.enforcement import Enforcement
+from agent_sidecar.fleet import FleetStore
 from agent_sidecar.history import History
 from agent_sidecar.host_clock import HostClock
+from agent_sidecar.memory import HostMemory
 from agent_sidecar.polling import Poller
 from agent_sidecar.server.administration import AdminApi
 from agent_sidecar.server.decisions import DecisionApi
@@ -72,6 +74,9 @@ class Daemon:
             min_release=configuration.min_release,
             max_pin_s=configuration.max_pin_s,
         )
+        fleet_url = configuration.fleet_store
+        self._fleet = FleetStore(fleet_url, channel=configuration.channel) if fleet_url else None
+        self._memory = HostMemory(directory.path, host_id=configuration.host_id, clock=self._clock, fleet=self._fleet)
         store = open_reader(configuration.store)
         self._updater = Updater(
             store=store,
@@ -93,12 +98,14 @@ class Daemon:
         self._api = DecisionApi(
             in_force=lambda: self._enforcement.active,
             clock=self._clock,
+            memory=self._memory,
             status=self.status,
             is_ready=lambda: is_ready(self._enforcement, self._clock),
         )
         self._admin_api = AdminApi(
             enforcement=self._enforcement,
             clock=self._clock,
+            memory=self._memory,
             poller=self._poller,
             history=history,
             status=self.status,
@@ -112,7 +119,12 @@ class Daemon:
     def status(self) -> Status:
         """Return the status document."""
         return status_of(
-            self._enforcement, self._updater, self._clock, polls=self._poller.polls, decisions=self._api.decisions
+            self._enforcement,
+            self._updater,
+            self._clock,
+            self._memory,
+            polls=self._poller.polls,
+            decisions=self._api.decisions,
         )
 
     def listen(self, state: Path) -> list[_Listener]:
@@ -142,7 +154,9 @@ class Daemon:
             for listener in listeners
         ]
         self._poller.start()
-        ticking = loop.create_task(self._tick())
+        ticking = [loop.create_task(self._tick()), loop.create_task(_every_tick(self._memory.tend))]
+        if self._fleet:
+            ticking.append(loop.create_task(_every_tick(self._fleet.probe)))
         logs.info(
             "serving",
             version=__version__,
@@ -156,7 +170,9 @@ class Daemon:
             for server in servers:
                 server.close()
             cut = await self._drain()
-            ticking.cancel()
+            for task in ticking:
+                task.cancel()
+            self._api.waiting_room.close()
             await asyncio.to_thread(self._poller.stop, timeout_s=POLLER_STOP_S)
         return cut
 
@@ -167,12 +183,13 @@ class Daemon:
         gc.freeze()  # the libraries stay: walking them is wasted time in some request
 
     def end(self) -> None:
-        """Keep the time seen for the next start."""
+        """Keep what was counted, and the time seen, for the next start."""
+        self._memory.tend()
         with contextlib.suppress(StateError):  # the disk has refused before, and said so
             self._enforcement.note_time(every_s=0.0)
 
     def _wait_for_requests(self) -> bool:
-        """Wait, in the polling thread, until the event loop has ended its present step, which may be a decision.
+        """Wait, in the polling thread, until decisions that have begun are made: in the event loop, and in threads.
 
         An explanation takes many steps: while one goes on, nothing can be said.
         """
@@ -183,7 +200,8 @@ class Daemon:
             self._loop.call_soon_threadsafe(passed.set)
         except RuntimeError:  # the loop is closed: the sidecar is ending
             return False
-        return passed.wait(REQUESTS_S) and not self._admin_api.explaining
+        made = passed.wait(REQUESTS_S) and self._api.waiting_room.wait_for_all(REQUESTS_S)
+        return made and not self._admin_api.explaining
 
     async def _tick(self) -> None:
         """Once a second: connections that wait too long, rollbacks that have held as long as they may."""
@@ -237,6 +255,13 @@ def run(configuration: Configuration) -> None:
                 listener.path.unlink(missing_ok=True)
         daemon.end()
     logs.info("stopped", connections_cut=cut)
+
+
+async def _every_tick(work: Callable[[], None]) -> None:
+    """Do something once a second in a thread, each kind by itself: what is slow holds up nothing else."""
+    while True:
+        await asyncio.to_thread(work)
+        await asyncio.sleep(TICK_S)
 
 
 def _listen(made: ExitStack, service: Service, path: Path, *, mode: int) -> _Listener:

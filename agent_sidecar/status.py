@@ -10,6 +10,7 @@ from agent_sidecar.enforcement import Enforcement
 from agent_sidecar.freshness import Failure, FreshnessState
 from agent_sidecar.history import moment
 from agent_sidecar.host_clock import HostClock
+from agent_sidecar.memory import HostMemory, MemoryStatus
 from agent_sidecar.snapshots import SnapshotRef
 from agent_sidecar.state import Pin
 from agent_sidecar.updating import Updater
@@ -95,12 +96,19 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     failure: FailureStatus | None
     rejection: RejectionStatus | None
     clock_behind_s: float
+    memory: MemoryStatus
     polls: int
     decisions: int
 
 
 def status_of(
-    enforcement: Enforcement, updater: Updater, clock: HostClock, *, polls: int = 0, decisions: int = 0
+    enforcement: Enforcement,
+    updater: Updater,
+    clock: HostClock,
+    memory: HostMemory,
+    *,
+    polls: int = 0,
+    decisions: int = 0,
 ) -> Status:
     """Return the status as of now."""
     now, state, active, freshness = clock(), enforcement.state, enforcement.active, updater.freshness
@@ -123,6 +131,7 @@ def status_of(
         failure=_failure(freshness.failure),
         rejection=_rejection(updater),
         clock_behind_s=round(clock.behind_s, 1),
+        memory=memory.status(),
         polls=polls,
         decisions=decisions,
     )

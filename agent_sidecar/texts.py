@@ -6,8 +6,8 @@ from typing import Any
 from policy_core.explaining.text import describe_explanation
 
 _ANSWER_KEYS = (
-    "matched_rule", "reason_code", "reason", "remediations", "constraints", "gates", "dry_run", "applied_rules",
-    "errors",
+    "matched_rule", "reason_code", "reason", "retry_after_s", "approval", "exception", "remediations", "constraints",
+    "gates", "dry_run", "applied_rules", "errors",
 )  # fmt: skip
 
 
@@ -63,6 +63,13 @@ def status_text(status: Mapping[str, Any]) -> str:
         if status[name]:
             lines.append(f"{name:10} {plain(status[name][what])} ({when} {status[name][when]})")
             lines.append(f"           hint: {plain(status[name].get('hint', ''))}")
+    memory = status["memory"]
+    remembered = f"{counted(memory['counted_keys'], 'counted key')}, {counted(memory['spent_grants'], 'spent grant')}"
+    lines.append(f"memory     {remembered}, host id {plain(memory['host_id'])}")
+    if memory["forgot_at"]:
+        lines.append(f"           found damaged at {memory['forgot_at']}: what was before is not known")
+    if fleet := memory["fleet"]:
+        lines.append(f"fleet      {plain(fleet['store'])} {plain(fleet.get('error') or 'answers')}")
     if status["clock_behind_s"]:
         lines.append(f"clock      {status['clock_behind_s']:.0f} s behind the latest time this host has seen")
     return "\n".join(lines)

@@ -14,6 +14,7 @@ from agent_sidecar.server.protocol import Connection, Routes
 from agent_sidecar.server.replies import Reply, encode, error_reply
 from policy_core.decoding import decode_request
 from policy_core.errors import UsageError
+from policy_core.memory import Memory
 
 REFRESH_PATIENCE_S = 60.0
 HISTORY_EVENTS = 1000
@@ -31,6 +32,7 @@ class AdminApi:
         *,
         enforcement: Enforcement,
         clock: Callable[[], float],
+        memory: Memory,
         poller: Poller,
         history: History,
         status: Callable[[], object],
@@ -39,6 +41,7 @@ class AdminApi:
         self._one_at_a_time = asyncio.Lock()
         self._enforcement = enforcement
         self._clock = clock
+        self._memory = memory
         self._poller = poller
         self._history = history
         self._status = status
@@ -95,7 +98,7 @@ class AdminApi:
             async with self._one_at_a_time:
                 active = self._enforcement.active  # once: what it refers to is not freed while this goes on
                 record = await asyncio.to_thread(
-                    explain_in_force, active, raw, now=self._clock(), pause=_let_others_run
+                    explain_in_force, active, raw, now=self._clock(), memory=self._memory, pause=_let_others_run
                 )
         finally:
             self.explaining -= 1

@@ -1,18 +1,22 @@
 """The decision API: AuthZEN evaluation, the job form, status and health.
 
-A decision is one straight line in the event loop: read the activation in force once, decode, answer, encode.
+A decision is one straight line in the event loop: read the activation in force once, decode, answer, encode. One that
+turns out to need the network or a synced disk begins anew in a thread, with the same activation and time.
 """
 
 import itertools
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 import msgspec
 
 from agent_sidecar import logs
 from agent_sidecar.activation import Answering
+from agent_sidecar.memory import AtOnce, HostMemory, WouldWaitError
 from agent_sidecar.server.protocol import Connection, Handler, Routes
 from agent_sidecar.server.replies import Reply, encode, error_reply
+from agent_sidecar.server.waiting import WaitingRoom
 from policy_core.decision import EVALUATION_ERROR, Answer, refusal
 from policy_core.decoding import decode_request
 from policy_core.request import RequestError
@@ -26,13 +30,14 @@ class Evaluation(msgspec.Struct):
 
 
 class DecisionApi:
-    """Answers requests with whatever `in_force` returns at that moment, at the host time of `clock`."""
+    """Answers requests with whatever `in_force` returns at that moment, at the host time of `clock`, from `memory`."""
 
     def __init__(
         self,
         *,
         in_force: Callable[[], Answering],
         clock: Callable[[], float],
+        memory: HostMemory,
         status: Callable[[], object],
         is_ready: Callable[[], bool],
     ) -> None:
@@ -40,6 +45,9 @@ class DecisionApi:
         self._clock = clock
         self._status = status
         self._is_ready = is_ready
+        self._memory = memory
+        self._at_once = AtOnce(memory)
+        self.waiting_room = WaitingRoom()
         self._next_id = map((secrets.token_hex(6) + "-%x").__mod__, itertools.count(1)).__next__
         self.decisions = 0
 
@@ -59,36 +67,63 @@ class DecisionApi:
             path: (b"GET", handler) for path, handler in get.items()
         }
 
-    def evaluation(self, body: bytes | bytearray, _peer: Connection) -> Reply:
+    def evaluation(self, body: bytes | bytearray, _peer: Connection) -> Reply | Awaitable[Reply]:
         """Answer an AuthZEN evaluation; a bad request gets 400 and a message string, as AuthZEN has it."""
         try:
-            answer = self._answer(body)
+            return self._reply(body, _as_authzen)
         except RequestError as error:
             return 400, encode(error.message)
-        return 200, encode(Evaluation(answer.allowed, answer))
 
-    def job_evaluation(self, body: bytes | bytearray, _peer: Connection) -> Reply:
+    def job_evaluation(self, body: bytes | bytearray, _peer: Connection) -> Reply | Awaitable[Reply]:
         """Answer the job form: the answer itself, its decision in capitals."""
         try:
-            answer = self._answer(body)
+            return self._reply(body, _as_job_form)
         except RequestError as error:
             return error_reply(400, "bad_request", error.message, error.hint)
-        return 200, encode({**msgspec.to_builtins(answer), "decision": answer.decision.upper()})
 
     def ready(self, _body: bytes | bytearray, _peer: Connection) -> Reply:
         """Tell whether a policy is enforced that is not too stale to answer from."""
         ready = self._is_ready()
         return 200 if ready else 503, encode({"ready": ready})
 
-    def _answer(self, body: bytes | bytearray) -> Answer:
-        """Return the answer to an encoded request. Raises RequestError; anything else unexpected is answered deny."""
+    def _reply(self, body: bytes | bytearray, spell: Callable[[Answer], bytes]) -> Reply | Awaitable[Reply]:
+        """Answer an encoded request. Raises RequestError; anything else unexpected is answered deny."""
         self.decisions += 1
         decision_id = self._next_id()
         raw = decode_request(body)
+        active, now = self._in_force(), self._clock()
         try:
-            return self._in_force().answer(raw, now=self._clock(), decision_id=decision_id)
+            answer = active.answer(raw, now=now, decision_id=decision_id, memory=self._at_once)
         except RequestError:
             raise
+        except WouldWaitError:
+            decide = partial(active.answer, raw, now=now, decision_id=decision_id, memory=self._memory)
+            return self._reply_later(decide, decision_id, spell)
         except Exception as error:  # noqa: BLE001 - request boundary: what cannot be evaluated is denied
-            logs.bug("decision_failed", error, decision_id=decision_id)
-            return refusal(EVALUATION_ERROR, "the sidecar failed on this request", decision_id=decision_id)
+            answer = _failed(error, decision_id)
+        return 200, spell(answer)
+
+    async def _reply_later(
+        self, decide: Callable[[], Answer], decision_id: str, spell: Callable[[Answer], bytes]
+    ) -> Reply:
+        """Answer from a thread. What was counted or spent by a decision that took too long stays so."""
+        try:
+            answer = await self.waiting_room.answer(decide)
+        except TimeoutError:
+            answer = refusal(EVALUATION_ERROR, "the decision took too long", decision_id=decision_id)
+        except Exception as error:  # noqa: BLE001 - request boundary: what cannot be evaluated is denied
+            answer = _failed(error, decision_id)
+        return 200, spell(answer)
+
+
+def _as_authzen(answer: Answer) -> bytes:
+    return encode(Evaluation(answer.allowed, answer))
+
+
+def _as_job_form(answer: Answer) -> bytes:
+    return encode({**msgspec.to_builtins(answer), "decision": answer.decision.upper()})
+
+
+def _failed(error: Exception, decision_id: str) -> Answer:
+    logs.bug("decision_failed", error, decision_id=decision_id)
+    return refusal(EVALUATION_ERROR, "the sidecar failed on this request", decision_id=decision_id)

@@ -87,8 +87,9 @@ class Connection(asyncio.Protocol):
     """One connection; httptools calls the ``on_`` methods while `data_received` feeds it."""
 
     __slots__ = (
-        "_authorised", "_body", "_body_bytes", "_expects_continue", "_head_bytes", "_headers", "_is_encoded", "_out",
-        "_parser", "_phase", "_request_id", "_seen_bytes", "_service", "_since", "_transport", "_url",
+        "_authorised", "_body", "_body_bytes", "_expects_continue", "_head_bytes", "_headers", "_is_encoded",
+        "_is_overtaken", "_is_unread", "_out", "_parser", "_phase", "_request_id", "_seen_bytes", "_service", "_since",
+        "_transport", "_url",
     )  # fmt: skip
 
     def __init__(self, service: Service) -> None:
@@ -99,6 +100,8 @@ class Connection(asyncio.Protocol):
         self._since = service.tick
         self._out: list[bytes] = []
         self._seen_bytes = 0
+        self._is_overtaken = False  # more than one request has come while an answer is under way
+        self._is_unread = False  # the peer does not read its answers
         self._reset()
 
     @property
@@ -139,9 +142,12 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._drain()  # answered as HTTP/1.1; what follows would be in another protocol
+            self._end()  # answered as HTTP/1.1; what follows would be in another protocol
         except httptools.HttpParserError as error:
-            self._refuse(400, "bad_request", f"not an HTTP request: {error}")
+            if self._phase is Phase.ANSWERING:
+                self._end()
+            else:
+                self._refuse(400, "bad_request", f"not an HTTP request: {error}")
         if self._phase in _IN_HEAD and self._seen_bytes > MAX_HEADER_BYTES:
             self._refuse(431, "headers_too_large", f"headers are larger than {MAX_HEADER_BYTES} bytes")
         elif self._phase is Phase.BODY and self._seen_bytes > MAX_REQUEST_BYTES:
@@ -160,11 +166,13 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Stop reading from a peer that does not read its answers."""
+        self._is_unread = True
         if self._transport:
             self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """Read again."""
+        self._is_unread = False
         if self._transport and self._phase is not Phase.ANSWERING:
             self._transport.resume_reading()
 
@@ -175,6 +183,7 @@ class Connection(asyncio.Protocol):
         if self._phase is Phase.IDLE:
             self._enter(Phase.HEADERS)
             self._reset()
+        self._is_overtaken = self._phase is Phase.ANSWERING
 
     def _reset(self) -> None:
         self._url = b""
@@ -261,7 +270,9 @@ class Connection(asyncio.Protocol):
             self._answer(answer)
         else:
             self._enter(Phase.ANSWERING)
-            done = partial(self._answer_later, self._request_id)
+            if self._transport:
+                self._transport.pause_reading()
+            done = partial(self._answer_later, self._request_id, self._parser.should_keep_alive())
             asyncio.ensure_future(answer).add_done_callback(done)
 
     # ends of a request
@@ -284,9 +295,12 @@ class Connection(asyncio.Protocol):
         else:
             self._drain()
 
-    def _answer_later(self, request_id: bytes, done: "asyncio.Future[Reply]") -> None:
-        """Send the answer of a handler that had to wait; it is the last one of its connection."""
-        if done.cancelled() or not self._transport:
+    def _answer_later(self, request_id: bytes, keep_alive: bool, done: "asyncio.Future[Reply]") -> None:
+        """Send the answer of a handler that had to wait.
+
+        It is the last one of its connection if the peer did not wait for it: what came meanwhile was not kept.
+        """
+        if done.cancelled() or not self._transport or self._transport.is_closing():
             return
         error = done.exception()
         if isinstance(error, KnownError):
@@ -296,14 +310,28 @@ class Connection(asyncio.Protocol):
             reply = error_reply(500, "internal_error", "the sidecar failed on this request; its log says how")
         else:
             reply = done.result()
-        self._transport.write(_message(reply, keep_alive=False, request_id=request_id))
-        self._transport.close()
+        keep_alive = keep_alive and not self._is_overtaken and not self._service.closing
+        self._transport.write(_message(reply, keep_alive=keep_alive, request_id=request_id))
+        if keep_alive:
+            self._enter(Phase.IDLE)
+            self._seen_bytes = 0
+            if not self._is_unread:
+                self._transport.resume_reading()
+        else:
+            self._transport.close()
 
     def _refuse(self, status: int, code: str, message: str) -> None:
         if self._phase is not Phase.DRAINING:
             extra = b"WWW-Authenticate: Bearer\r\n" if status == 401 else b""
             reply = error_reply(status, code, message)
             self._out.append(_message(reply, keep_alive=False, request_id=self._request_id, extra=extra))
+            self._drain()
+
+    def _end(self) -> None:
+        """Take no more requests: at once, or once the answer under way is sent."""
+        if self._phase is Phase.ANSWERING:
+            self._is_overtaken = True
+        else:
             self._drain()
 
     def _drain(self) -> None:

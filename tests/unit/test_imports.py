@@ -28,7 +28,7 @@ ALLOWED = {
     ),
     "agent_sidecar": (
         {"policy_core", "bundle_store", "agent_sidecar"},
-        {"msgspec", "tuf", "securesystemslib", "click", "httptools", "uvloop"},
+        {"msgspec", "tuf", "securesystemslib", "click", "httptools", "uvloop", "limits", "redis"},
     ),
 }  # fmt: skip
 # policy_core is a pure function of bytes, time and keys: no files, sockets, processes, clocks, chance or environment
@@ -42,8 +42,10 @@ TESTING = Path("policy_core/testing")
 # the one place that imports by a name computed at run time: the lazy command table
 DYNAMIC = {Path("builder/cli/main.py")}
 # what a host's daemon must never load (no YAML, CEL, git or templates there; boto3 only for s3:// stores, re2 only for
-# a rule with a regex)
-UNWANTED_ON_A_HOST = ("boto3", "botocore", "builder", "cel_expr_python", "jinja2", "pygit2", "re2", "yaml")
+# a rule with a regex, limits and redis only for a fleet store)
+UNWANTED_ON_A_HOST = (
+    "boto3", "botocore", "builder", "cel_expr_python", "jinja2", "limits", "pygit2", "re2", "redis", "yaml",
+)  # fmt: skip
 
 
 def imported_names(tree: ast.AST, package: str) -> Iterator[tuple[int, str]]:

@@ -11,8 +11,10 @@ from signed_store import SignedStore
 
 from agent_sidecar.activation import Activation
 from agent_sidecar.enforcement import Enforcement
+from agent_sidecar.fleet import FleetStore
 from agent_sidecar.history import History
 from agent_sidecar.host_clock import HostClock
+from agent_sidecar.memory import HostMemory
 from agent_sidecar.state import Settings, StateDirectory
 from agent_sidecar.updating import Outcome, Updater
 from bundle_store.client import TrustedClient
@@ -87,6 +89,10 @@ class Host:
         """Poll once; `self.store.reads` then holds just the reads of this poll."""
         self.store.reads.clear()
         return self.updater.poll(**options)
+
+    def new_memory(self, fleet: FleetStore | None = None) -> HostMemory:
+        """Return what a process on this state directory remembers."""
+        return HostMemory(self.path, host_id="host-1", clock=self.clock, fleet=fleet)
 
     @property
     def release(self) -> int:

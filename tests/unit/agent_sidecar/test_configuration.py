@@ -1,5 +1,6 @@
 """Configuration: file, then flags; every mistake at once."""
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,8 @@ def test_the_least_configuration_has_the_documented_defaults(flags: dict[str, An
         min_release=0,
         stale_limit_s=None,
         max_pin_s=4 * 3600.0,
+        host_id=socket.gethostname(),
+        fleet_store="",
     )
 
 

@@ -12,7 +12,7 @@ ALLOW, DENY = bundle(rules("allow"), number=1), bundle(rules("deny", "deny"), nu
 
 
 def status(host: Any) -> Status:
-    return status_of(host.enforcement, host.updater, host.clock)
+    return status_of(host.enforcement, host.updater, host.clock, host.new_memory())
 
 
 def text(host: Any) -> str:

@@ -37,6 +37,7 @@ def make_api(host: Any, poller: Any = None) -> AdminApi:
     return AdminApi(
         enforcement=host.enforcement,
         clock=host.clock,
+        memory=host.new_memory(),
         poller=poller,
         history=host.history,
         status=lambda: {"release": host.release},
@@ -145,7 +146,11 @@ def test_a_policy_is_known_to_be_in_use_while_it_is_explained(host: Any, monkeyp
 
 def test_only_the_admin_api_explains(host: Any) -> None:
     api = DecisionApi(
-        in_force=lambda: host.enforcement.active, clock=host.clock, status=lambda: None, is_ready=lambda: True
+        in_force=lambda: host.enforcement.active,
+        clock=host.clock,
+        memory=host.new_memory(),
+        status=lambda: None,
+        is_ready=lambda: True,
     )
 
     assert not [path for path in api.routes if b"explain" in path]

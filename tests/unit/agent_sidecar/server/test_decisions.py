@@ -1,12 +1,17 @@
 """The decision API without a socket: forms, errors, ids."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from agent_sidecar.host_clock import HostClock
+from agent_sidecar.memory import HostMemory
 from agent_sidecar.server.decisions import DecisionApi
 from policy_core.decision import Answer
+from policy_core.memory import Memory
 from policy_core.model import Decision
 
 AUTHZEN = b'{"subject":{"type":"user","id":"a"},"action":{"name":"x"},"resource":{"type":"t","id":"i"}}'
@@ -18,7 +23,7 @@ class Recording:
     def __init__(self) -> None:
         self.asked: list[tuple[object, float]] = []
 
-    def answer(self, raw: object, *, now: float, decision_id: str) -> Answer:
+    def answer(self, raw: object, *, now: float, decision_id: str, memory: Memory) -> Answer:
         from policy_core.request import normalise
 
         normalise(raw, now=now, host={})
@@ -29,14 +34,22 @@ class Recording:
         )  # fmt: skip
 
 
-def make_api(in_force: Any) -> DecisionApi:
-    return DecisionApi(
-        in_force=lambda: in_force, clock=lambda: 5.0, status=lambda: {"state": "fresh"}, is_ready=lambda: False
-    )
+@pytest.fixture
+def make_api(tmp_path: Path) -> Callable[[Any], DecisionApi]:
+    def make(in_force: Any) -> DecisionApi:
+        return DecisionApi(
+            in_force=lambda: in_force,
+            clock=lambda: 5.0,
+            memory=HostMemory(tmp_path, host_id="host-1", clock=HostClock(), fleet=None),
+            status=lambda: {"state": "fresh"},
+            is_ready=lambda: False,
+        )
+
+    return make
 
 
 @pytest.fixture
-def api() -> DecisionApi:
+def api(make_api: Callable[[Any], DecisionApi]) -> DecisionApi:
     return make_api(Recording())
 
 
@@ -83,14 +96,16 @@ def test_what_is_no_request_gets_400_and_a_message(api: DecisionApi, body: bytes
     assert error["error"]["message"].startswith("request: ")
 
 
-def test_a_failure_of_ours_is_a_deny(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failure_of_ours_is_a_deny(make_api: Callable[[Any], DecisionApi], caplog: pytest.LogCaptureFixture) -> None:
     status, reply = ask(make_api(None), b"/access/v1/evaluation", AUTHZEN)
 
     assert (status, reply["decision"], reply["context"]["reason_code"]) == (200, False, "evaluation_error")
     assert caplog.records[0].exc_info
 
 
-def test_decision_ids_are_unique_within_and_between_processes(api: DecisionApi) -> None:
+def test_decision_ids_are_unique_within_and_between_processes(
+    api: DecisionApi, make_api: Callable[[Any], DecisionApi]
+) -> None:
     other = make_api(Recording())
 
     ids = [ask(each, b"/access/v1/evaluation", AUTHZEN)[1]["context"]["decision_id"] for each in (api, api, other)]
