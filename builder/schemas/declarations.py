@@ -172,23 +172,23 @@ def read_declarations(files: Iterable[tuple[str, bytes]], overall: Report) -> De
         document = _read(path, suffix, content, report)
         if key in group:
             report.file_problem(f"describes the same as {group[key].file}", "keep one of them")
-        elif document is not None:
+        else:
             group[key] = Source(path, document)
     return found
 
 
 def _read(path: str, suffix: str, content: bytes, report: Report) -> Any:
-    """Return a schema document without problems, else None."""
+    """Return a schema document; one with problems as a schema that lets everything pass, so that they are told once."""
     if len(content) > MAX_SCHEMA_BYTES:
         report.file_problem(f"schema is too large ({len(content)} bytes, limit {MAX_SCHEMA_BYTES})", "describe less")
-        return None
+        return {}
     before = len(report.problems)
     root = None if suffix == "json" else read_yaml(content, report)
     document = read_json(content, report) if suffix == "json" else root and plain(root)
     if len(report.problems) > before:
-        return None
+        return {}
     report = report.of(Code.INVALID_SCHEMA)
     findings = schema_findings(document)
     for found in findings:
         report.at(locate(path, content, found.path, at_key=found.at_key), found.message, found.hint)
-    return None if findings else document
+    return {} if findings else document

@@ -203,6 +203,14 @@ def test_whether_an_attribute_is_declared(path: str, declared: bool) -> None:
     assert read_declarations(schemas, Report("")).declares(path) is declared
 
 
+def test_a_broken_schema_is_told_once() -> None:
+    report = Report("")
+    declarations = read_declarations([("schemas/context.yaml", b"properties: [")], report)
+
+    assert len(report.problems) == 1
+    assert declarations.place(("context", "anything")) != ()
+
+
 def test_nothing_is_declared_without_schemas() -> None:
     assert not read_declarations([], Report("")).declares("context.env")
 
