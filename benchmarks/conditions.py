@@ -1,6 +1,6 @@
 """One condition (``when``) beside the CEL library that checks it, on the same decoded request.
 
-Three shapes that policies are full of: a bound and a membership; guarded text tests; a comprehension with a conditional.
+Three shapes that policies are full of: a bound and a membership; guarded text tests; comprehensions and a conditional.
 The library is timed twice: with an activation made for each request, as it would have to be, and with one that is
 shared, which leaves out what it costs to hand a request over. All must agree on every request.
 """
