@@ -8,6 +8,7 @@ from builder.importing.fields import FIELDS
 from builder.importing.ordering import OurRule, order_rules
 from builder.importing.proving import Proof, compare, describe_proof
 from builder.importing.reading import SourcePolicy, read_source
+from builder.importing.requests import MAX_REQUESTS
 from builder.importing.writing import write_document
 from builder.language.documents import read_document
 from builder.language.nodes import Place, Report, plain
@@ -41,8 +42,11 @@ class Imported:
     proof: Proof | None = None
 
 
-def import_policy(content: bytes, file: str) -> Imported:
-    """Return what became of a job-style policy file; `file` is its name, for messages and for the new policy's id."""
+def import_policy(content: bytes, file: str, *, most: int = MAX_REQUESTS) -> Imported:
+    """Return what became of a job-style policy file; `file` is its name, for messages and for the new policy's id.
+
+    At most so many requests are compared.
+    """
     report = Report(file)
     source = read_source(content, report)
     if source is None or report.problems:
@@ -57,7 +61,7 @@ def import_policy(content: bytes, file: str) -> Imported:
     document = read_document(text.encode(), written := Report(f"policies/{policy_id}.yaml"), today=None)
     if document is None or written.problems:
         return Imported(file, refused=_carried_over(report, source, written))
-    proof = compare(plain(source.root), source.rules, ordered.rules, document.rules)
+    proof = compare(plain(source.root), source.rules, ordered.rules, document.rules, most=most)
     text = _document(policy_id, file, source, ordered.rules, changes, proof)
     return Imported(file, policy_id, (), text, source, ordered.rules, changes, proof)
 

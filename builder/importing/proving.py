@@ -55,14 +55,19 @@ class Proof:
 
 
 def compare(
-    document: Mapping[str, Any], source: Sequence[SourceRule], ours: Sequence[OurRule], rules: Sequence[Rule]
+    document: Mapping[str, Any],
+    source: Sequence[SourceRule],
+    ours: Sequence[OurRule],
+    rules: Sequence[Rule],
+    *,
+    most: int,
 ) -> Proof:
-    """Return the comparison of the old file, as plain values, with the compiled rules of the new document."""
+    """Return the comparison of the old file, as plain values, with the compiled rules, on at most so many requests."""
     interpreter = Interpreter(document)
     matcher = load(encode_rules(rules), policy=PolicyRef("", ""))
     origin = {rule.name: made.source for rule, made in zip(rules, ours, strict=True)}
     states = _rate_states(source, ours, rules)
-    space = space_of(document)
+    space = space_of(document, most=most)
     found: dict[tuple[str, ...], Difference] = {}
     decisions: dict[str, int] = {}
     asked = 0

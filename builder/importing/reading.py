@@ -1,17 +1,17 @@
 """Reads a job-style policy file: its rules in the order in which they are tried there, each taken apart into atoms."""
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from builder.importing import atoms
 from builder.importing.atoms import Atom, TextAtom
 from builder.importing.bounds import read_bounds
 from builder.importing.checking import check_fields
-from builder.importing.topics import Topic, read_topic
+from builder.importing.matching import MatchReader, is_empty
+from builder.importing.remedies import read_remediation
 from builder.importing.velocity import Velocity, read_velocity
 from builder.language import fields
-from builder.language.nodes import BrokenNode, ListNode, MapNode, Node, Place, Report, ScalarNode
+from builder.language.nodes import BrokenNode, MapNode, Node, Place, Report, ScalarNode
 from builder.language.remediations import MAX_REMEDIATIONS
 from builder.language.yamlfile import read_yaml
 from policy_core.model import Constraint, Decision
@@ -29,11 +29,6 @@ TIERS = ("job", "workflow", "global")  # in the order in which they are tried
 SELECTORS = {
     "workflow_id": "context.job.workflow_id", "job_id": "resource.id", "session_id": "context.job.session_id",
 }  # fmt: skip
-_TEXTS = {
-    "tenants": "context.tenant", "capabilities": "context.capability", "pack_ids": "context.pack_id",
-    "actor_ids": "subject.id", "actor_types": "subject.type", "agent_risk_tiers": "context.job.agent_risk_tier",
-}  # fmt: skip
-_NOBODY = "anonymous"
 _MAX_ID_CHARS = 100
 
 
@@ -78,6 +73,7 @@ class _Reader:
     def __init__(self, report: Report) -> None:
         self.report = report
         self.remarks: list[tuple[Place, str]] = []
+        self.matches = MatchReader(report, self.remarks)
         self.ids: set[str] = set()
 
     def document(self, root: MapNode) -> tuple[SourceRule, ...]:
@@ -123,7 +119,7 @@ class _Reader:
                 if beside_rules:
                     message = f"{list_name} of a tenant did nothing there, as the file has rules"
                     self.report.at(entry[0], message, "take it out, or write it as a rule")
-                elif topics := self.topics(entry[1], list_name):
+                elif topics := self.matches.topics(entry[1], list_name):
                     what = (atoms.any_case("context.tenant", [name]), atoms.topic_in(topics), *scope)
                     rule_id = self.new_id(f"{name}-{list_name.replace('_', '-')}")
                     rules.append(SourceRule(rule_id, key, decision, what))
@@ -144,7 +140,7 @@ class _Reader:
         if constraints and decision in (Decision.DENY, Decision.THROTTLE):
             self.remarks.append((node.entries["constraints"][0], f"constraints of a {decision} bind nobody: left out"))
             constraints = {}
-        text = fields.string(report, reason, "reason") if reason and not _is_empty(reason) else None
+        text = fields.string(report, reason, "reason") if reason and not is_empty(reason) else None
         own = self.selectors(node)
         if {atom.path for atom in scope if atom not in own} & {atom.path for atom in own}:
             report.at(node.entries["selector"][0], "selector contradicts that of the document", "keep one of them")
@@ -153,7 +149,7 @@ class _Reader:
             id=rule_id,
             place=node,
             decision=decision,
-            atoms=tuple(dict.fromkeys((*self.match(node.get("match")), *scope, *own))),
+            atoms=tuple(dict.fromkeys((*self.matches.read(node.get("match")), *scope, *own))),
             velocity=read,
             constraints=tuple(sorted(constraints.items())),
             reason=" ".join((text or "").split()),
@@ -209,76 +205,6 @@ class _Reader:
                 found.append(atoms.one_of(path, (text,)))
         return tuple(found)
 
-    def match(self, node: Node | None) -> list[Atom]:
-        found: list[Atom] = []
-        for name, (key, value) in node.entries.items() if isinstance(node, MapNode) else ():
-            if _is_empty(value):
-                continue  # a list without entries asks nothing there
-            if name in _TEXTS:
-                if values := self.texts(value, name):
-                    found.append(atoms.any_case(_TEXTS[name], values))
-            elif name in _MATCHES:
-                found += _MATCHES[name](self, value, key)
-        return found
-
-    def texts(self, node: Node, what: str) -> tuple[str, ...]:
-        values = fields.strings(self.report, node, what)
-        for value in values:
-            if what.startswith("actor") and value.strip().casefold() == _NOBODY:
-                hint = f"give this actor another name: {_NOBODY} is who sends no name here"
-                self.report.at(node, f"{what}: {_NOBODY} stands for a request without actor", hint)
-        return values
-
-    def topics(self, node: Node, what: str) -> list[Topic]:
-        found = []
-        for item in fields.items(self.report, node, what, may_be_empty=True) or ():
-            text = fields.string(self.report, item, f"entry of {what}")
-            try:
-                found += [read_topic(text.strip())] if text else []
-            except ValueError as error:
-                message = f"topic pattern {fields.shown(text or '')} never matches: {error}"
-                self.report.at(item, message, "correct it, or take it out: there it does nothing")
-        return found
-
-    def match_topics(self, node: Node, _key: Place) -> list[Atom]:
-        found = self.topics(node, "topics")
-        return [atoms.topic_in(found)] if found else []
-
-    def match_labels(self, node: Node, _key: Place) -> list[Atom]:
-        return [
-            atoms.label_is(name, text) for name, (_, text) in fields.string_map(self.report, node, "labels").items()
-        ]
-
-    def match_outside(self, node: Node, key: Place) -> list[Atom]:
-        found = fields.mapping(self.report, node, "label_allowlist")
-        allowed = {
-            name: fields.strings(self.report, value, f"label_allowlist.{name}")
-            for name, (_, value) in (found.entries.items() if found else ())
-        }
-        if len(allowed) > 1:
-            self.remarks.append((key, "label_allowlist with several labels: one value outside its list is enough"))
-        return [atoms.label_outside(allowed)] if allowed else []
-
-    def match_above(self, node: Node, key: Place) -> list[Atom]:
-        found = fields.mapping(self.report, node, "label_threshold")
-        limits = {}
-        for name, (_, value) in found.entries.items() if found else ():
-            number = value.value if isinstance(value, ScalarNode) else None
-            if type(number) is int or type(number) is float:
-                limits[name] = number
-            elif not isinstance(value, BrokenNode):
-                self.report.at(value, f"label_threshold.{name}: expected a number, found {fields.describe(value)}")
-        if len(limits) > 1:
-            self.remarks.append((key, "label_threshold with several labels: one number above its limit is enough"))
-        return [atoms.label_above(limits)] if limits else []
-
-    def match_secrets(self, node: Node, _key: Place) -> list[Atom]:
-        if isinstance(node, ScalarNode) and isinstance(node.value, bool):
-            return [atoms.secrets(present=node.value)]
-        if not isinstance(node, BrokenNode):
-            self.report.at(node, f"secrets_present: expected true or false, found {fields.describe(node)}")
-        return []
-
     def remediations(self, node: MapNode, decision: Decision) -> tuple[dict[str, object], ...]:
         listed = self.nodes(node.get("remediations"), "remediations")
         if not listed:
@@ -290,65 +216,11 @@ class _Reader:
         if len(listed) > MAX_REMEDIATIONS:
             message = f"too many remediations ({len(listed)}, limit {MAX_REMEDIATIONS})"
             self.report.at(key, message, "keep the most useful ones")
-        return tuple(self.remediation(item, number) for number, item in listed)
-
-    def remediation(self, node: MapNode, number: int) -> dict[str, object]:
-        found: dict[str, object] = {}
-        for name in ("id", "title", "summary", "replacement_topic", "replacement_capability"):
-            value = node.get(name)
-            text = fields.string(self.report, value, f"remediation {name}") if value and not _is_empty(value) else None
-            if text:
-                found["replacement_action" if name == "replacement_topic" else name] = " ".join(text.split())
-        if (value := node.get("add_labels")) and not _is_empty(value):
-            labels = fields.string_map(self.report, value, "add_labels")
-            found["add_labels"] = {name: text for name, (_, text) in labels.items()}
-        if (value := node.get("remove_labels")) and not _is_empty(value):
-            found["remove_labels"] = list(fields.strings(self.report, value, "remove_labels"))
-        found.setdefault("id", f"remediation-{number}")
-        found.setdefault("title", found.get("summary", found["id"]))
-        order = (
-            "id",
-            "title",
-            "summary",
-            "replacement_action",
-            "replacement_capability",
-            "add_labels",
-            "remove_labels",
-        )
-        return {name: found[name] for name in order if name in found}
+        return tuple(read_remediation(self.report, item, number) for number, item in listed)
 
     def nodes(self, node: Node | None, what: str) -> list[tuple[int, MapNode]]:
         """Return the mappings of a list, numbered from 1."""
-        if node is None or _is_empty(node):
+        if node is None or is_empty(node):
             return []
         items = fields.items(self.report, node, what) or []
         return [(number, item) for number, item in enumerate(items, 1) if isinstance(item, MapNode)]
-
-
-def _is_empty(node: Node) -> bool:
-    match node:
-        case ListNode(items=items):
-            return not items
-        case MapNode(entries=entries):
-            return not entries
-        case ScalarNode(value=value):
-            return value is None or value == ""
-    return False
-
-
-def _words(make: Callable[[tuple[str, ...]], list[Atom]], what: str) -> Callable[[_Reader, Node, Place], list[Atom]]:
-    return lambda reader, node, _key: make(fields.strings(reader.report, node, what) or ("",))
-
-
-_MATCHES: dict[str, Callable[[_Reader, Node, Place], list[Atom]]] = {
-    "topics": _Reader.match_topics,
-    "risk_tags": _words(lambda words: [atoms.any_tag(words)], "risk_tags"),
-    "agent_data_classifications": _words(
-        lambda words: [atoms.any_classification(words)], "agent_data_classifications"
-    ),
-    "requires": _words(lambda words: [atoms.requires(word) for word in words], "requires"),
-    "labels": _Reader.match_labels,
-    "label_allowlist": _Reader.match_outside,
-    "label_threshold": _Reader.match_above,
-    "secrets_present": _Reader.match_secrets,
-}  # fmt: skip

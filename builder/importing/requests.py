@@ -7,8 +7,7 @@ from itertools import combinations, product
 from math import prod
 from typing import Any
 
-MAX_EXHAUSTIVE = 50_000
-SAMPLES = 20_000
+MAX_REQUESTS = 20_000
 _SEED = 20_261_121
 _MAX_SUBSETS_OF = 5
 _ABSENT = None
@@ -23,11 +22,15 @@ _SELECTORS = ("workflow_id", "job_id", "session_id")
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """Values by attribute, and how many combinations there are; `complete`: those of a list are all its subsets."""
+    """Values by attribute, of which at most so many combinations are tried.
+
+    `hints` are the values each rule asks for; `complete` says that the values of a list are all its subsets.
+    """
 
     values: Mapping[str, Sequence[Any]]
     hints: Sequence[Mapping[str, Sequence[Any]]]
     complete: bool
+    most: int
 
     @property
     def size(self) -> int:
@@ -37,7 +40,7 @@ class Space:
     @property
     def exhaustive(self) -> bool:
         """Tell whether `requests` yields all of them."""
-        return self.complete and self.size <= MAX_EXHAUSTIVE
+        return self.complete and self.size <= self.most
 
     def requests(self) -> Iterator[dict[str, Any]]:
         """Yield each combination as a request in the job form, or a seeded sample that favours what rules ask for."""
@@ -47,15 +50,15 @@ class Space:
                 yield _request(dict(zip(names, combination, strict=True)))
             return
         chance = random.Random(_SEED)  # noqa: S311 - a sample that is the same every time
-        for number in range(SAMPLES):
+        for number in range(self.most):
             chosen = {name: chance.choice(values) for name, values in self.values.items()}
             for _ in range(number % 3 if self.hints else 0):  # a third each: nothing in mind, one rule, two rules
                 chosen |= {name: chance.choice(values) for name, values in chance.choice(self.hints).items()}
             yield _request(chosen)
 
 
-def space_of(document: Mapping[str, Any]) -> Space:
-    """Return the requests that a file, as plain values, tells apart."""
+def space_of(document: Mapping[str, Any], *, most: int = MAX_REQUESTS) -> Space:
+    """Return the requests that a file, as plain values, tells apart: all, or a sample of `most`."""
     matches = [rule.get("match") or {} for rule in document.get("rules") or ()]
     for name, tenant in (document.get("tenants") or {}).items():
         lists = ((tenant or {}).get(key) or [] for key in ("deny_topics", "allow_topics"))
@@ -79,7 +82,7 @@ def space_of(document: Mapping[str, Any]) -> Space:
             found.setdefault(part.replace("labels.", "label:", 1), {}).setdefault("some", None)
     values = {name: _distinct(name, list(given)) for name, given in found.items()}
     complete = all(len(_words(found[name])) <= _MAX_SUBSETS_OF for name in _LISTS if name in found)
-    return Space(values, [hint for hint in hints if hint], complete)
+    return Space(values, [hint for hint in hints if hint], complete, most)
 
 
 def _mentioned(match: Mapping[str, Any]) -> dict[str, list[Any]]:
