@@ -10,7 +10,8 @@ from builder.cli.main import main
 
 Writ = Callable[..., Any]
 IDENTITY = [
-    "data/identity.yaml", "policies/primitives/identity-binding.yaml", "tests/primitives/identity-binding.yaml",
+    "classify/primitives/identity-binding.yaml", "data/identity.yaml", "policies/primitives/identity-binding.yaml",
+    "tests/primitives/identity-binding.yaml",
 ]  # fmt: skip
 
 
@@ -37,7 +38,7 @@ def test_adding_copies_policies_tests_and_data_and_names_them(writ: Writ, polici
     run = writ("library", "add", "identity-binding")
 
     assert run.code == 0
-    assert run.out.splitlines()[:3] == IDENTITY
+    assert run.out.splitlines()[:4] == IDENTITY
     assert all((policies.path / path).is_file() for path in IDENTITY)
 
 
