@@ -185,6 +185,8 @@ class Daemon:
     def end(self) -> None:
         """Keep what was counted, and the time seen, for the next start."""
         self._memory.tend()
+        if self._fleet:
+            self._fleet.close()
         with contextlib.suppress(StateError):  # the disk has refused before, and said so
             self._enforcement.note_time(every_s=0.0)
 

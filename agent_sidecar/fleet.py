@@ -109,6 +109,10 @@ class FleetStore:
             if was_down:
                 logs.info("fleet_store_reachable", store=self.place)
 
+    def close(self) -> None:
+        """Close all connections; a later call opens new ones."""
+        self._redis.connection_pool.disconnect()
+
     @contextmanager
     def _answering(self) -> Iterator[None]:
         self.check_up()
