@@ -1,20 +1,25 @@
 """The library that ships: each primitive stands on its own, is tested to the last clause, and fits a new repository."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from builder.compiling import Compiled, compile_tree
+from builder.explaining import matcher_for
+from builder.language.suites import Case
 from builder.library import Primitive, choose, missing_files, read_library
 from builder.linting import lint_tree
 from builder.policytest import TestReport, check_mutants, measure_coverage, run_suites
 from builder.source import POLICY_PATHS, PolicyTree
 from builder.templating import TemplateValues, find_template, render
 from policy_core.errors import UsageError
+from policy_core.request import normalise
 
 TODAY = date(2026, 11, 20)
 LIBRARY = {primitive.name: primitive for primitive in read_library(find_template(), today=TODAY)}
@@ -87,6 +92,45 @@ def test_its_tests_notice_every_change_to_a_rule(name: str) -> None:
 
     assert mutation.survivors == ()
     assert mutation.tried == mutation.mutants > len(it.compiled.rules)
+
+
+@each_primitive
+def test_whoever_leaves_out_a_fact_gains_nothing(name: str) -> None:
+    for case in refused(name):
+        for part in ("context", "subject", "resource"):
+            for less in lacking(case.request.get(part, {})):
+                assert not allowed(name, case, {part: less}), (case.title, part, less)
+
+
+@each_primitive
+def test_whoever_claims_every_tag_gains_nothing(name: str) -> None:
+    tags = [tag for rule in alone(name).compiled.rules for tag in (*rule.match.risk_tags, *rule.match.risk_tags_any)]
+
+    for case in refused(name):
+        claimed = {**case.request.get("context", {}), "risk_tags": [*tags, "low"]}
+        assert not allowed(name, case, {"context": claimed}), case.title
+
+
+def refused(name: str) -> list[Case]:
+    """Return the cases of a primitive's tests that are not allowed."""
+    results = [result for suite in alone(name).report.suites for result in suite.cases]
+    return [result.case for result in results if result.answer and not result.answer.allowed]
+
+
+def allowed(name: str, case: Case, changes: dict[str, Any]) -> bool:
+    """Tell whether a primitive allows the request of a case with some parts changed."""
+    matcher = matcher_for(alone(name).compiled.rules, alone(name).compiled.provisions, "")
+    request = normalise({**case.request, **changes}, now=case.now, host=case.host)
+    return matcher.decide(request, memory=case.memory).allowed
+
+
+def lacking(value: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a JSON object without each of its keys, at any depth; type and id stay."""
+    for key, inner in value.items():
+        if key not in ("type", "id"):
+            yield {name: other for name, other in value.items() if name != key}
+        if isinstance(inner, dict):
+            yield from ({**value, key: less} for less in lacking(inner))
 
 
 def test_all_of_them_fit_into_a_new_repository() -> None:
