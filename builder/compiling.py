@@ -22,6 +22,7 @@ from builder.language.exceptions import (
     check_lifted_rules,
     read_exception,
 )
+from builder.language.expectations import Known
 from builder.language.nodes import Report
 from builder.language.project import Project, read_project
 from builder.language.remembering import Remembered
@@ -129,7 +130,15 @@ def compile_tree(tree: PolicyTree, *, today: datetime.date | None) -> Compiled:
         problems += check_exception_ids(exceptions, tree.files)
         problems += check_lifted_rules(exceptions, rules, tree.files)
         problems += governance_problems(project.governance, Governed(documents, exceptions, tree.files, today))
-    suites = read_suites(_yaml_files(tree, "tests", overall), report, rules=frozenset() if problems else rules)
+    known = Known()
+    if project and not problems:
+        known = Known(
+            rules=rules,
+            rated=frozenset(name for name, rule in rules.items() if rule.rate is not None),
+            approvers=[approver.id for approver in project.approvers],
+            exceptions=[each.exception.id for each in exceptions],
+        )
+    suites = read_suites(_yaml_files(tree, "tests", overall), report, known=known)
     if today is not None:
         note_secrets(tree.files, project.not_secrets if project else (), overall)
     if problems or project is None:
@@ -209,7 +218,15 @@ def _check_ids(documents: Iterable[RuleSource], overall: Report) -> None:
 def _selftest_cases(suites: Iterable[Suite]) -> Iterable[SelfTestCase]:
     """Yield what the sidecar asks itself before it activates the bundle; suites are sorted by file."""
     return (
-        SelfTestCase(case.request, case.expect.decision, case.expect.rule or "", case.now, dict(case.host))
+        SelfTestCase(
+            case.request,
+            case.expect.decision,
+            case.expect.rule or "",
+            case.now,
+            dict(case.host),
+            dict(case.counted),
+            case.approved_by,
+        )
         for suite in suites
         for case in suite.cases
         if not case.skip

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from policy_core.decision import Ask, RefusedGrant
+from policy_core.decision import GRANT_FOREIGN, GRANT_SELF_APPROVED, Ask, RefusedGrant
 from policy_core.errors import RemoteError
-from policy_core.grants import NO_GRANTS, Verdict
+from policy_core.grants import NO_GRANTS, Verdict, requesters_of
 from policy_core.model import Approver, Rule
 from policy_core.request import Request
 
@@ -89,5 +89,15 @@ class Assumed(Oblivious):
         return float(rule.rate.window_s)
 
     def check(self, ask: Ask, request: Request, approvers: Mapping[str, Approver]) -> Verdict:  # noqa: ARG002
-        """Accept everybody named, if the policy knows them."""
-        return Verdict(tuple(name for name in self.approved_by if name in approvers))
+        """Accept everybody named, once, if the policy knows them and they do not ask for this request themselves."""
+        requesters = requesters_of(request)
+        accepted, refused = [], []
+        for number, name in enumerate(dict.fromkeys(self.approved_by)):
+            approver = approvers.get(name)
+            if approver is None:
+                refused.append(RefusedGrant(number, GRANT_FOREIGN, f"{name} is no approver of this policy"))
+            elif requesters.isdisjoint(approver.subjects):
+                accepted.append(name)
+            else:
+                refused.append(RefusedGrant(number, GRANT_SELF_APPROVED, f"{name} asks, and cannot approve it too"))
+        return Verdict(tuple(accepted), refused=tuple(refused))

@@ -30,11 +30,11 @@ class CelProblem(NamedTuple):
 
 
 class CelError(InvalidError):
-    """A condition is not valid; `problems` are all of them, in the order of the source."""
+    """A condition is not valid; `complaints` are all of them, in the order of the source."""
 
     def __init__(self, problems: list[CelProblem]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("; ".join(f"offset {problem.offset}: {problem.message}" for problem in self.problems))
+        self.complaints = tuple(problems)
+        super().__init__("; ".join(f"offset {problem.offset}: {problem.message}" for problem in self.complaints))
 
 
 @functools.lru_cache(maxsize=_CACHED_CONDITIONS)

@@ -205,7 +205,7 @@ class _RuleReader:
             return lower(source)
         except CelError as error:
             text = self.content.decode().replace("\r\n", "\n").replace("\r", "\n")
-            for offset, message, hint in error.problems:
+            for offset, message, hint in error.complaints:
                 self.report.of(Code.INVALID_CONDITION).at(place_in(text, node, offset), f"when: {message}", hint)
             return None
 

@@ -4,13 +4,13 @@ Cells the table does not list expect ``deny``, so that a grant nobody thought of
 """
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, NamedTuple, TypeAlias
 
 from builder.language import fields
-from builder.language.expectations import Expectation, read_expectation
+from builder.language.expectations import Expectation, Known, read_expectation
 from builder.language.fixtures import Fixtures
 from builder.language.nodes import BrokenNode, ListNode, MapNode, Node, Report, ScalarNode
 from policy_core.model import Decision
@@ -52,9 +52,7 @@ class MatrixCell:
     line: int
 
 
-def read_matrix(
-    report: Report, matrix: Node, expect: Node, *, fixtures: Fixtures, rules: Collection[str]
-) -> list[MatrixCell]:
+def read_matrix(report: Report, matrix: Node, expect: Node, *, fixtures: Fixtures, known: Known) -> list[MatrixCell]:
     """Return all cells of a matrix, subject by subject; empty if there is a problem, which goes to the report."""
     before = len(report.problems)
     found = fields.mapping(report, matrix, "matrix")
@@ -68,7 +66,7 @@ def read_matrix(
         if size > MAX_CELLS:
             report.at(found, f"matrix has too many cells ({size}, limit {MAX_CELLS})", "split it")
             return []
-    table = _Table(report, axes, rules).read(expect)
+    table = _Table(report, axes, known).read(expect)
     if len(report.problems) != before:
         return []
     return list(_cells(axes, table, matrix.line))
@@ -105,10 +103,10 @@ def _axis(report: Report, node: Node, part: str, fixtures: Fixtures) -> Iterator
 class _Table:
     """Reads the rows of a table: coordinates (left out: all of that axis), and what those cells must get."""
 
-    def __init__(self, report: Report, axes: Mapping[str, Mapping[str, Any]], rules: Collection[str]) -> None:
+    def __init__(self, report: Report, axes: Mapping[str, Mapping[str, Any]], known: Known) -> None:
         self.report = report
         self.axes = axes
-        self.rules = rules
+        self.known = known
         self.listed: _Listed = {}
 
     def read(self, node: Node) -> _Listed:
@@ -121,7 +119,7 @@ class _Table:
         return self.listed
 
     def row(self, row: MapNode) -> None:
-        expect = read_expectation(self.report, row, rules=self.rules, others=tuple(AXES))
+        expect = read_expectation(self.report, row, known=self.known, others=tuple(AXES))
         names = [self.coordinates(row, part) for part in AXES]
         cells = [Cell(*coordinates) for coordinates in product(*names)]
         twice = next((cell for cell in cells if cell in self.listed), None)

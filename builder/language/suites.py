@@ -1,20 +1,24 @@
 """Policy test suites (docs/reference/policy-tests.md): fixtures, and cases that say what a request must get."""
 
+import dataclasses
 import datetime
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from builder.language import fields
 from builder.language.codes import Code
-from builder.language.expectations import Expectation, read_expectation
+from builder.language.expectations import Expectation, Known, read_expectation
 from builder.language.fixtures import FOLDER, Fixtures
-from builder.language.matrices import Cell, read_matrix
-from builder.language.nodes import BrokenNode, MapNode, Node, Report, ScalarNode, plain
+from builder.language.matrices import Cell, MatrixCell, read_matrix
+from builder.language.nodes import BrokenNode, ListNode, MapNode, Node, Report, ScalarNode, plain
 from builder.language.remembering import Remembered
 from builder.language.yamlfile import read_yaml
+from policy_core.memory import Assumed
 from policy_core.request import RequestError, normalise
 
 DEFAULT_NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC).timestamp()
@@ -25,12 +29,17 @@ MAX_CASES = 50_000
 _SUITE_KEYS = ("version", "name", "now", "host", "fixtures", "cases")
 _PARTS = ("subject", "action", "resource", "context")
 _SINGLE = ("request", "subject", "action", "resource")
-_CASE_KEYS = ("name", *_SINGLE, "context", "matrix", "now", "host", "expect", "skip")
+_CASE_KEYS = ("name", *_SINGLE, "context", "matrix", "now", "host", "counted", "approved_by", "expect", "skip")
+MAX_COUNTED = 10**9
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One case or cell of a matrix: a request as JSON in either form, its time in seconds, what it must get."""
+    """One case or cell of a matrix: a request as JSON in either form, its time in seconds, what it must get.
+
+    `counted` is how many allowed requests a rule with a rate has counted for it already, `approved_by` whose grants it
+    has.
+    """
 
     name: str
     line: int
@@ -40,6 +49,13 @@ class Case:
     expect: Expectation
     skip: str
     cell: Cell | None = None
+    counted: Mapping[str, int] = field(default_factory=dict)
+    approved_by: tuple[str, ...] = ()
+
+    @property
+    def memory(self) -> Assumed:
+        """Return what the matcher is to take for granted about earlier requests."""
+        return Assumed(self.counted, self.approved_by)
 
     @property
     def title(self) -> str:
@@ -57,23 +73,22 @@ class Suite:
     used: frozenset[tuple[str, str]] = frozenset()
 
 
-def read_suites(
-    files: Iterable[tuple[str, bytes]], report: Callable[[str], Report], *, rules: Collection[str]
-) -> list[Suite]:
+def read_suites(files: Iterable[tuple[str, bytes]], report: Callable[[str], Report], *, known: Known) -> list[Suite]:
     """Return the suites below tests/, in the order of `files`; those below tests/fixtures/ are what they share.
 
     `report` gives the report of a file; see `read_suite`.
     """
     shared = Fixtures()
     suites: list[tuple[str, bytes]] = []
-    beside = hashlib.sha256("\n".join(rules).encode())
+    names = [sorted(getattr(known, each.name)) for each in dataclasses.fields(known)]
+    beside = hashlib.sha256(msgspec.json.encode(names))
     for path, content in files:
         if path.startswith(FOLDER):
             shared.read_file(content, report(path))
             beside.update(hashlib.sha256(path.encode()).digest() + hashlib.sha256(content).digest())
         else:
             suites.append((path, content))
-    read = partial(read_suite, rules=rules, shared=shared)
+    read = partial(read_suite, known=known, shared=shared)
     found = [_REMEMBERED.read(read, content, report(path), beside=beside.digest()) for path, content in suites]
     for suite in found:
         shared.used |= suite.used if suite else frozenset()
@@ -82,13 +97,8 @@ def read_suites(
     return [suite for suite in found if suite]
 
 
-def read_suite(
-    content: bytes, report: Report, *, rules: Collection[str], shared: Fixtures | None = None
-) -> Suite | None:
-    """Return the suite in a file below tests/; problems go to the report.
-
-    An expected rule must be one of `rules` (``<policy>/<rule>``), unless these are empty.
-    """
+def read_suite(content: bytes, report: Report, *, known: Known, shared: Fixtures | None = None) -> Suite | None:
+    """Return the suite in a file below tests/; problems go to the report. `known` is what its cases may name."""
     before = len(report.problems)
     root = read_yaml(content, report)
     found = fields.mapping(report, root, "test suite") if root else None
@@ -97,7 +107,7 @@ def read_suite(
     fields.check_keys(report, found, "test suite", _SUITE_KEYS)
     fields.check_version(report, found)
     name = found.get("name")
-    reader = _SuiteReader(report, found, rules, Fixtures(shared))
+    reader = _SuiteReader(report, found, known, Fixtures(shared))
     cases = fields.require(report, found, "cases", "test suite", "list its cases under cases:")
     suite = Suite(
         file=report.file,
@@ -116,9 +126,9 @@ _REMEMBERED: Remembered[Suite | None] = Remembered()
 class _SuiteReader:
     """Reads the cases of one suite against its fixtures."""
 
-    def __init__(self, report: Report, suite: MapNode, rules: Collection[str], fixtures: Fixtures) -> None:
+    def __init__(self, report: Report, suite: MapNode, known: Known, fixtures: Fixtures) -> None:
         self.report = report
-        self.rules = rules
+        self.known = known
         self.now, self.host = self.circumstances(suite, DEFAULT_NOW, {})
         self.fixtures = fixtures
         node = suite.get("fixtures")
@@ -165,22 +175,40 @@ class _SuiteReader:
         now, host = self.circumstances(node, self.now, self.host)
         reason = node.get("skip")
         skip = (reason and fields.one_line(report, reason, "skip")) or ""
+        counted, approved_by = self.assumptions(node)
         if matrix:
-            yield from self.cells(node, matrix, name or "", now, host, skip)
+            for cell in self.cells(node, matrix):
+                yield Case(
+                    name or "", cell.line, cell.request, now, host, cell.expect, skip, cell.cell, counted, approved_by
+                )
             return
         request = self.request(node)
         if request is not None:
             self.check_request(node, request)
         expected = fields.require(report, node, "expect", "case", "such as expect: {decision: allow}")
         found = fields.mapping(report, expected, "expect") if expected else None
-        expect = read_expectation(report, found, rules=self.rules) if found else None
+        expect = read_expectation(report, found, known=self.known) if found else None
         if name and request is not None and expect is not None:
-            yield Case(name, node.line, request, now, host, expect, skip)
+            yield Case(name, node.line, request, now, host, expect, skip, None, counted, approved_by)
 
-    def cells(
-        self, node: MapNode, matrix: Node, name: str, now: float, host: Mapping[str, str], skip: str
-    ) -> Iterator[Case]:
-        """Yield every cell of a matrix as a case of its own."""
+    def assumptions(self, node: MapNode) -> tuple[dict[str, int], tuple[str, ...]]:
+        """Return what a case takes for granted: requests counted by rule, and who has approved."""
+        counts, names = node.get("counted"), node.get("approved_by")
+        found = fields.mapping(self.report, counts, "counted") if counts else None
+        counted = {}
+        for rule, (place, value) in found.entries.items() if found else ():
+            self.known.check(self.report, place, rule, "rule")
+            if rule in self.known.rules and rule not in self.known.rated:
+                self.report.at(place, f"rule {rule} has no rate", "count for rules that have one")
+            counted[rule] = fields.integer(self.report, value, f"counted.{rule}", least=0, most=MAX_COUNTED) or 0
+        approved_by = fields.strings(self.report, names, "approved_by") if names else ()
+        for item in names.items if type(names) is ListNode else ():
+            if type(item) is ScalarNode and type(item.value) is str and item.value:
+                self.known.check(self.report, item, item.value, "approver")
+        return counted, approved_by
+
+    def cells(self, node: MapNode, matrix: Node) -> Iterator[MatrixCell]:
+        """Yield every cell of a matrix, its request complete."""
         for part in _SINGLE:
             if part in node.entries:
                 self.report.at(node.entries[part][0], f"{part} beside matrix", "give the matrix, or a single request")
@@ -190,8 +218,8 @@ class _SuiteReader:
         expected = fields.require(self.report, node, "expect", "case", hint)
         if expected is None:
             return
-        for cell in read_matrix(self.report, matrix, expected, fixtures=self.fixtures, rules=self.rules):
-            yield Case(name, cell.line, cell.request | shared, now, host, cell.expect, skip, cell.cell)
+        for cell in read_matrix(self.report, matrix, expected, fixtures=self.fixtures, known=self.known):
+            yield dataclasses.replace(cell, request=cell.request | shared)
 
     def request(self, node: MapNode) -> Any:
         """Return the request of a case: a fixture or inline, or put together from its parts; None if it is broken."""

@@ -6,15 +6,17 @@ about an action the rule is about; one that can only ever go one way is covered 
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from builder.compiling import Compiled
 from builder.language.project import CoverageGate
 from builder.policytest.runner import TestReport
+from policy_core.classification import Classifier
 from policy_core.condition import compile_condition
 from policy_core.condition.grammar import ROOTS
 from policy_core.errors import GateError
 from policy_core.glob import match_glob
+from policy_core.memory import Memory
 from policy_core.model import Condition, Rule
 from policy_core.request import Request, normalise
 from policy_core.trace import ClauseTrace, Outcome, trace_rule
@@ -101,13 +103,14 @@ class Coverage:
 
 def measure_coverage(compiled: Compiled, report: TestReport) -> Coverage:
     """Return what the cases that ran cover; those skipped cover nothing."""
-    by_action: dict[str, list[Request]] = {}
+    classify = Classifier(compiled.provisions.classifications)
+    by_action: dict[str, list[_Asked]] = {}
     for suite in report.suites:
         for result in suite.cases:
             if result.answer is not None:
                 case = result.case
-                request = normalise(case.request, now=case.now, host=case.host)
-                by_action.setdefault(request.action_name, []).append(request)
+                request = classify(normalise(case.request, now=case.now, host=case.host))
+                by_action.setdefault(request.action_name, []).append(_Asked(request, case.memory))
     return Coverage(
         tuple(
             RuleCoverage(rule.name, report.places[rule.name], *_measure(rule, by_action, compiled.data))
@@ -150,6 +153,13 @@ def coverage_record(coverage: Coverage) -> dict[str, Any]:
     return {**figures, "by_rule": by_rule}
 
 
+class _Asked(NamedTuple):
+    """A request as the rules see it, and what its case takes for granted."""
+
+    request: Request
+    memory: Memory
+
+
 class _Seen:
     """The outcomes of one clause so far."""
 
@@ -171,19 +181,19 @@ class _Seen:
 
 
 def _measure(
-    rule: Rule, by_action: Mapping[str, Iterable[Request]], data: Mapping[str, Any]
+    rule: Rule, by_action: Mapping[str, Iterable[_Asked]], data: Mapping[str, Any]
 ) -> tuple[bool, tuple[ClauseCoverage, ...]]:
     """Return whether the rule applied, and the coverage of its clauses; ends a search that has found all."""
     evaluate = _evaluator(rule, data)
     first = trace_rule(rule, _NOBODY, data, evaluate=evaluate)  # only to learn which clauses the rule has
     seen = [_Seen(clause, constant=is_constant(clause)) for clause in first.clauses]
     applied = False
-    for action, requests in by_action.items():
+    for action, cases in by_action.items():
         if not is_about(rule, action):
             seen[0].failed = True  # match.actions, which is the first where there is one
             continue
-        for request in requests:
-            trace = trace_rule(rule, request, data, evaluate=evaluate)
+        for asked in cases:
+            trace = trace_rule(rule, asked.request, data, evaluate=evaluate, memory=asked.memory)
             applied = applied or trace.outcome is Outcome.TRUE
             for clause, so_far in zip(trace.clauses, seen, strict=True):
                 so_far.note(clause.outcome)

@@ -1,10 +1,11 @@
 """Mutants: a rule with one thing changed, which some policy test should notice.
 
-Three kinds: another decision, a clause (or constraint, or operand of ``&&`` and ``||``) dropped, a number moved by one.
-Changes that cannot matter are left out, such as dropping ``actions: ["*"]``.
+Three kinds: another decision, a clause (or constraint, or operand of ``&&`` and ``||``, or rate, or approval) dropped,
+a number moved by one. Changes that cannot matter are left out, such as dropping ``actions: ["*"]``, and those that no
+policy test can show: the window and the key of a rate, and for how long a grant is good.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,9 @@ from policy_core.attributes import ORDERED
 from policy_core.condition import render_condition
 from policy_core.condition.grammar import ALWAYS_BOOLEAN, CHAINS
 from policy_core.constraints import check_constraint
-from policy_core.model import Condition, Constraint, Decision, Rule, TimeWindow
+from policy_core.grants import check_approval
+from policy_core.model import GRANTING, Approval, Condition, Constraint, Decision, Rate, Rule, TimeWindow
+from policy_core.rates import check_rate
 from policy_core.windows import check_window, describe
 
 _ALWAYS_THERE = ("actions", "types", "ids")  # texts every request has
@@ -50,7 +53,8 @@ def mutants_of(ordinal: int, rule: Rule) -> Iterator[Mutant]:
 
 def _changes(rule: Rule) -> Iterator[tuple[Rule, str]]:
     for decision in _FLIPS[rule.decision]:
-        yield msgspec.structs.replace(rule, decision=decision, constraints={}, remediations=()), f"decides {decision}"
+        changed = msgspec.structs.replace(rule, decision=decision, constraints={}, remediations=(), approval=None)
+        yield msgspec.structs.replace(changed, rate=None if decision in GRANTING else rule.rate), f"decides {decision}"
     for smaller, path in _without(rule.match, "match"):
         if smaller is not None or not _is_wildcard(path, rule.match):
             yield msgspec.structs.replace(rule, match=smaller or type(rule.match)()), f"drops {path}"
@@ -65,8 +69,9 @@ def _changes(rule: Rule) -> Iterator[tuple[Rule, str]]:
         yield msgspec.structs.replace(rule, when=None), "drops when"
         for condition, change in _conditions(rule.when):
             yield msgspec.structs.replace(rule, when=_boolean(condition)), f"when: {change}"
-    for constraints, change in _constraints(rule.constraints):
-        yield msgspec.structs.replace(rule, constraints=constraints), change
+    for name, changes in _WHOLE_FIELDS.items():
+        for value, change in changes(getattr(rule, name)):
+            yield msgspec.structs.replace(rule, **{name: value}), change
 
 
 def _without(clauses: msgspec.Struct, path: str) -> Iterator[tuple[Any, str]]:
@@ -190,6 +195,30 @@ def _conditions(node: Condition) -> Iterator[tuple[Any, str]]:
             yield [name, *parts[:index], *inner, *parts[index + 1 :]], change
 
 
+def _rates(rate: Rate | None) -> Iterator[tuple[Rate | None, str]]:
+    """Yield no rate, and the rate with its limit moved by one."""
+    if rate is None:
+        return
+    yield None, "drops rate"
+    for limit in (rate.limit - 1, rate.limit + 1):
+        changed = msgspec.structs.replace(rate, limit=limit)
+        if check_rate(changed) is None:
+            yield changed, f"rate.limit: {rate.limit} becomes {limit}"
+
+
+def _approvals(approval: Approval | None) -> Iterator[tuple[Approval | None, str]]:
+    """Yield no approval, and the approval with the number of each team moved by one, to none of it too."""
+    if approval is None:
+        return
+    yield None, "drops approval"
+    for team, count in approval.quorum.items():
+        for moved in (count - 1, count + 1):
+            quorum = {name: moved if name == team else number for name, number in approval.quorum.items()}
+            changed = msgspec.structs.replace(approval, quorum={name: left for name, left in quorum.items() if left})
+            if check_approval(changed) is None:
+                yield changed, f"approval.from.{team}: {count} becomes {moved}"
+
+
 def _constraints(constraints: Mapping[str, Constraint]) -> Iterator[tuple[dict[str, Constraint], str]]:
     """Yield the constraints without each one of them, and with each number moved by one."""
     for name, value in constraints.items():
@@ -200,6 +229,13 @@ def _constraints(constraints: Mapping[str, Constraint]) -> Iterator[tuple[dict[s
             for moved in _moved(value):  # type: ignore[arg-type]
                 if check_constraint(name, moved) is None:
                     yield {**constraints, name: moved}, f"constraints.{name}: {value} becomes {moved}"
+
+
+_WHOLE_FIELDS: Mapping[str, Callable[[Any], Iterator[tuple[Any, str]]]] = {
+    "rate": _rates,
+    "approval": _approvals,
+    "constraints": _constraints,
+}
 
 
 def _moved(number: int | float) -> Iterator[int | float]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+import msgspec
+
 from builder.compiling import Compiled
 from builder.explaining import matcher_for
 from builder.language.expectations import Expectation
@@ -20,7 +22,8 @@ from policy_core.decision import Answer
 from policy_core.errors import GateError
 from policy_core.matcher import Matcher
 from policy_core.matcher.judging import MAX_REPORTED_ERRORS
-from policy_core.model import Provisions, Rule
+from policy_core.memory import Memory
+from policy_core.model import GRANTING, Provisions, Rule
 from policy_core.request import Request, normalise
 
 MAX_MUTANTS = 10_000
@@ -98,9 +101,10 @@ def mutation_record(mutation: Mutation) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A case that passes: its request, what it expects, the ordinals of the rules that have a part in the answer."""
+    """A case that passes: its request, what it takes for granted and expects, and the ordinals of rules with a part."""
 
     request: Request
+    memory: Memory
     expect: Expectation
     parts: frozenset[int]
 
@@ -118,7 +122,7 @@ class Trial:
                 if result.answer is not None:
                     case = result.case
                     request = normalise(case.request, now=case.now, host=case.host)
-                    asked = _Asked(request, case.expect, _parts(result.answer, ordinals))
+                    asked = _Asked(request, case.memory, case.expect, _parts(result.answer, ordinals))
                     self.by_action.setdefault(request.action_name, []).append(asked)
 
     def survives(self, mutant: Mutant) -> bool:
@@ -128,7 +132,7 @@ class Trial:
             ordinals = sorted(frozenset({mutant.ordinal}).union(*(asked.parts for asked in chunk)))
             rules = [mutant.rule if ordinal == mutant.ordinal else self.rules[ordinal] for ordinal in ordinals]
             matcher = self._matcher(rules)
-            if any(any(differences(asked.expect, matcher.decide(asked.request))) for asked in chunk):
+            if any(any(differences(asked.expect, _answer(matcher, asked))) for asked in chunk):
                 return False
         return True
 
@@ -142,8 +146,8 @@ class Trial:
                 others.append(asked)
         alone = self._matcher([mutant.rule])
         for asked in others:
-            answer = alone.decide(asked.request)
-            if answer.applied_rules or answer.errors:
+            answer = _answer(alone, asked)
+            if answer.applied_rules or answer.errors or answer.exception:
                 yield asked
 
     def _about(self, *rules: Rule) -> Iterable[_Asked]:
@@ -152,10 +156,27 @@ class Trial:
                 yield from cases
 
     def _matcher(self, rules: Sequence[Rule]) -> Matcher:
-        return matcher_for(rules, self.provisions, "")
+        return matcher_for(rules, provisions_for(rules, self.provisions), "")
+
+
+def _answer(matcher: Matcher, asked: _Asked) -> Answer:
+    return matcher.decide(asked.request, memory=asked.memory)
+
+
+def provisions_for(rules: Iterable[Rule], provisions: Provisions) -> Provisions:
+    """Return provisions whose exceptions name nothing but these rules, and of them only what can be switched off."""
+    if not provisions.exceptions:
+        return provisions
+    liftable = frozenset(rule.name for rule in rules if not rule.baseline and rule.decision not in GRANTING)
+    exceptions = (
+        msgspec.structs.replace(each, rules=tuple(name for name in each.rules if name in liftable))
+        for each in provisions.exceptions
+    )
+    return msgspec.structs.replace(provisions, exceptions=tuple(exceptions))
 
 
 def _parts(answer: Answer, ordinals: Mapping[str, int]) -> frozenset[int]:
-    if len(answer.errors) >= MAX_REPORTED_ERRORS:
-        return frozenset(ordinals.values())  # the answer does not name all rules in error
+    if len(answer.errors) >= MAX_REPORTED_ERRORS or answer.exception or answer.dry_run:
+        # the answer does not name all rules: those in error beyond a limit, those switched off, those in dry run
+        return frozenset(ordinals.values())
     return frozenset(ordinals[name] for name in (*answer.applied_rules, *(error.rule for error in answer.errors)))

@@ -135,14 +135,16 @@ class _Runner:
         if case.skip:
             return CaseResult(case, Status.SKIPPED)
         request = normalise(case.request, now=case.now, host=case.host)
-        answer = self.matcher.decide(request)
+        memory = case.memory
+        answer = self.matcher.decide(request, memory=memory)
         found = tuple(differences(case.expect, answer))
         if not found:
             return CaseResult(case, Status.PASSED, answer)
         self.traced += 1
         traces: tuple[RuleTrace, ...] = ()
         if self.traced <= MAX_TRACED_FAILURES:
-            traces = nearest(self.matcher.rules, request, self.data, wanted=case.expect.rule or "")
+            seen = self.matcher.classified(request)
+            traces = nearest(self.matcher.rules, seen, self.data, wanted=case.expect.rule or "", memory=memory)
         return CaseResult(case, Status.FAILED, answer, found, traces)
 
 
@@ -153,5 +155,11 @@ def differences(expect: Expectation, answer: Answer) -> Iterator[Difference]:
         ("rule", expect.rule, answer.matched_rule),
         ("reason_code", expect.reason_code, answer.reason_code),
         ("constraints", expect.constraints, answer.constraints),
+        ("exception", expect.exception, answer.exception),
+        ("dry_run", expect.dry_run, str(answer.dry_run.decision) if answer.dry_run else ""),
+        ("gates", expect.gates, answer.gates),
+        ("errors", expect.errors, tuple(sorted(error.rule for error in answer.errors))),
+        ("remediations", expect.remediations, tuple(remediation.id for remediation in answer.remediations)),
+        ("retry_after_s", expect.retry_after_s, answer.retry_after_s),
     )
     return (Difference(part, wanted, got) for part, wanted, got in parts if wanted is not None and wanted != got)

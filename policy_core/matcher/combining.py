@@ -24,7 +24,7 @@ RANK = {
 DENY, REQUIRE_APPROVAL, ALLOWED, NOTHING = 0, 1, 3, 4
 _WORDS = (Decision.DENY, Decision.REQUIRE_APPROVAL, Decision.THROTTLE, Decision.ALLOW)
 _NARROWED = (REQUIRE_APPROVAL, ALLOWED)  # answers that carry constraints
-_GATE_WORDS = ("denied", "asked", "throttled", "narrowed", "passed")  # by rank, the strongest first
+GATE_WORDS = ("denied", "asked", "throttled", "narrowed", "passed")  # by rank, the strongest first
 
 
 def rank_in_error(decision: Decision) -> int | None:
@@ -109,4 +109,4 @@ class Combiner:
                 if word >= ALLOWED:
                     word = ALLOWED if rule.constraints else NOTHING
                 strongest[rule.gate] = min(word, strongest.get(rule.gate, NOTHING))
-        return {gate: _GATE_WORDS[word] for gate, word in strongest.items()}
+        return {gate: GATE_WORDS[word] for gate, word in strongest.items()}

@@ -17,13 +17,13 @@ def var(*path: str) -> list[str]:
 def problems(source: str) -> list[tuple[int, str]]:
     with pytest.raises(CelError) as caught:
         lower(source)
-    return [(problem.offset, problem.message) for problem in caught.value.problems]
+    return [(problem.offset, problem.message) for problem in caught.value.complaints]
 
 
 def hints(source: str) -> list[str]:
     with pytest.raises(CelError) as caught:
         lower(source)
-    return [problem.hint for problem in caught.value.problems]
+    return [problem.hint for problem in caught.value.complaints]
 
 
 A, B, L = var("context", "a"), var("context", "b"), var("context", "l")
@@ -232,7 +232,7 @@ def test_any_text_is_lowered_or_refused(source: str) -> None:
     try:
         node = lower(source)
     except CelError as error:
-        assert all(0 <= offset <= len(source) and message.isprintable() for offset, message, _ in error.problems)  # noqa: PT017
+        assert all(0 <= offset <= len(source) and message.isprintable() for offset, message, _ in error.complaints)  # noqa: PT017
         return
 
     check_condition(node)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from builder.language.expectations import Known
 from builder.language.nodes import Report
 from builder.language.suites import Suite, read_suites
 from policy_core.errors import Problem
@@ -16,7 +17,7 @@ def read(files: dict[str, str]) -> tuple[list[Suite], list[str], list[str]]:
     suites = read_suites(
         ((f"tests/{path}", text.encode()) for path, text in sorted(files.items())),
         lambda path: Report(path, problems, warnings),
-        rules=(),
+        known=Known(),
     )
     shown = [[f"{item.where} {item.message}" for item in sorted(found)] for found in (problems, warnings)]
     return suites, shown[0], shown[1]

@@ -3,7 +3,7 @@
 import pytest
 
 from builder.language import matrices
-from builder.language.expectations import Expectation
+from builder.language.expectations import Expectation, Known
 from builder.language.nodes import Report
 from builder.language.suites import Suite, read_suite
 
@@ -21,7 +21,7 @@ def read(*lines: str) -> tuple[Suite | None, list[str]]:
     """Read a suite whose only case has these lines, from line 6 on."""
     report = Report("tests/a.yaml")
     text = FIXTURES + "  - name: who may\n" + "".join(f"    {line}\n" for line in lines)
-    suite = read_suite(text.encode(), report, rules=("agents/one",))
+    suite = read_suite(text.encode(), report, known=Known(("agents/one",)))
     return suite, [f"{problem.line}:{problem.column} {problem.message}" for problem in sorted(report.problems)]
 
 

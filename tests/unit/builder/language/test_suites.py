@@ -3,16 +3,18 @@
 import pytest
 
 from builder.language import suites as suites_module
+from builder.language.expectations import Expectation, Known
 from builder.language.nodes import Report
 from builder.language.suites import DEFAULT_NOW, Suite, read_suite
+from policy_core.memory import Assumed
 
-RULES = ("agents/one", "agents/two")
+KNOWN = Known(("agents/one", "agents/two"), rated=("agents/two",), approvers=("ana", "bo"), exceptions=("migration",))
 INLINE = "{subject: {type: user, id: ann}, action: {name: a}, resource: {type: t, id: i}}"
 
 
-def read(text: str, *, rules: tuple[str, ...] = RULES) -> tuple[Suite | None, list[str]]:
+def read(text: str, *, known: Known = KNOWN) -> tuple[Suite | None, list[str]]:
     report = Report("tests/a/b.yaml")
-    suite = read_suite(text.encode(), report, rules=rules)
+    suite = read_suite(text.encode(), report, known=known)
     return suite, [f"{problem.line}:{problem.column} {problem.message}" for problem in sorted(report.problems)]
 
 
@@ -62,6 +64,39 @@ cases:
     assert (parts.expect.rule, parts.expect.reason_code) == ("agents/one", "ok")
 
 
+def test_what_a_case_takes_for_granted_and_all_it_may_expect_is_read() -> None:
+    suite, problems = read(
+        case(
+            "counted: {agents/two: 3}\n"
+            "approved_by: [ana, bo]\n"
+            "expect:\n"
+            "  decision: throttle\n"
+            "  exception: migration\n"
+            "  dry_run: allow\n"
+            "  gates: {scope: passed}\n"
+            "  errors: [agents/two, agents/one]\n"
+            "  remediations: [stage]\n"
+            "  retry_after_s: 60"
+        )
+    )
+
+    assert problems == []
+    assert suite is not None
+    assert suite.cases[0].memory == Assumed({"agents/two": 3}, ("ana", "bo"))
+    assert suite.cases[0].expect == Expectation(
+        "throttle", exception="migration", dry_run="allow", gates={"scope": "passed"},
+        errors=("agents/one", "agents/two"), remediations=("stage",), retry_after_s=60,
+    )  # fmt: skip
+
+
+def test_nothing_can_be_expected_too() -> None:
+    suite, problems = read(case("expect: {decision: deny, gates: {}, errors: [], remediations: []}"))
+
+    assert problems == []
+    assert suite is not None
+    assert suite.cases[0].expect == Expectation("deny", gates={}, errors=(), remediations=())
+
+
 def test_a_suite_is_named_after_its_path_and_has_a_fixed_time() -> None:
     suite, problems = read(case("expect: {decision: deny, constraints: {}}"))
 
@@ -106,6 +141,20 @@ DENY = "expect: {decision: deny}"
         (case("expect: {decision: deny, reason: x}"), ["4:30 unknown key 'reason' in expect"]),
         (case("expect: {decision: allow, constraints: {max_x: 1}}"), ["4:45 unknown constraint max_x"]),
         (case("expect: {decision: allow, constraints: [a]}"), ["4:44 constraints: expected a mapping, found a list"]),
+        (case("expect: {decision: deny, exception: [a], dry_run: maybe, retry_after_s: 1.5}"),
+         ["4:41 exception: expected text, found a list", "4:55 unknown dry_run 'maybe'",
+          "4:77 retry_after_s: expected a whole number from 0 to 1000000000, found 1.5"]),
+        (case("expect: {decision: deny, gates: {scop: passed, identity: denyed}, remediations: a}"),
+         ["4:38 unknown gate 'scop'", "4:62 unknown word for gate identity 'denyed'",
+          "4:85 remediations: expected a list, found the text 'a'"]),
+        (case("expect: {decision: deny, exception: migrations, errors: [agents/ome]}"),
+         ["4:41 unknown exception 'migrations'", "4:62 unknown rule 'agents/ome'"]),
+        (case(DENY + "\ncounted: {agents/one: 1, agents/tow: 2, agents/two: -1}\napproved_by: [ana, cy]"),
+         ["5:15 rule agents/one has no rate", "5:30 unknown rule 'agents/tow'",
+          "5:57 counted.agents/two: expected a whole number from 0 to 1000000000, found -1",
+          "6:24 unknown approver 'cy'"]),
+        (case(DENY + "\ncounted: []\napproved_by: {}"),
+         ["5:14 counted: expected a mapping, found a list", "6:18 approved_by: expected a list, found a mapping"]),
         (case(DENY + "\nskip: ''"), ["5:11 skip is empty"]),
         (case(DENY + "\nskip: true"), ["5:11 skip: expected text, found true"]),
         (case(DENY + "\nmatrix: {}"), ["3:5 request beside matrix", "5:13 matrix is empty"]),
@@ -134,7 +183,7 @@ def test_a_fixture_that_no_case_uses_is_worth_a_warning() -> None:
     report = Report("tests/a.yaml")
     fixtures = "fixtures: {subjects: {ann: {type: user, id: ann}}, requests: {whole: {job: {topic: x}}}}\n"
 
-    read_suite((fixtures + case(DENY, request="request: whole")).encode(), report, rules=RULES)
+    read_suite((fixtures + case(DENY, request="request: whole")).encode(), report, known=KNOWN)
 
     assert [(problem.where, problem.message) for problem in report.warnings] == [
         ("tests/a.yaml:1:23", "subject fixture 'ann' is not used by any case")
@@ -145,7 +194,7 @@ def test_nothing_is_said_about_fixtures_that_a_broken_case_may_have_used() -> No
     report = Report("tests/a.yaml")
     fixtures = "fixtures: {subjects: {ann: {type: user, id: ann}}}\n"
 
-    read_suite((fixtures + case(DENY, request="subject: [ann]")).encode(), report, rules=RULES)
+    read_suite((fixtures + case(DENY, request="subject: [ann]")).encode(), report, known=KNOWN)
 
     assert report.warnings == []
 
@@ -160,4 +209,4 @@ def test_a_suite_has_a_bounded_number_of_cases(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_rules_are_not_judged_while_policies_have_problems() -> None:
-    assert read(case("expect: {decision: deny, rule: agents/ome}"), rules=())[1] == []
+    assert read(case("expect: {decision: deny, rule: agents/ome}"), known=Known())[1] == []

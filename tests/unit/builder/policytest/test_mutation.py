@@ -1,5 +1,6 @@
 """The mutation check finds exactly the changes that no test notices."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,11 +16,14 @@ from builder.policytest.mutants import mutants_of
 from builder.policytest.mutation import MutantsSurviveError, Trial
 from builder.policytest.runner import CaseResult, PolicyTestsFailedError, Status, SuiteResult, TestReport, differences
 from builder.source import PolicyTree
+from policy_core.decision import Answer
 from policy_core.errors import GateError
+from policy_core.matcher import Matcher
 from policy_core.model import Provisions, Rule
 from policy_core.request import normalise
 from policy_core.testing import strategies
 
+NOW = 1_790_500_000.0  # exceptions that are drawn begin, or end, around then
 POLICY = """\
 version: v1
 rules:
@@ -90,29 +94,61 @@ def test_tests_that_fail_kill_nothing() -> None:
         check_mutants(tree, run_suites(tree))
 
 
-def passing(rules: list[Rule], requests: list[Any]) -> TestReport:
-    matcher = matcher_for(rules, Provisions(), "")
+def case(raw: Any, rules: list[Rule], draw: st.DrawFn) -> Case:
+    rated = [rule.name for rule in rules if rule.rate]
+    counted = draw(st.dictionaries(st.sampled_from(rated), st.integers(0, 4))) if rated else {}
+    approved_by = draw(st.lists(st.sampled_from([approver.id for approver in strategies.APPROVERS]), max_size=4))
+    return Case("c", 1, raw, NOW, {}, Expectation("deny"), "", None, counted, tuple(approved_by))
+
+
+def passing(rules: list[Rule], provisions: Provisions, cases: list[Case]) -> TestReport:
+    """Return a report in which all cases pass: they expect the whole answer."""
+    matcher = matcher_for(rules, provisions, "")
     results = []
-    for raw in requests:
-        answer = matcher.decide(normalise(raw, now=0, host={}))
-        expect = Expectation(answer.decision, answer.matched_rule, answer.reason_code, answer.constraints)
-        results.append(CaseResult(Case("c", 1, raw, 0, {}, expect, ""), Status.PASSED, answer))
+    for asked in cases:
+        answer = decide(matcher, asked)
+        expect = Expectation(
+            decision=answer.decision,
+            rule=answer.matched_rule,
+            reason_code=answer.reason_code,
+            constraints=answer.constraints,
+            exception=answer.exception,
+            dry_run=answer.dry_run and answer.dry_run.decision,
+            gates=answer.gates,
+            errors=tuple(sorted(error.rule for error in answer.errors)),
+            remediations=tuple(remediation.id for remediation in answer.remediations),
+            retry_after_s=answer.retry_after_s,
+        )
+        results.append(CaseResult(replace(asked, expect=expect), Status.PASSED, answer))
     return TestReport((SuiteResult("tests/a.yaml", "a", tuple(results)),), {})
 
 
-@settings(max_examples=25)  # each example loads a matcher for every mutant
-@given(strategies.policies(most=4), st.lists(strategies.requests, max_size=10))
-def test_asking_only_the_rules_and_cases_concerned_changes_no_verdict(rules: list[Rule], requests: list[Any]) -> None:
-    report = passing(rules, requests)
-    trial = Trial(rules, {}, report)
+def decide(matcher: Matcher, asked: Case) -> Answer:
+    return matcher.decide(normalise(asked.request, now=asked.now, host={}), memory=asked.memory)
+
+
+@st.composite
+def policies_and_cases(draw: st.DrawFn) -> tuple[list[Rule], Provisions, list[Case]]:
+    rules = draw(strategies.policies(most=4))
+    provisions = draw(strategies.provisions(rules, {}))
+    requests = draw(st.lists(strategies.requests, max_size=10))
+    return rules, provisions, [case(raw, rules, draw) for raw in requests]
+
+
+@settings(max_examples=25, deadline=None)  # each example loads a matcher for every mutant
+@given(policies_and_cases())
+def test_asking_only_the_rules_and_cases_concerned_changes_no_verdict(
+    drawn: tuple[list[Rule], Provisions, list[Case]],
+) -> None:
+    rules, provisions, asked = drawn
+    report = passing(rules, provisions, asked)
+    trial = Trial(rules, provisions, report)
     cases = report.suites[0].cases
 
     for ordinal, rule in enumerate(rules):
         for mutant in mutants_of(ordinal, rule):
             all_rules = [mutant.rule if number == ordinal else other for number, other in enumerate(rules)]
-            matcher = matcher_for(all_rules, Provisions(), "")
-            unnoticed = not any(
-                any(differences(result.case.expect, matcher.decide(normalise(result.case.request, now=0, host={}))))
-                for result in cases
-            )
+            fitting = mutation.provisions_for(all_rules, provisions)
+            matcher = matcher_for(all_rules, fitting, "")
+            unnoticed = not any(any(differences(result.case.expect, decide(matcher, result.case))) for result in cases)
             assert trial.survives(mutant) is unnoticed, mutant.change
