@@ -1,5 +1,7 @@
 """The decision API without a socket: forms, errors, ids."""
 
+import asyncio
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,8 +10,9 @@ import msgspec
 import pytest
 
 from agent_sidecar.host_clock import HostClock
-from agent_sidecar.memory import HostMemory
+from agent_sidecar.memory import AtOnce, HostMemory, WouldWaitError
 from agent_sidecar.server.decisions import DecisionApi
+from agent_sidecar.server.waiting import WaitingRoom
 from policy_core.decision import Answer
 from policy_core.memory import Memory
 from policy_core.model import Decision
@@ -118,3 +121,57 @@ def test_readiness_is_told_apart_from_being_alive(api: DecisionApi) -> None:
     assert ask(api, b"/health/live") == (200, {"live": True})
     assert ask(api, b"/health/ready") == (503, {"ready": False})
     assert ask(api, b"/status") == (200, {"state": "fresh"})
+
+
+class Waiting:
+    """Needs to wait, and then allows, fails or takes too long."""
+
+    def __init__(self, then: Callable[[], Answer]) -> None:
+        self._then = then
+
+    def answer(self, raw: object, *, now: float, decision_id: str, memory: Memory) -> Answer:
+        if isinstance(memory, AtOnce):
+            raise WouldWaitError
+        return self._then()
+
+
+def fail() -> Answer:
+    raise ZeroDivisionError
+
+
+def ask_patiently(api: DecisionApi) -> dict[str, Any]:
+    async def run() -> Any:
+        reply = api.evaluation(AUTHZEN, None)  # type: ignore[arg-type]
+        assert not isinstance(reply, tuple)
+        return await reply
+
+    status, body = asyncio.run(run())
+    assert status == 200
+    reply: dict[str, Any] = msgspec.json.decode(body)
+    return reply
+
+
+def test_a_decision_that_has_to_wait_is_made_in_a_thread(make_api: Callable[[Any], DecisionApi]) -> None:
+    allowed = Answer(decision=Decision.ALLOW, allowed=True, reason_code="matched_rule")
+
+    assert ask_patiently(make_api(Waiting(lambda: allowed)))["decision"] is True
+
+
+def test_a_decision_in_a_thread_that_fails_is_a_deny(
+    make_api: Callable[[Any], DecisionApi], caplog: pytest.LogCaptureFixture
+) -> None:
+    reply = ask_patiently(make_api(Waiting(fail)))
+
+    assert (reply["decision"], reply["context"]["reason_code"]) == (False, "evaluation_error")
+    assert caplog.records[0].exc_info
+
+
+def test_a_decision_in_a_thread_that_takes_too_long_is_a_deny(make_api: Callable[[Any], DecisionApi]) -> None:
+    release = threading.Event()
+    api = make_api(Waiting(lambda: fail() if release.wait() else fail()))
+    api.waiting_room = WaitingRoom(patience_s=0.01)
+
+    reply = ask_patiently(api)
+    release.set()
+
+    assert (reply["decision"], reply["context"]["reason"]) == (False, "the decision took too long")

@@ -429,3 +429,37 @@ def test_with_a_token_only_its_bearer_is_answered(tmp_path: Path, headers: list[
         assert (b"WWW-Authenticate: Bearer" in reply) == (status == 401)
 
     serve(tmp_path, client, token=b"secret-token-16ch")
+
+
+def test_an_answer_that_had_to_wait_leaves_the_connection_open(tmp_path: Path) -> None:
+    async def client(path: Path, _service: Service) -> None:
+        reader, writer = await asyncio.open_unix_connection(path)
+        for number in range(3):
+            writer.write(post("/slow", b"x" * number, close=False))
+            await reader.readuntil(b"\r\n\r\n")
+            assert await reader.readexactly(12) == b'{"length":%d}' % number
+        writer.close()
+
+    serve(tmp_path, client)
+
+
+@pytest.mark.parametrize("more", [post("/echo", b"next"), b"GET", b"\0 no request \0"])
+def test_what_comes_before_an_answer_that_has_to_wait_ends_the_connection_after_it(tmp_path: Path, more: bytes) -> None:
+    async def client(path: Path, _service: Service) -> None:
+        reply = await exchange(path, post("/slow", b"first", close=False) + more)
+        assert (reply.count(b"HTTP/1.1"), status_of(reply)) == (1, 200)
+        assert reply.endswith(b'{"length":5}')
+        assert b"Connection: close" in reply
+
+    serve(tmp_path, client)
+
+
+def test_an_answer_under_way_does_not_hold_up_other_connections(tmp_path: Path) -> None:
+    async def client(path: Path, _service: Service) -> None:
+        slow = asyncio.ensure_future(exchange(path, post("/slow", b"1")))
+        await asyncio.sleep(0.001)
+        assert status_of(await exchange(path, post("/echo", b"2"))) == 200
+        assert not slow.done()
+        await slow
+
+    serve(tmp_path, client)
