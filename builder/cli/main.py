@@ -22,6 +22,7 @@ COMMANDS = {
     "library": ("library", "library"),
     "keys": ("keys", "keys"),
     "lint": ("lint", "lint"),
+    "schema": ("schema", "schema"),
     "test": ("test", "test"),
     "explain": ("explain", "explain"),
     "simulate": ("simulate", "simulate"),

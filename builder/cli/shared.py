@@ -20,7 +20,12 @@ channel_option: Callable[[Command], Command] = click.option(
 
 def print_json(value: object) -> None:
     """Print a value as one indented JSON document on stdout."""
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    click.echo(as_json(value))
+
+
+def as_json(value: object) -> str:
+    """Return a value as one indented JSON document."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
 def progress(message: str) -> None:
