@@ -168,7 +168,12 @@ def test_a_decision_in_a_thread_that_fails_is_a_deny(
 
 def test_a_decision_in_a_thread_that_takes_too_long_is_a_deny(make_api: Callable[[Any], DecisionApi]) -> None:
     release = threading.Event()
-    api = make_api(Waiting(lambda: fail() if release.wait() else fail()))
+
+    def decide() -> Answer:
+        release.wait()
+        return fail()
+
+    api = make_api(Waiting(decide))
     api.waiting_room = WaitingRoom(patience_s=0.01)
 
     reply = ask_patiently(api)
