@@ -1,7 +1,7 @@
 """Changes to a request, one value each, and the request they lead to."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -9,7 +9,7 @@ import msgspec
 
 from policy_core.decision import Ask, RefusedGrant
 from policy_core.grants import Verdict, requesters_of
-from policy_core.memory import Memory
+from policy_core.memory import ForgottenError, Memory
 from policy_core.model import Approver, Rule
 from policy_core.request import Request
 from policy_core.windows import timestamp
@@ -76,7 +76,7 @@ class Situation:
     """
 
     request: Request
-    memory: Memory
+    memory: "Looking"
 
     def after(self, changes: Iterable[Change]) -> "Situation":
         """Return the situation with all changes made. Raises ImpossibleChangeError."""
@@ -88,8 +88,11 @@ class Situation:
     def _after(self, change: Change) -> "Situation":
         request = self.request
         if change.kind is Kind.GRANT:
-            return replace(self, memory=Approving(self.memory, tuple(change.value)))
+            memory = Approving(self.memory, self.memory.now, approved_by=tuple(change.value))
+            return replace(self, memory=memory)
         if change.kind is Kind.AT:
+            if not change.value > request.now:
+                raise ImpossibleChangeError  # what was remembered then is not known
             return replace(self, request=_rebuilt(request, {}, now=float(change.value)))
         root, *rest = change.path
         if change.path in _SCALARS and (change.kind is not Kind.SET or type(change.value) is not str):
@@ -97,11 +100,19 @@ class Situation:
         return replace(self, request=_rebuilt(request, {root: _edited(getattr(request, root), rest, change)}))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Looking:
-    """A memory that is only looked at: nothing is counted, no grant is spent."""
+    """A memory that is only looked at, and only as of `now`: nothing is counted, no grant is spent.
+
+    What is remembered is never asked about a later time, as some memories forget what is over by then. A rate that is
+    reached now is taken to be so until its wait is over, as if nobody asked meanwhile. `failed` tells whether a rate
+    could not be told: then nothing is known of later times.
+    """
 
     memory: Memory
+    now: float
+    failed: bool = False
+    _waits: dict[tuple[str, str], float | ForgottenError | None] = field(default_factory=dict)
 
     @property
     def audience(self) -> str:
@@ -109,8 +120,18 @@ class Looking:
         return self.memory.audience
 
     def retry_after(self, rule: Rule, key: str, now: float) -> float | None:
-        """Return what is remembered."""
-        return self.memory.retry_after(rule, key, now)
+        """Return what is remembered, less the time that has passed since `now`."""
+        name = (rule.name, key)
+        if name not in self._waits:
+            try:
+                self._waits[name] = self.memory.retry_after(rule, key, self.now)
+            except ForgottenError as error:
+                self._waits[name], self.failed = error, True
+        wait_s = self._waits[name]
+        if isinstance(wait_s, ForgottenError):
+            raise ForgottenError(wait_s.message)
+        left = None if wait_s is None else wait_s - (now - self.now)
+        return left if left is not None and left > 0 else None
 
     def count(self, rule: Rule, key: str, now: float, *, reached: bool) -> bool:  # noqa: ARG002 - the port's signature
         """Count nothing."""
@@ -125,11 +146,11 @@ class Looking:
         return ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Approving(Looking):
     """Takes it as given that some people approve, beside those whose grants count; nobody approves for themselves."""
 
-    approved_by: tuple[str, ...]
+    approved_by: tuple[str, ...] = ()
 
     def check(self, ask: Ask, request: Request, approvers: Mapping[str, Approver]) -> Verdict:
         """Return what the grants are worth together with theirs."""

@@ -47,7 +47,7 @@ def explain(
     pause: Callable[[], object] = lambda: None,
 ) -> Explanation:
     """Return why a request gets its answer, counting nothing and spending no grant; `pause` is called ever so often."""
-    situation = Situation(request, Looking(memory))
+    situation = Situation(request, Looking(memory, request.now))
     tracer = _Tracer(matcher.provisions.data)
     answer = matcher.decide(request, memory=situation.memory)
     seen = Situation(matcher.classified(request), situation.memory)
@@ -76,7 +76,7 @@ def nearest(
 
     The rule named `wanted` is always among them. Of equal misses those that would grant come first.
     """
-    situation = Situation(request, Looking(memory))
+    situation = Situation(request, Looking(memory, request.now))
     relevant, missed = _near(rules, situation, _Tracer(data), wanted, lambda: None)
     return (*relevant[:MAX_SHOWN_RULES], *missed[:MAX_NEAR_RULES])
 

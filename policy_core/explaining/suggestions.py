@@ -101,6 +101,8 @@ class _Search:
                 self.answers[key] = self.matcher.decide(situation.request, memory=situation.memory)
             except ImpossibleChangeError:
                 self.answers[key] = None
+            if self.start.memory.failed and any(change.kind is Kind.AT for change in changes):
+                self.answers[key] = None
         return self.answers[key]
 
     def smallest(self, changes: tuple[Change, ...], reached: Answer) -> Suggestion:

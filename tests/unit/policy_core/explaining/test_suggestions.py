@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from policy_core.decision import PolicyRef
 from policy_core.explaining import MAX_SUGGESTIONS, explain, explanation_record, suggestions
 from policy_core.matcher import encode_rules, load
-from policy_core.memory import Assumed, Oblivious
+from policy_core.memory import Assumed, ForgottenError, Oblivious
 from policy_core.model import (
     Approval,
     Approver,
@@ -320,3 +320,50 @@ def test_every_suggestion_really_leads_to_the_decision_it_claims(data, rules, ra
         )
         assert answer.decision == suggestion["decision"] != explanation.answer.decision
         assert answer.matched_rule == suggestion["matched_rule"]
+
+
+def test_no_memory_is_asked_about_another_time_than_now():
+    class Dated(Oblivious):
+        def retry_after(self, rule, key, now):
+            assert now == NOW
+            return 90.5
+
+    rules = _policy(
+        ALLOW,
+        {"decision": Decision.THROTTLE, "rate": Rate(1, 3600, ("resource.id",))},
+        {"time": TimeWindow(before=NOW + 600)},
+    )
+
+    assert _texts(rules, _request(), memory=Dated())[-1] == "at 2026-09-21T14:23:20Z: allow (p/r0)"
+
+
+def test_what_is_forgotten_is_not_foretold():
+    class Forgetful(Oblivious):
+        def retry_after(self, rule, key, now):
+            raise ForgottenError("lost")
+
+    rules = _policy(ALLOW | {"time": TimeWindow(between=(1320, 360))}, {"rate": Rate(1, 3600, ("resource.id",))})
+
+    assert _texts(rules, _request(), memory=Forgetful()) == []
+
+
+def test_a_rate_is_looked_up_once_for_each_key():
+    class Asked(Oblivious):
+        def __init__(self):
+            self.keys = []
+
+        def retry_after(self, rule, key, now):
+            self.keys.append(key)
+
+    asked = Asked()
+    rules = _policy(
+        ALLOW | {"subject": EntityClauses(roles=("sre",)), "risk_tags": ("a", "b")},
+        {"decision": Decision.THROTTLE, "rate": Rate(1, 3600, ("resource.id",))},
+    )
+
+    assert _texts(rules, _request(), memory=asked) != []
+    assert asked.keys == ['["web"]']
+
+
+def test_time_does_not_go_back():
+    assert _texts(_policy(ALLOW | {"when": ["<", ["var", "now"], ["timestamp", 1_000_000]]}), _request()) == []
