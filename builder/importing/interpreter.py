@@ -4,9 +4,10 @@ It reads the file as plain values and a request in the job form, and is written 
 Texts in lists are compared without regard to case, but tags and required words exactly, as the importer reads them.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
 _TIERS = ("job", "workflow", "global")
@@ -15,6 +16,7 @@ _WORDS = {
     "deny": "deny", "block": "deny", "throttle": "throttle", "require_approval": "require_approval",
     "require-approval": "require_approval", "require_human": "require_approval",
 }  # fmt: skip
+_SPECIAL = re.compile(r"[*?\[\\]")
 _FOLDED = {
     "capabilities": "capability", "pack_ids": "pack_id", "actor_ids": "actor_id", "actor_types": "actor_type",
     "agent_risk_tiers": "agent_risk_tier",
@@ -38,7 +40,8 @@ class Interpreter:
         tier = document.get("tier") or _TIERS[-1]
         rules = list(document.get("rules") or ())
         rules.sort(key=lambda rule: _TIERS.index(rule.get("tier") or tier))
-        self.rules: Sequence[Mapping[str, Any]] = rules or list(_tenant_rules(document.get("tenants") or {}))
+        self.rules: Sequence[Mapping[str, Any]] = rules or _tenant_rules(document.get("tenants") or {})
+        self._of_topic: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
 
     def decide(self, request: Mapping[str, Any], exceeded: frozenset[int] = frozenset()) -> Verdict:
         """Return the decision; `exceeded` are the rules whose velocity has been exceeded for this request."""
@@ -48,13 +51,22 @@ class Interpreter:
             return Verdict("deny", -1)
         if not _selected(self._selector, job):
             return Verdict("deny", -1)
-        for number, rule in enumerate(self.rules):
+        for number, rule in self._about(job["topic"]):
             velocity = rule.get("velocity")
             if velocity and (number not in exceeded or not _has_key(velocity["key"], job)):
                 continue
             if _selected(rule.get("selector") or {}, job) and _matches(rule.get("match") or {}, tenant, job):
                 return Verdict(_WORDS[rule["decision"].strip().lower()], number)
         return Verdict("allow", len(self.rules)) if self._allows else Verdict("deny", -1)
+
+    def _about(self, topic: str) -> Sequence[tuple[int, Mapping[str, Any]]]:
+        """Return the rules about a topic, in order; remembered, as few topics make many requests."""
+        found = self._of_topic.get(topic)
+        if found is None:
+            found = self._of_topic[topic] = [
+                (number, rule) for number, rule in enumerate(self.rules) if _is_about(rule.get("match") or {}, topic)
+            ]
+        return found
 
 
 def _tenant_rules(tenants: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
@@ -64,6 +76,11 @@ def _tenant_rules(tenants: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
             if topics := (tenant or {}).get(key):
                 rules.append({"match": {"tenants": [name], "topics": topics}, "decision": decision})
     return rules
+
+
+def _is_about(match: Mapping[str, Any], topic: str) -> bool:
+    patterns = match.get("topics")
+    return not patterns or any(matches_topic(pattern.strip(), topic) for pattern in patterns)
 
 
 def _selected(selector: Mapping[str, str], job: Mapping[str, Any]) -> bool:
@@ -92,7 +109,7 @@ def _matches(match: Mapping[str, Any], tenant: str, job: Mapping[str, Any]) -> b
         elif name in _FOLDED:
             held = _listed(job.get(_FOLDED[name]), wanted)
         elif name == "topics":
-            held = any(matches_topic(pattern.strip(), job["topic"]) for pattern in wanted)
+            held = True  # looked at before
         elif name == "risk_tags":
             held = any(tag in tags for tag in wanted)
         elif name == "agent_data_classifications":
@@ -128,9 +145,11 @@ def _has_secrets(labels: Mapping[str, Any], tags: Sequence[str]) -> bool:
     return said in ("true", "1") or said.lower() == "yes" if said else "secrets" in tags
 
 
-@lru_cache(maxsize=100_000)
 def matches_topic(pattern: str, name: str) -> bool:
     """Tell whether a name matches a pattern: ``*`` and ``?`` stop at a slash, ``[a-z]`` is a class, ``\\`` escapes."""
+    start = _SPECIAL.split(pattern, maxsplit=1)[0]
+    if start == pattern or not name.startswith(start):
+        return pattern == name
 
     @cache
     def matches(at: int, of: int) -> bool:
