@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy_core.glob import any_glob, literal_prefix, match_glob
+from policy_core.glob import any_glob, covers_glob, literal_prefix, match_glob
 
 
 def _reference(pattern: str, text: str) -> bool:
@@ -53,3 +53,23 @@ def test_a_hostile_text_does_not_make_a_pattern_slow():
 
 def test_the_literal_prefix_ends_at_the_first_wildcard():
     assert [literal_prefix(pattern) for pattern in ("job.*.x", "a?", "abc", "*")] == ["job.", "a", "abc", ""]
+
+
+@given(
+    wide=st.text("ab*?", max_size=5),
+    narrow=st.text("ab*?", max_size=5),
+    texts=st.lists(st.text("ab", max_size=6), max_size=30),
+)
+def test_a_pattern_covers_another_only_if_it_matches_all_that_the_other_does(
+    wide: str, narrow: str, texts: list[str]
+) -> None:
+    if covers_glob(wide, narrow):
+        assert [text for text in texts if match_glob(narrow, text) and not match_glob(wide, text)] == []
+
+
+@pytest.mark.parametrize(
+    ("wide", "narrow"),
+    [("*", ""), ("*", "?"), ("a*", "ab*"), ("a*", "a*b"), ("*b", "a*b"), ("*b", "?b"), ("a?c", "abc"), ("x", "x")],
+)
+def test_a_wider_pattern_is_known_to_cover(wide: str, narrow: str) -> None:
+    assert covers_glob(wide, narrow)

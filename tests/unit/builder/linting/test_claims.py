@@ -3,8 +3,13 @@
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from builder.linting import LintResult
+from builder.linting.claims import _Grants
+from policy_core.glob import match_glob
+from policy_core.model import Clauses, Decision, Rule
 
 LintRules = Callable[..., LintResult]
 GRANT = "  - {id: reads, match: {actions: ['*.read']}, decision: allow}\n"
@@ -143,3 +148,16 @@ def test_a_rate_per_resource_is_shared_or_a_finding(lint_rules: LintRules) -> No
     assert [w.code for w in lint_rules(rule.format("subject.id, resource.id")).warnings] == ["W117"]
     assert lint_rules(rule.format("subject.id")).warnings == ()
     assert lint_rules(rule.replace("}}, decision", ", scope: fleet}}, decision").format("resource.id")).warnings == ()
+
+
+@given(
+    restricted=st.lists(st.text("ab*?", min_size=1, max_size=4), min_size=1, max_size=3),
+    granted=st.lists(st.text("ab*?", min_size=1, max_size=4), min_size=1, max_size=5),
+    text=st.text("ab", max_size=5),
+)
+def test_no_grant_about_the_same_action_is_overlooked(restricted: list[str], granted: list[str], text: str) -> None:
+    both = all(any(match_glob(pattern, text) for pattern in patterns) for patterns in (restricted, granted))
+    restriction = Rule("p", "r", Decision.DENY, match=Clauses(actions=tuple(restricted)))
+    grants = [Rule("p", action, Decision.ALLOW, match=Clauses(actions=(action,))) for action in granted]
+
+    assert not both or _Grants(grants).without(restriction, None) is not None
