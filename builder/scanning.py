@@ -103,7 +103,7 @@ def _problem(path: str, content: bytes, secret: Secret) -> Problem:
     line = content.count(b"\n", 0, secret.start) + 1
     column = len(content[line_start : secret.start].decode(errors="replace")) + 1
     message = f"looks like a secret: {secret.kind} ({secret.length} bytes)"
-    return Problem(path, line, column, message, _HINT, Code.SECRET)
+    return Problem(path, line, column, message, _HINT, Code.LEAK)
 
 
 def _unpacked(path: str, content: bytes) -> bytes:

@@ -64,7 +64,7 @@ def _plain(text: str) -> tuple[str, str]:
         return _no_overload(match[1], match[2])
     if text.startswith("invalid int literal"):
         return "integer beyond 64 bits", ""
-    return _printable(text[:1].lower() + text[1:]), ""
+    return _printable(text[:1].lower() + text[1:]).replace("at '<EOF>'", "at the end"), ""
 
 
 def _no_overload(function: str, types: str) -> tuple[str, str]:

@@ -91,6 +91,8 @@ class _Entry:
 def _entries(report: Report, node: Node, document: str) -> Iterator[_Entry]:
     lines: dict[str, int] = {}
     for item in fields.items(report, node, "classify") or ():
+        if report.is_full:
+            break
         found = fields.mapping(report, item, _ENTRY)
         if found is None:
             continue

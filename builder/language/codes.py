@@ -22,7 +22,7 @@ class Code(StrEnum):
     INVALID_SCHEMA = "E120"
     INVALID_DATA = "E121"
     UNDECLARED = "E122"
-    SECRET = "E123"
+    LEAK = "E123"
 
     DUPLICATE_RULE = "W101"
     UNREACHABLE_RULE = "W102"

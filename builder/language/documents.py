@@ -137,6 +137,8 @@ class _RuleReader:
             if rule and found:
                 rules.append(rule)
                 self.lines.append(found.line)
+            if self.report.is_full:
+                break
         return rules
 
     def rule(self, node: MapNode) -> Rule | None:

@@ -1,6 +1,7 @@
 """Strict JSON for data files: RFC 8259 with every key once, finite numbers, bounded size and depth."""
 
 import json
+import math
 import re
 from typing import Any
 
@@ -13,7 +14,9 @@ MAX_DUPLICATE_KEYS = 20
 """Reported of one file; each costs a count of the lines before it."""
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]')
-_HINT = "write it as JSON (RFC 8259), or as YAML"
+_SCALAR = re.compile(r'"(?:[^"\\]|\\.)*"|[^\s{}\[\],:"]+')
+_INTEGER = re.compile(r"-?[0-9]+")
+_INTEGER_CHARS = 30
 
 
 def read_json(content: bytes, report: Report) -> Any:
@@ -22,28 +25,41 @@ def read_json(content: bytes, report: Report) -> Any:
     if len(content) > MAX_JSON_BYTES:
         report.file_problem(f"file is too large ({len(content)} bytes, limit {MAX_JSON_BYTES})", "split the file")
         return None
-    before = len(report.problems)
     try:
         text = content.decode()
-        _check_structure(text, report)
-        value = json.loads(text, parse_constant=_refuse_constant) if len(report.problems) == before else None
-    except UnicodeDecodeError:
-        report.file_problem("not UTF-8", "save the file as UTF-8 without byte order mark")
+    except UnicodeDecodeError as error:
+        before = content[: error.start].decode()
+        report.at(_place(before, len(before)), "not UTF-8", "save the file as UTF-8 without byte order mark")
         return None
+    noted = len(report.problems)
+    _check_structure(text, report)
+    if len(report.problems) > noted:
+        return None
+    value: Any = None
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
-        report.at(BrokenNode(error.lineno, error.colno), f"not valid JSON: {error.msg.lower()}", _HINT)
-        return None
-    except ValueError as error:  # a constant, or an integer of more digits than Python converts
-        report.file_problem(f"not valid JSON: {' '.join(str(error).split()).lower()}", _HINT)
-        return None
-    problem = _bad_value(value)
-    if problem:
-        report.file_problem(*problem)
-    return value if len(report.problems) == before else None
+        report.at(BrokenNode(error.lineno, error.colno), *_syntax(text, error))
+    except (_ConstantError, ValueError):  # the latter: an integer of more digits than Python converts
+        _note_scalars(text, report)
+    else:
+        if _has_bad_scalar(value):
+            _note_scalars(text, report)
+    return value if len(report.problems) == noted else None
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
+class _ConstantError(Exception):
+    """Not a number of JSON."""
+
+
+def _refuse_constant(_name: str) -> None:
+    raise _ConstantError
+
+
+def _syntax(text: str, error: json.JSONDecodeError) -> tuple[str, str]:
+    if text.startswith("\ufeff"):
+        return "forbidden character U+FEFF", "save the file as UTF-8 without byte order mark"
+    return f"not valid JSON: {error.msg.lower()}", "write it as JSON (RFC 8259), or as YAML"
 
 
 def _check_structure(text: str, report: Report) -> None:
@@ -83,20 +99,46 @@ def _unescaped(literal: str) -> str:
         return literal
 
 
-def _bad_value(value: Any) -> tuple[str, str] | None:
-    """Return what is wrong with a number or text anywhere in a value, as (message, hint)."""
+def _has_bad_scalar(value: Any) -> bool:
+    """Tell whether a number or text anywhere in a value is one that `_scalar_problem` refuses."""
     if isinstance(value, dict):
-        parts = [*value.keys(), *value.values()]
-        return next(filter(None, map(_bad_value, parts)), None)
+        return any(map(_has_bad_scalar, value)) or any(map(_has_bad_scalar, value.values()))
     if isinstance(value, list):
-        return next(filter(None, map(_bad_value, value)), None)
-    if isinstance(value, str) and (found := forbidden_character(value)):
-        return f"forbidden character {found}", "remove control characters and marks that reorder text"
-    if isinstance(value, int) and abs(value) > MAX_INTEGER:
-        return f"integer {str(value)[:30]} does not fit into 64 bits", "write it as text"
-    if isinstance(value, float) and value in (float("inf"), float("-inf")):
-        return "number is too large", "write it as text"
-    return None
+        return any(map(_has_bad_scalar, value))
+    if isinstance(value, str):
+        return bool(forbidden_character(value))
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    return isinstance(value, int) and abs(value) > MAX_INTEGER
+
+
+def _note_scalars(text: str, report: Report) -> None:
+    """Note every number and text that no host could do with, each in its place."""
+    for token in _SCALAR.finditer(text):
+        if problem := _scalar_problem(token[0]):
+            report.at(_place(text, token.start()), *problem)
+        if report.is_full:
+            break
+
+
+def _scalar_problem(token: str) -> tuple[str, str] | None:
+    if token.startswith('"'):
+        found = forbidden_character(_unescaped(token))
+        hint = "remove control characters and marks that reorder text"
+        return (f"forbidden character {found}", hint) if found else None
+    if token in ("NaN", "Infinity", "-Infinity"):
+        return f"{token} is no JSON number", "write it as text, or leave it out"
+    if _INTEGER.fullmatch(token):
+        fits = len(token) < _INTEGER_CHARS and abs(int(token)) <= MAX_INTEGER
+        return None if fits else (f"integer {token[:30]} does not fit into 64 bits", "write it as text")
+    return ("number is too large", "write it as text") if _is_infinite(token) else None
+
+
+def _is_infinite(token: str) -> bool:
+    try:
+        return not math.isfinite(float(token))
+    except ValueError:  # a word, or what would have been the next problem of the parser
+        return False
 
 
 def _place(text: str, offset: int) -> BrokenNode:

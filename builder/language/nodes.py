@@ -9,6 +9,9 @@ import msgspec
 from builder.language.codes import Code
 from policy_core.errors import Problem
 
+MAX_PROBLEMS = 100
+"""Reported of one file at a time."""
+
 
 class Place(Protocol):
     """Anything with a line and a column, both counted from 1."""
@@ -75,6 +78,12 @@ class Report:
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
     code: Code = Code.INVALID_VALUE
+    tally: list[int] = field(default_factory=lambda: [0], compare=False)
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether so much is wrong with the file that it is not worth reading on."""
+        return self.tally[0] > MAX_PROBLEMS
 
     def of(self, code: Code) -> "Report":
         """Return a report for problems of another class, into the same lists."""
@@ -82,15 +91,23 @@ class Report:
 
     def at(self, place: Place, message: str, hint: str = "") -> None:
         """Note a problem at a place."""
-        self.problems.append(Problem(self.file, place.line, place.column, message, hint, self.code))
+        self._note(Problem(self.file, place.line, place.column, message, hint, self.code))
 
     def file_problem(self, message: str, hint: str = "") -> None:
         """Note a problem with the file as a whole."""
-        self.problems.append(Problem(self.file, 0, 0, message, hint, self.code))
+        self._note(Problem(self.file, 0, 0, message, hint, self.code))
 
     def warn(self, place: Place, message: str, hint: str = "", *, code: Code) -> None:
         """Note a finding that does not stop anything."""
         self.warnings.append(Problem(self.file, place.line, place.column, message, hint, code))
+
+    def _note(self, problem: Problem) -> None:
+        self.tally[0] += 1
+        if self.tally[0] <= MAX_PROBLEMS:
+            self.problems.append(problem)
+        elif self.tally[0] == MAX_PROBLEMS + 1:
+            message, hint = f"more is wrong than these {MAX_PROBLEMS} problems", "correct them, then look again"
+            self.problems.append(Problem(self.file, 0, 0, message, hint, self.code))
 
 
 def plain(node: Node) -> Any:

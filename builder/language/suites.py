@@ -162,6 +162,7 @@ class _SuiteReader:
                 cases += read
             if len(cases) > MAX_CASES:
                 self.report.at(item, f"suite has too many cases (limit {MAX_CASES}, cells included)", "split it")
+            if len(cases) > MAX_CASES or self.report.is_full:
                 break
         return cases
 

@@ -216,6 +216,8 @@ class _Composer:
                 self.report.at(key, "merge keys are not supported", "repeat the values")
             else:
                 entries[name] = (key, value)
+                continue
+            self.stop_if_full()
         mark = start.start_mark
         return MapNode(entries, mark.line + 1, mark.column + 1)
 
@@ -242,7 +244,13 @@ class _Composer:
     def refuse(self, event: Any, message: str, hint: str) -> Node:
         node = _at(event)
         self.report.at(node, message, hint)
+        self.stop_if_full()
         return node
+
+    def stop_if_full(self) -> None:
+        """End the reading where a hostile file would go on giving problems for minutes."""
+        if self.report.is_full:
+            raise _StopReading
 
 
 def _at(event: Any) -> BrokenNode:

@@ -72,7 +72,7 @@ PAGES = (
         {"policies/a.yaml": _APPS, "schemas/subjects/user.yaml": _USERS},
     ),
     Page(
-        Code.SECRET,
+        Code.LEAK,
         "secret",
         "The text has the form of a key, token or password. Bundles go to many hosts and git keeps what was committed, "
         "so it is refused before it is published. The message never repeats it, and says nothing else of that file.",

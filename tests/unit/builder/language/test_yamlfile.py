@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.language import yamlfile
-from builder.language.nodes import BrokenNode, ListNode, MapNode, Node, Report, plain
+from builder.language.nodes import MAX_PROBLEMS, BrokenNode, ListNode, MapNode, Node, Report, plain
 from builder.language.yamlfile import MAX_DEPTH, read_yaml
 from policy_core.errors import Problem
 
@@ -266,3 +266,11 @@ def test_json_is_read_as_it_is(value: object) -> None:
     assert problems == []
     assert node is not None
     assert plain(node) == value
+
+
+def test_a_file_that_is_wrong_all_over_is_not_read_to_its_end() -> None:
+    """A problem for each of a million aliases would cost minutes and gigabytes."""
+    problems = found("a: [" + "*a," * 1_000_000 + "1]")
+
+    assert len(problems) == MAX_PROBLEMS + 1
+    assert "0:0 more is wrong than these 100 problems" in problems
