@@ -1,5 +1,9 @@
 """``writ keys``: the keys that sign, and the trust root that hosts are given."""
 
+import json
+import os
+from pathlib import Path
+
 import click
 
 from builder.cli.shared import format_option, print_json, progress
@@ -7,7 +11,7 @@ from builder.cli.shared import format_option, print_json, progress
 
 @click.group()
 def keys() -> None:
-    """Make signing keys."""
+    """Make signing keys, and keys of people who approve."""
 
 
 @keys.command("init")
@@ -43,3 +47,55 @@ def keys_init(context: click.Context, dev: bool, output_format: str) -> None:
     click.echo(f"trust root  trust/root.json  sha256:{made.root_sha256}")
     click.echo(f"store       {made.store}")
     click.echo("Give trust/root.json to each host by hand; everything else is verified from it. Back up the keys.")
+
+
+@keys.command("approver")
+@click.argument("name")
+@click.option(
+    "--team", "teams", metavar="TEAM", multiple=True, required=True, help="A team of theirs; may be repeated."
+)
+@click.option(
+    "--subject", "subjects", metavar="ID", multiple=True,
+    help="A subject id that is this person in requests, who never approves their own; may be repeated (default: NAME).",
+)  # fmt: skip
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    help="Where to put the private key (default: $XDG_CONFIG_HOME/writ/approvers/NAME.pem).",
+)  # fmt: skip
+@click.option("--no-passphrase", is_flag=True, help="Leave the key file unencrypted: whoever can read it can approve.")
+@click.pass_context
+def keys_approver(
+    context: click.Context,
+    name: str,
+    teams: tuple[str, ...],
+    subjects: tuple[str, ...],
+    output: Path | None,
+    no_passphrase: bool,
+) -> None:
+    """Make the key NAME approves requests with (see writ grant), and print the entry for approvers in writ.yaml.
+
+    The private key is encrypted with a passphrase, which is asked for. It never lies in a repository; only the public
+    key goes into writ.yaml.
+
+    \b
+    Example:
+      writ keys approver ana --team security
+    """
+    from builder.granting.keys import create_key, default_path, public_hex
+    from builder.language.approvers import NAME, NAME_ALLOWED
+    from policy_core.errors import UsageError
+
+    for word in (name, *teams):
+        if not NAME.fullmatch(word):
+            raise UsageError(f"{word!a}: is no name", hint=f"use {NAME_ALLOWED}")
+    path = context.obj / output if output else default_path(name, os.environ)
+    passphrase = "" if no_passphrase else _new_passphrase()
+    key = create_key(path, passphrase=passphrase)
+    click.echo(f"private key in {path}; put this into writ.yaml:", err=True)
+    entry = {"key": public_hex(key), "teams": list(teams), "subjects": list(subjects or (name,))}
+    click.echo(f"approvers:\n  {name}: {json.dumps(entry)}")
+
+
+def _new_passphrase() -> str:
+    passphrase: str = click.prompt("Passphrase", hide_input=True, confirmation_prompt=True, err=True)
+    return passphrase

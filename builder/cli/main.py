@@ -34,6 +34,7 @@ COMMANDS = {
     "live": ("live", "live"),
     "verify": ("verify", "verify"),
     "ledger": ("ledger", "ledger"),
+    "grant": ("grant", "grant"),
     "demo": ("demo", "demo"),
 }
 

@@ -99,12 +99,17 @@ class KeyRing:
 
 def key_ring(name: str, environment: Mapping[str, str]) -> KeyRing:
     """Return the keys of the policy repository called `name`; nothing is read yet. Raises UsageError without a home."""
+    return KeyRing(configuration_home(environment) / "keys" / name, environment)
+
+
+def configuration_home(environment: Mapping[str, str]) -> Path:
+    """Return the directory below which this account's keys lie. Raises UsageError without a home."""
     configured = environment.get("XDG_CONFIG_HOME", "")
     try:  # the XDG rule: absolute or void
         base = Path(configured) if configured.startswith("/") else Path.home() / ".config"
     except RuntimeError as error:  # an account without an entry, as containers have them
         raise UsageError("keys: this account has no home directory", hint="set XDG_CONFIG_HOME, or HOME") from error
-    return KeyRing(base / "writ" / "keys" / name, environment)
+    return base / "writ"
 
 
 def signer_variable(role: str) -> str:
@@ -130,7 +135,7 @@ def create_keys(directory: Path, roles: Sequence[str]) -> dict[str, Key]:
             complete = Path(temporary) / "keys"
             complete.mkdir(mode=0o700)
             for role, signer in signers.items():
-                _write_private(complete / f"{role}.pem", signer.private_bytes)
+                write_private(complete / f"{role}.pem", signer.private_bytes)
             sync_folder(complete)
             complete.rename(directory)
         sync_folder(directory.parent)
@@ -139,7 +144,8 @@ def create_keys(directory: Path, roles: Sequence[str]) -> dict[str, Key]:
     return {role: signer.public_key for role, signer in signers.items()}
 
 
-def _write_private(path: Path, content: bytes) -> None:
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that must not be there yet, for nobody else to read. Raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)

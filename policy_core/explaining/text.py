@@ -45,8 +45,8 @@ def _answer(answer: Record, places: Mapping[str, str]) -> Iterator[str]:
         yield f"gate       {gate}: {word}"
     if "retry_after_s" in answer:
         yield f"wait       {answer['retry_after_s']:.1f} s"
-    for team, count in answer.get("approval", {}).get("missing", {}).items():
-        yield f"approval   {count} more of {shown(team)}"
+    if "approval" in answer:
+        yield from _approval(answer["approval"])
     for remediation in answer.get("remediations", ()):
         yield f"instead    {remediation['title']}"
     if "dry_run" in answer:
@@ -55,6 +55,23 @@ def _answer(answer: Record, places: Mapping[str, str]) -> Iterator[str]:
         yield f"dry run    would be {would['decision']}{by}"
     for error in answer.get("errors", ()):
         yield f"error      {error['rule']}: {error['message']}"
+
+
+def _approval(ask: Record) -> Iterator[str]:
+    """Yield what is asked of whom, what is there of it, and what a grant has to name."""
+    yield f"approval   takes {_people(ask['from'])}; a grant is good for {ask['expires_in_s']} s at most"
+    if "approvers" in ask:
+        yield f"           granted by {', '.join(map(shown, ask['approvers']))}"
+    for refused in ask.get("refused", ()):
+        yield f"           grant {refused['grant'] + 1} is refused, {refused['reason_code']}: {refused['message']}"
+    if "missing" in ask:
+        yield f"           still missing: {_people(ask['missing'])}"
+        yield f"           a grant is over these rules    {ask['rules_digest']}"
+        yield f"           a grant is over this request   {ask['request_digest']}"
+
+
+def _people(counts: Mapping[str, int]) -> str:
+    return " and ".join(f"{count} of {shown(team)}" for team, count in counts.items())
 
 
 def describe_trace(record: Record, place: str) -> Iterator[str]:
@@ -74,10 +91,19 @@ def describe_clause(clause: Record) -> str:
     name, message = clause["clause"], clause.get("message", "")
     if name == "when":
         return f"when: {clause['wanted']} ({message})" if message else f"when: {clause['wanted']}"
+    if name == "rate":
+        return _rate(clause)
     source = "it is" if name.endswith(".time") else "the request has"
     seen = message or f"{source} {shown(clause['seen'])}"
     wants = "does not want" if ".not." in name else "wants"
     return f"{name}: {wants} {shown(clause['wanted'])}, {seen}"
+
+
+def _rate(clause: Record) -> str:
+    wanted, message = clause["wanted"], clause.get("message", "")
+    limit = f"{wanted['limit']} allowed requests in {wanted['window_s']} s with the same {' and '.join(wanted['key'])}"
+    reached = message or f"{'' if clause['outcome'] == 'true' else 'not '}reached for {shown(clause['seen'])}"
+    return f"rate: applies after {limit}, {reached}"
 
 
 def shown(value: object) -> str:
