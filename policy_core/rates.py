@@ -22,6 +22,7 @@ MAX_KEY_PATHS = 8
 MAX_KEYS = 100_000
 MAX_COUNTED = 2_000_000  # times in all windows together, about 80 MB
 _MAX_KEY_CHARS = 200
+_SWEPT_FOR_A_KEY, _SWEPT_WHEN_FULL = 2, 64  # so that a table is swept faster than it fills
 _MAX_MOMENT_S = 253_402_300_800  # the year 10 000
 _SCALARS = (str, bool, int, float)
 _PARTS = ("subject", "action", "resource", "context")
@@ -79,7 +80,7 @@ class SlidingWindows:
         self._times: dict[tuple[str, str], deque[float]] = {}
         self._windows: dict[str, int] = {}
         self._counted = 0
-        self._sweep_at = 0.0
+        self._names: deque[tuple[str, str]] = deque()  # in the order in which they are looked at for a sweep
 
     def retry_after(self, rule: Rule, key: str, now: float) -> float | None:
         """Return None while the rate is not reached, else the seconds until the oldest request that matters is gone.
@@ -104,8 +105,13 @@ class SlidingWindows:
 
     def note(self, rule: str, key: str, *, limit: int, window_s: int, now: float) -> None:
         """Note an allowed request under the name of a rule and the rate it had then."""
+        name = rule, key
         self._windows[rule] = window_s
-        times = self._times.setdefault((rule, key), deque())
+        times = self._times.get(name)
+        if times is None:
+            self._sweep(now, _SWEPT_FOR_A_KEY)
+            times = self._times[name] = deque()
+            self._names.append(name)
         times.append(now)
         self._counted += 1
         while len(times) > limit or times[0] <= now - window_s:
@@ -118,6 +124,8 @@ class SlidingWindows:
 
     def restore(self, rule: str, key: str, window_s: int, times: list[float]) -> None:
         """Put back what `entries` gave."""
+        if (rule, key) not in self._times:
+            self._names.append((rule, key))
         self._windows[rule] = window_s
         self._counted += len(times) - len(self._times.get((rule, key), ()))
         self._times[rule, key] = deque(times)
@@ -129,20 +137,27 @@ class SlidingWindows:
 
     def forget_expired(self, now: float) -> None:
         """Drop the windows in which nothing is left."""
-        gone = [name for name, times in self._times.items() if times[-1] <= now - self._windows[name[0]]]
-        for name in gone:
-            self._counted -= len(self._times.pop(name))
+        self._sweep(now, len(self._names))
+
+    def _sweep(self, now: float, count: int) -> None:
+        """Look at the keys that were not looked at for longest; all at once would be 50 ms of a full table."""
+        names, windows = self._names, self._windows
+        for _ in range(min(count, len(names))):
+            name = names.popleft()
+            if self._times[name][-1] <= now - windows[name[0]]:
+                self._counted -= len(self._times.pop(name))
+            else:
+                names.append(name)
 
     def _make_room(self, now: float, *, keys: int = 1) -> None:
-        """Make sure that one more request can be counted, sweeping at most once a second. Raises ForgottenError."""
-        if len(self._times) + keys <= self._max_keys and self._counted < self._max_counted:
-            return
-        if now >= self._sweep_at:
-            self._sweep_at = now + 1.0
-            self.forget_expired(now)
-            if len(self._times) + keys <= self._max_keys and self._counted < self._max_counted:
-                return
-        raise ForgottenError(f"rates: the table is full ({len(self._times)} keys, {self._counted} requests)")
+        """Make sure that one more request can be counted, looking for keys to drop. Raises ForgottenError."""
+        if not self._has_room(keys):
+            self._sweep(now, _SWEPT_WHEN_FULL)
+            if not self._has_room(keys):
+                raise ForgottenError(f"rates: the table is full ({len(self._times)} keys, {self._counted} requests)")
+
+    def _has_room(self, keys: int) -> bool:
+        return len(self._times) + keys <= self._max_keys and self._counted < self._max_counted
 
 
 def _rate(rule: Rule) -> Rate:
