@@ -10,7 +10,7 @@ from policy_core.errors import Problem
 
 VERSION = "2.1.0"
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
-_ROOT = "POLICYROOT"
+_ROOT = "%SRCROOT%"  # what forges take for the root of the repository
 _LEVELS = {True: "error", False: "warning"}
 
 

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from textwrap import fill
 
 from builder.linting.pages import PAGES, Page
 
@@ -23,13 +24,17 @@ A test keeps this reference and the command together, and proves that each examp
 """
 
 
+def wrapped(text: str) -> str:
+    return fill(text, 120, break_long_words=False, break_on_hyphens=False)
+
+
 def table(pages: list[Page]) -> str:
     rows = [f"| [`{page.code}`](#{page.code.lower()}-{page.name}) | {page.name.replace('-', ' ')} |" for page in pages]
     return "\n".join(["| code | finding |", "|---|---|", *rows])
 
 
 def section(page: Page) -> str:
-    parts = [f"### {page.title}", page.why, f"**What to do:** {page.fix}"]
+    parts = [f"### {page.title}", wrapped(page.why), wrapped(f"**What to do:** {page.fix}")]
     for files in (page.before, page.after):
         parts += ["Better:"] if files is page.after else []
         parts += [f"```yaml\n# {path}\n{content}```" for path, content in files.items()]

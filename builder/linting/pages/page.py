@@ -30,7 +30,8 @@ class Page:
 
     def text(self) -> str:
         """Return the page for a terminal."""
-        parts = [self.title, fill(self.why, _WIDTH), fill(f"What to do: {self.fix}", _WIDTH)]
+        prose = (self.why, f"What to do: {self.fix}")
+        parts = [self.title, *(fill(text, _WIDTH, break_on_hyphens=False) for text in prose)]
         for label, files in (("For example:", self.before), ("Better:", self.after)):
             parts.append(label)
             parts += [indent(f"# {path}\n{content}".rstrip(), "    ") for path, content in files.items()]

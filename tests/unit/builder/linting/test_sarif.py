@@ -124,7 +124,7 @@ def test_a_result_has_message_hint_and_place(lint: Lint) -> None:
     (result,) = log["runs"][0]["results"]
     assert result["message"]["text"] == "unknown decision 'permit' (hint: did you mean 'allow'?)"
     assert result["locations"][0]["physicalLocation"] == {
-        "artifactLocation": {"uri": "policies/a.yaml", "uriBaseId": "POLICYROOT"},
+        "artifactLocation": {"uri": "policies/a.yaml", "uriBaseId": "%SRCROOT%"},
         "region": {"startLine": 2, "startColumn": 27},
     }
 
@@ -133,7 +133,7 @@ def test_a_finding_about_a_file_as_a_whole_has_no_region(lint: Lint) -> None:
     log = sarif_log(lint({"policies/a.yml": ""}))
 
     places = [result["locations"][0]["physicalLocation"] for result in log["runs"][0]["results"]]
-    assert places == [{"artifactLocation": {"uri": "policies/a.yml", "uriBaseId": "POLICYROOT"}}]
+    assert places == [{"artifactLocation": {"uri": "policies/a.yml", "uriBaseId": "%SRCROOT%"}}]
 
 
 def test_the_same_findings_give_the_same_bytes(lint: Lint) -> None:
