@@ -52,6 +52,11 @@ class Draft:
         found = {name: self.match[name] for name in order if name in self.match}
         return found | ({"not": self.none_of} if self.none_of else {})
 
+    def without_slashes(self, clauses: dict[str, Any]) -> dict[str, Any]:
+        """Return other clauses for the same names, where need be without what keeps their globs from slashes."""
+        needless = self.flat_names and clauses.get("not") == {"topics": [_NO_SLASH]}
+        return {name: value for name, value in clauses.items() if not (needless and name == "not")}
+
     def _ask_topics(self, atom: TextAtom) -> None:
         topics = atom.topics
         self.flat_names = not any("/" in (topic.literal or topic.glob) for topic in topics)

@@ -146,14 +146,18 @@ def _clauses(rule: SourceRule, denied: Sequence[_Choice], unless: dict[str, Any]
         draft.deny(choice)
     body: dict[str, Any] = {"match": draft.clauses()}
     if unless is not None:
-        body["unless"] = unless
+        body["unless"] = draft.without_slashes(unless)
     if draft.when:
         body["when"] = " && ".join(draft.when)
         if len(body["when"].encode()) > _MAX_CONDITION_BYTES:
             raise _TooManyError("its condition would be too long")
     if velocity:
-        body["rate"] = {"limit": velocity.limit, "window": f"{velocity.window_s}s", "key": list(velocity.key)}
+        body["rate"] = {"limit": velocity.limit, "window": _duration(velocity.window_s), "key": list(velocity.key)}
     return body
+
+
+def _duration(seconds: int) -> str:
+    return next(f"{seconds // unit}{name}" for unit, name in ((3600, "h"), (60, "m"), (1, "s")) if seconds % unit == 0)
 
 
 def _companions(

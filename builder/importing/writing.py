@@ -9,7 +9,7 @@ from builder.importing.ordering import OurRule
 from builder.language.yamlfile import resolve
 
 _WIDTH = 110
-_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]*(?: [A-Za-z0-9_./-]+)*")
 _KEYS = (
     "match", "unless", "when", "rate", "decision", "constraints", "reason", "remediations",
 )  # fmt: skip

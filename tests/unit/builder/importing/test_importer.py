@@ -107,7 +107,7 @@ def test_velocity_becomes_a_rate_with_what_its_key_needs() -> None:
             "attributes": {"context.labels.env": {"exists": True}},
             "not": {"attributes": {"subject.id": {"exists": True, "regex": ["anonymous"]}}},
         },
-        "rate": {"limit": 3, "window": "60s", "key": ["subject.id", "context.labels.env", "context.tenant"]},
+        "rate": {"limit": 3, "window": "1m", "key": ["subject.id", "context.labels.env", "context.tenant"]},
         "decision": "throttle",
     }
 
