@@ -175,3 +175,40 @@ def test_the_state_directory_of_a_file_is_found_alone(tmp_path: Path) -> None:
     assert state_directory(write(tmp_path, 'state = "st"')) == tmp_path / "st"
     with pytest.raises(ConfigurationError, match="state is missing"):
         state_directory(write(tmp_path, 'store = "x"'))
+
+
+@pytest.mark.parametrize("name", ["any", "", "two words", "x" * 254, "bell\a", 3])
+def test_what_names_no_single_host_is_refused(flags: dict[str, Any], name: object) -> None:
+    assert "host_id: " in problems({**flags, "host_id": name})
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://127.0.0.1", "redis://:secret@redis.local:6380/2", "rediss://u:p@h:1/0?ssl_ca_certs=/etc/ca.pem"]
+)
+def test_a_redis_database_is_taken_as_fleet_store(flags: dict[str, Any], url: str) -> None:
+    assert read_configuration(None, {**flags, "fleet_store": url}).fleet_store == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1", "redis:///0", "redis://h/name", "redis://h:x/0", "redis://h:70000/0", "redis://[h/0",
+        "redis://h/0#x", "memory://", 7,
+        "rediss://:hunter2@h?ssl_cert_reqs=none",
+        "rediss://:hunter2@h?ssl_check_hostname=false",
+        "redis://:hunter2@h?socket_timeout=3600",
+        "redis://:hunter2@h?ssl_ca_certs=/etc/ca.pem",
+        "redis://:hunter2@h:x",
+    ],
+)  # fmt: skip
+def test_a_fleet_store_that_is_none_or_less_careful_is_refused_without_its_password(
+    flags: dict[str, Any], url: object
+) -> None:
+    found = problems({**flags, "fleet_store": url})
+
+    assert "fleet_store: " in found
+    assert "hunter2" not in found
+
+
+def test_the_password_of_a_fleet_store_is_not_printed(flags: dict[str, Any]) -> None:
+    assert "hunter2" not in repr(read_configuration(None, {**flags, "fleet_store": "redis://:hunter2@h"}))

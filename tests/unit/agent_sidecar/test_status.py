@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from signed_store import SignedStore, bundle, rules
 
+from agent_sidecar.fleet import FleetStore
 from agent_sidecar.status import PublishedStatus, Status, status_of
 from agent_sidecar.texts import status_text
 
@@ -123,3 +124,13 @@ def test_it_names_who_published_what_the_channel_lists(store: SignedStore, host:
     assert "published  release 1, revision 000000000000, rollback by tests" in text(host)
     host.start()
     assert status(host).published
+
+
+def test_it_says_what_is_remembered_and_that_the_fleet_store_is_away(host: Any) -> None:
+    store = FleetStore("redis://127.0.0.1:1/0", channel="prod")
+    store.probe()
+    found = msgspec.to_builtins(status_of(host.enforcement, host.updater, host.clock, host.new_memory(store)))
+
+    assert found["memory"]["fleet"]["store"] == "redis://127.0.0.1:1/0"
+    assert "memory     0 counted keys, 0 spent grants, host id host-1" in status_text(found)
+    assert "fleet      redis://127.0.0.1:1/0 ConnectionError" in status_text(found)
