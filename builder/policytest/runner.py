@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
 
 from builder.compiling import Compiled
 from builder.explaining import matcher_for
@@ -96,7 +95,7 @@ def run_suites(compiled: Compiled, *, wanted: str = "") -> TestReport:
     Never raises for a failing test: see `TestReport.require_passed`. Raises UsageError if no case is about `wanted`.
     """
     matcher = matcher_for(compiled.rules, compiled.provisions, compiled.tree.revision)
-    runner = _Runner(matcher, compiled.data)
+    runner = _Runner(matcher)
     suites = select(compiled.suites, wanted) if wanted else compiled.suites
     return TestReport(
         suites=tuple(SuiteResult(suite.file, suite.name, tuple(map(runner.run, suite.cases))) for suite in suites),
@@ -126,9 +125,8 @@ def select(suites: Iterable[Suite], wanted: str) -> tuple[Suite, ...]:
 
 
 class _Runner:
-    def __init__(self, matcher: Matcher, data: Mapping[str, Any]) -> None:
+    def __init__(self, matcher: Matcher) -> None:
         self.matcher = matcher
-        self.data = data
         self.traced = 0
 
     def run(self, case: Case) -> CaseResult:
@@ -143,8 +141,7 @@ class _Runner:
         self.traced += 1
         traces: tuple[RuleTrace, ...] = ()
         if self.traced <= MAX_TRACED_FAILURES:
-            seen = self.matcher.classified(request)
-            traces = nearest(self.matcher.rules, seen, self.data, wanted=case.expect.rule or "", memory=memory)
+            traces = nearest(self.matcher, request, wanted=case.expect.rule or "", memory=memory)
         return CaseResult(case, Status.FAILED, answer, found, traces)
 
 

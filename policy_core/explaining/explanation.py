@@ -1,6 +1,6 @@
 """An explanation: the answer, the rules near the request clause by clause, and what would lead to another decision."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,9 @@ from policy_core.windows import timestamp
 MAX_NEAR_RULES = 4
 MAX_SHOWN_RULES = 100
 """Of those that apply or are in error; the answer names them all."""
-_MISSES_LOOKED_INTO = 16
+MAX_GLANCES = 2_000
+"""Rules about an action, of those that cannot apply, among which the nearest are looked for."""
+_LOOKED_INTO = 8  # of each kind: rules that take part, grants and others that do not
 _SLICE = 64  # rules between two pauses, about 1 ms
 _OBLIVIOUS = Oblivious()
 
@@ -51,11 +53,10 @@ def explain(
     tracer = _Tracer(matcher.provisions.data)
     answer = matcher.decide(request, memory=situation.memory)
     seen = Situation(matcher.classified(request), situation.memory)
-    relevant, missed = _near(matcher.rules, seen, tracer, answer.matched_rule, pause)
+    relevant, missed = _near(matcher, seen, tracer, answer.matched_rule, pause)
     grants = [trace for trace in missed if trace.rule.decision in GRANTING]
     others = [trace for trace in missed if trace.rule.decision not in GRANTING]
-    half = _MISSES_LOOKED_INTO // 2
-    looked_into = [trace.rule for trace in (*relevant, *grants[:half], *others[:half])]
+    looked_into = [trace.rule for part in (relevant, grants, others) for trace in part[:_LOOKED_INTO]]
     return Explanation(
         answer=answer,
         rules=(*relevant[:MAX_SHOWN_RULES], *missed[:MAX_NEAR_RULES]),
@@ -65,19 +66,14 @@ def explain(
 
 
 def nearest(
-    rules: Sequence[Rule],
-    request: Request,
-    data: Mapping[str, Any],
-    *,
-    wanted: str = "",
-    memory: Memory = _OBLIVIOUS,
+    matcher: Matcher, request: Request, *, wanted: str = "", memory: Memory = _OBLIVIOUS
 ) -> tuple[RuleTrace, ...]:
     """Return the rules about an action: those that apply or are in error, in order, then the closest misses.
 
     The rule named `wanted` is always among them. Of equal misses those that would grant come first.
     """
-    situation = Situation(request, Looking(memory, request.now))
-    relevant, missed = _near(rules, situation, _Tracer(data), wanted, lambda: None)
+    situation = Situation(matcher.classified(request), Looking(memory, request.now))
+    relevant, missed = _near(matcher, situation, _Tracer(matcher.provisions.data), wanted, lambda: None)
     return (*relevant[:MAX_SHOWN_RULES], *missed[:MAX_NEAR_RULES])
 
 
@@ -107,17 +103,16 @@ def _assumed(condition: Condition, request: Request, data: Mapping[str, Any]) ->
 
 
 def _near(
-    rules: Sequence[Rule], situation: Situation, tracer: _Tracer, wanted: str, pause: Callable[[], object]
+    matcher: Matcher, situation: Situation, tracer: _Tracer, wanted: str, pause: Callable[[], object]
 ) -> tuple[list[RuleTrace], list[RuleTrace]]:
     """Return the rules that apply or are in error, in order, and the nearest of those that do not."""
     hopeful: list[RuleTrace] = []
     hopeless: list[RuleTrace] = []
-    for number, rule in enumerate(rules):
+    for number, rule in enumerate(_about(matcher, situation.request, wanted, pause)):
         if number % _SLICE == 0:
             pause()
-        if rule.name == wanted or _is_about(rule, situation.request.action_name):
-            trace = tracer.glance(rule, situation)
-            (hopeless if trace.outcome is Outcome.FALSE else hopeful).append(trace)
+        trace = tracer.glance(rule, situation)
+        (hopeless if trace.outcome is Outcome.FALSE else hopeful).append(trace)
 
     def order(trace: RuleTrace) -> tuple[bool, int, bool]:
         return trace.rule.name != wanted, misses(trace), trace.rule.decision not in GRANTING
@@ -125,7 +120,7 @@ def _near(
     relevant: list[RuleTrace] = []
     missed: list[RuleTrace] = []
     hopeless.sort(key=order)
-    for number, glanced in enumerate((*hopeful, *hopeless[: 2 * _MISSES_LOOKED_INTO])):
+    for number, glanced in enumerate((*hopeful, *hopeless[: 4 * _LOOKED_INTO])):
         if number % _SLICE == 0:
             pause()
         trace = tracer.trace(glanced.rule, situation)
@@ -134,9 +129,26 @@ def _near(
     return relevant, missed
 
 
-def _is_about(rule: Rule, action: str) -> bool:
-    patterns = rule.match.actions
-    return not patterns or any(match_glob(pattern, action) for pattern in patterns)
+def _about(matcher: Matcher, request: Request, wanted: str, pause: Callable[[], object]) -> list[Rule]:
+    """Return all rules that may apply or be in error, then others about the action, those that name it first."""
+    found = matcher.candidates(request)
+    known = set(map(id, found))
+    policy, _, rule_id = wanted.partition("/")
+    naming: list[Rule] = []
+    sweeping: list[Rule] = []
+    for number, rule in enumerate(matcher.rules):
+        if number % _SLICE == 0:
+            pause()
+        patterns = rule.match.actions
+        if id(rule) in known:
+            continue
+        if rule.id == rule_id and rule.policy == policy:
+            found.append(rule)
+        elif not patterns:
+            sweeping.append(rule)
+        elif any(match_glob(pattern, request.action_name) for pattern in patterns):
+            naming.append(rule)
+    return [*found, *(*naming, *sweeping)[:MAX_GLANCES]]
 
 
 def explanation_record(explanation: Explanation) -> dict[str, Any]:

@@ -22,7 +22,7 @@ MAX_DECISIONS = 200
 MAX_CHANGES = 3
 MAX_SUGGESTIONS = 6
 _MAX_FOUND = 24
-_MAX_RULES = 16
+_MAX_TOOK_PART = 8
 _FALSE = Outcome.FALSE
 
 Trace = Callable[[Rule, Situation], RuleTrace]
@@ -133,13 +133,11 @@ class _Search:
 
     def traces(self, situation: Situation, answer: Answer) -> Iterator[RuleTrace]:
         """Yield the rules near the request as it is now, with those that took part in its answer first."""
-        names = dict.fromkeys((*answer.applied_rules, *(error.rule for error in answer.errors), *self.rules))
-        wanted = [self.rules.get(name) or self.named(name) for name in itertools.islice(names, _MAX_RULES)]
         seen = Situation(self.matcher.classified(situation.request), situation.memory)
-        return (self.trace(rule, seen) for rule in wanted if rule is not None and not rule.dry_run)
-
-    def named(self, name: str) -> Rule | None:
-        return next((rule for rule in self.matcher.rules if rule.name == name), None)
+        names = {*answer.applied_rules, *(error.rule for error in answer.errors)}
+        took_part = [rule for rule in self.matcher.candidates(seen.request) if rule.name in names]
+        rules = {rule.name: rule for rule in took_part[:_MAX_TOOK_PART]} | self.rules
+        return (self.trace(rule, seen) for rule in rules.values() if not rule.dry_run)
 
     def distance(self, changes: tuple[Change, ...], answer: Answer) -> int:
         """Return how many changes the nearest rule that would bring another decision still seems to need."""

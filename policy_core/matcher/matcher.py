@@ -56,6 +56,14 @@ class Matcher:
         """Return a request as the rules see it: with the risk tags that the policy's classifications add."""
         return request if self._classify is None else self._classify(request)
 
+    def candidates(self, request: Request) -> list[Rule]:
+        """Return, in order, rules that may apply to a classified request or be in error: all that do, and others."""
+        plan = self._index.plan(request.action_name)
+        found = {rule.ordinal for rule in plan.always}
+        for keys, table in plan.lookups:
+            found.update(rule.ordinal for key in keys(request) for rule in table.get(key, ()))
+        return [self.rules[ordinal] for ordinal in sorted(found)]
+
     def decide(self, claimed: Request, *, decision_id: str = "", memory: Memory = _OBLIVIOUS) -> Answer:
         """Return the complete answer to a normalised request; `memory` holds what was counted and which grants spent.
 

@@ -3,6 +3,7 @@
 import copy
 import datetime
 from collections import Counter
+from dataclasses import dataclass
 
 import msgspec
 import pytest
@@ -264,6 +265,18 @@ def test_explaining_counts_nothing_and_spends_nothing():
     assert explanation.answer.allowed
 
 
+@dataclass(frozen=True)
+class Since(Assumed):
+    """All was counted at one moment, and is over a window later."""
+
+    moment: float = NOW
+
+    def retry_after(self, rule, key, now):
+        window_s = Assumed.retry_after(self, rule, key, now)
+        left = None if window_s is None else window_s - (now - self.moment)
+        return left if left is not None and left > 0 else None
+
+
 def _changed(raw, now, approved, change):
     """Make a change as its record says it, on the request as it was sent."""
     if change["change"] == "at":
@@ -302,7 +315,7 @@ def test_every_suggestion_really_leads_to_the_decision_it_claims(data, rules, ra
     matcher = load(encode_rules(rules), policy=POLICY, provisions=beside)
     request = normalise(raw, now=now, host={"env": "prod"})
 
-    explanation = explain(matcher, request, memory=Assumed(counted))
+    explanation = explain(matcher, request, memory=Since(counted, moment=now))
 
     record = msgspec.json.decode(msgspec.json.encode(explanation_record(explanation)))
     assert len(record["suggestions"]) <= MAX_SUGGESTIONS
@@ -316,7 +329,7 @@ def test_every_suggestion_really_leads_to_the_decision_it_claims(data, rules, ra
             normalise(changed, now=moment, host={"env": "prod"}),
             policy=POLICY,
             provisions=beside,
-            memory=Assumed(counted, approved),
+            memory=Since(counted, approved, now),
         )
         assert answer.decision == suggestion["decision"] != explanation.answer.decision
         assert answer.matched_rule == suggestion["matched_rule"]
