@@ -142,14 +142,6 @@ def test_a_fact_that_a_classification_requires_is_firm(lint_rules: LintRules, cl
     assert messages(lint_rules(GRANT + restriction(clauses), files)) == []
 
 
-def test_a_rate_per_resource_is_shared_or_a_finding(lint_rules: LintRules) -> None:
-    rule = "  - {{id: r, match: {{actions: [x]}}, rate: {{limit: 3, window: 1h, key: [{}]}}, decision: throttle}}"
-
-    assert [w.code for w in lint_rules(rule.format("subject.id, resource.id")).warnings] == ["W117"]
-    assert lint_rules(rule.format("subject.id")).warnings == ()
-    assert lint_rules(rule.replace("}}, decision", ", scope: fleet}}, decision").format("resource.id")).warnings == ()
-
-
 @given(
     restricted=st.lists(st.text("ab*?", min_size=1, max_size=4), min_size=1, max_size=3),
     granted=st.lists(st.text("ab*?", min_size=1, max_size=4), min_size=1, max_size=5),
