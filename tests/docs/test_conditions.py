@@ -67,7 +67,7 @@ def test_a_refused_example_is_refused_with_the_message_of_the_page(source: str, 
     with pytest.raises(CelError) as caught:
         lower(source)
 
-    assert [problem.message for problem in caught.value.problems] == [message]
+    assert [problem.message for problem in caught.value.complaints] == [message]
 
 
 def test_the_limits_are_those_of_the_code() -> None:

@@ -21,7 +21,7 @@ def blocks(page: str, language: str) -> list[str]:
 
 def test_the_examples_of_all_pages_form_a_repository_that_passes_its_tests() -> None:
     files = {}
-    for page in ("policy.md", "policy-tests.md", "writ-yaml.md"):
+    for page in ("policy.md", "policy-tests.md", "writ-yaml.md", "exceptions.md", "classify.md"):
         for text in blocks(page, "yaml"):
             path, _, _ = text.removeprefix("# ").partition("\n")
             files[path] = text.encode()
@@ -29,7 +29,7 @@ def test_the_examples_of_all_pages_form_a_repository_that_passes_its_tests() -> 
     compiled = compile_tree(PolicyTree("1" * 40, False, dict(sorted(files.items()))), today=None)
     report = run_suites(compiled)
 
-    assert len(files) == 10
+    assert len(files) == 14
     assert report.passed
     assert not compiled.warnings
     assert compiled.project.channels == ("staging", "prod")
