@@ -7,7 +7,7 @@ Texts in lists are compared without regard to case, but tags and required words 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 _TIERS = ("job", "workflow", "global")
@@ -17,6 +17,8 @@ _WORDS = {
     "require-approval": "require_approval", "require_human": "require_approval",
 }  # fmt: skip
 _SPECIAL = re.compile(r"[*?\[\\]")
+_PART = re.compile(r"\[\^?(?:\\.|.)(?:\\.|[^\]\\])*\]|\\.|.", re.DOTALL)
+_MEMBER = re.compile(r"(\\.|.)(?:-(\\.|.))?", re.DOTALL)
 _FOLDED = {
     "capabilities": "capability", "pack_ids": "pack_id", "actor_ids": "actor_id", "actor_types": "actor_type",
     "agent_risk_tiers": "agent_risk_tier",
@@ -150,40 +152,36 @@ def matches_topic(pattern: str, name: str) -> bool:
     start = _SPECIAL.split(pattern, maxsplit=1)[0]
     if start == pattern or not name.startswith(start):
         return pattern == name
-
-    @cache
-    def matches(at: int, of: int) -> bool:
-        if at == len(pattern):
-            return of == len(name)
-        first = pattern[at]
-        if first == "*":
-            return matches(at + 1, of) or (of < len(name) and name[of] != "/" and matches(at, of + 1))
-        if of == len(name):
-            return False
-        if first == "?":
-            return name[of] != "/" and matches(at + 1, of + 1)
-        if first == "[":
-            accepted, after = _in_class(pattern, at + 1, name[of])
-            return accepted and matches(after, of + 1)
-        at += first == "\\"
-        return pattern[at] == name[of] and matches(at + 1, of + 1)
-
-    return matches(0, 0)
+    parts = _parts(pattern)
+    places = _past_stars({0}, parts)  # all places in the pattern that the name so far can have led to
+    for character in name:
+        places = {
+            place + (parts[place] != "*")
+            for place in places
+            if place < len(parts) and _accepts(parts[place], character)
+        }
+        places = _past_stars(places, parts)
+    return len(parts) in places
 
 
-def _in_class(pattern: str, at: int, character: str) -> tuple[bool, int]:
-    """Return whether a character is in the class that begins here, and where it ends."""
-    negated = pattern[at] == "^"
-    at += negated
-    found, first = False, True
-    while first or pattern[at] != "]":
-        first = False
-        at += pattern[at] == "\\"
-        low = high = pattern[at]
-        at += 1
-        if pattern[at] == "-":
-            at += 1 + (pattern[at + 1] == "\\")
-            high = pattern[at]
-            at += 1
-        found = found or low <= character <= high
-    return found is not negated, at + 1
+@lru_cache(maxsize=10_000)
+def _parts(pattern: str) -> tuple[str, ...]:
+    """Return the pattern in parts: ``*``, ``?``, a class with its brackets, or an escaped or plain character."""
+    return tuple(found[0] for found in _PART.finditer(pattern))
+
+
+def _past_stars(places: set[int], parts: Sequence[str]) -> set[int]:
+    found = set(places)
+    while places := {place + 1 for place in places if place < len(parts) and parts[place] == "*"} - found:
+        found |= places
+    return found
+
+
+def _accepts(part: str, character: str) -> bool:
+    if part in ("*", "?"):
+        return character != "/"
+    if part[0] != "[":
+        return part[-1] == character
+    members = _MEMBER.findall(part[1:-1].removeprefix("^"))
+    held = any(low[-1] <= character <= (high or low)[-1] for low, high in members)
+    return held is not part.startswith("[^")

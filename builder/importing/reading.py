@@ -17,6 +17,7 @@ from builder.language.yamlfile import read_yaml
 from policy_core.model import Constraint, Decision
 
 MAX_RULES = 2_000
+MAX_ENTRIES = 5_000
 DECISIONS = {
     "allow": Decision.ALLOW, "permit": Decision.ALLOW,
     "deny": Decision.DENY, "block": Decision.DENY,
@@ -94,6 +95,9 @@ class _Reader:
         if isinstance(tenants, MapNode):
             rules += self.tenants(tenants, scope, beside_rules=bool(listed))
         rules += self.default(root, scope)
+        entries = sum(len(atom.regexes) for rule in rules for atom in rule.atoms if isinstance(atom, TextAtom))
+        if entries > MAX_ENTRIES:
+            report.at(root, f"too many topics and names in lists ({entries}, limit {MAX_ENTRIES})", "split the file")
         if not rules:
             report.at(root, "there is no rule to import", "name a file that has rules")
         return tuple(rules)

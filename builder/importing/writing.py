@@ -70,8 +70,15 @@ def _scalar(value: str | bool | float) -> str:
         return "true" if value else "false"
     if not isinstance(value, str):
         return str(value)
-    if _PLAIN.fullmatch(value) and resolve(value) == value:
+    if _PLAIN.fullmatch(value) and _is_text(value):
         return value
     if "'" not in value and ("\\" in value or '"' in value) and value.isprintable():
         return f"'{value}'"
     return json.dumps(value, ensure_ascii=False)
+
+
+def _is_text(plain: str) -> bool:
+    try:
+        return resolve(plain) == plain
+    except ValueError:  # a number that YAML cannot hold
+        return False

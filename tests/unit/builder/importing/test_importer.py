@@ -200,6 +200,11 @@ def test_a_rule_that_is_never_reached_is_left_out_and_named() -> None:
         ("\t- a", "not valid YAML"),
         ("just text", "policy: expected a mapping"),
         ("rules: [{id: r, decision: deny, decision: allow}]", "duplicate key"),
+        ("rules: [" + "{decision: deny}," * 2_001 + "]", "too many rules (2001, limit 2000)"),
+        (
+            "rules: [{decision: deny, match: {topics: [" + ",".join(f"a{n}" for n in range(5_001)) + "]}}]",
+            "too many topics and names",
+        ),
         ("#" * (MAX_YAML_BYTES + 1), "file is too large"),
     ],
     ids=lambda text: text[:40],
@@ -273,6 +278,15 @@ def test_the_same_file_gives_the_same_result() -> None:
     text = "rules: [{id: r, decision: allow, match: {risk_tags: [a, b, c, d, e, f, g]}}]"
 
     assert imported(text) == imported(text)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["job.*" + "x" * 990, "job." + "*?" * 400, "job." + "[a-z]" * 150, "job." + "?" * 900]
+)
+def test_long_patterns_are_compared_too(pattern: str) -> None:
+    found = imported(f"rules: [{{id: r, decision: deny, match: {{topics: ['{pattern}']}}}}]", most=20)
+
+    assert found.refused or (found.proof and not found.proof.differences)
 
 
 def test_texts_of_the_file_cannot_become_yaml_of_their_own() -> None:
