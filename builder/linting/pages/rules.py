@@ -37,7 +37,7 @@ PAGES = (
         "unreachable-rule",
         "The clauses of the rule contradict each other, so no request can meet all of them: `not` or `unless` takes "
         "away all that `match` takes, the tests of an attribute leave no value, or `when` is false whatever is asked. "
-        "A restricting rule of this kind applies at most where an attribute is missing.",
+        "At most it is an error where an attribute is missing, and then it restricts or narrows like any other.",
         "correct the clause that was meant otherwise, or remove the rule.",
         {
             "policies/a.yaml": policy(

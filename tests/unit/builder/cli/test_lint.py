@@ -47,7 +47,7 @@ def test_lint_reports_a_link_like_any_other_problem(writ: Writ, policies: Any) -
     assert "policies/link.yaml: error: is a symbolic link" in run.out
 
 
-TWICE = "version: v1\nrules:  # two\n  - {id: r, match: {risk_tags: [a, a]}, decision: deny}\n"
+TWICE = "version: v1\nrules:  # two\n  - {id: r, match: {risk_tags: [a, a]}, decision: allow}\n"
 
 
 def test_warnings_stop_nothing_unless_they_are_asked_to(writ: Writ, policies: Any) -> None:

@@ -41,7 +41,7 @@ rules:
   - id: everything
     gate: blast_radius
     match:
-      topics: ["job.*", job.a?]
+      topics: ["job.*", task.a?]
       risk_tags: [prod, write]
       risk_tags_any: [a]
       tenants: [acme]
@@ -79,7 +79,9 @@ def test_every_field_reaches_the_rule_model() -> None:
     document, problems, warnings = read(FULL)
 
     assert problems == []
-    assert [warning.message for warning in warnings] == []
+    assert [warning.message for warning in warnings] == [
+        "policy expires on 2026-11-01, in 0 days: after that nothing can be published"
+    ]
     assert document is not None
     assert document.rules == (
         Rule(
@@ -87,7 +89,7 @@ def test_every_field_reaches_the_rule_model() -> None:
             id="everything",
             decision=Decision.ALLOW_WITH_CONSTRAINTS,
             match=Clauses(
-                actions=("job.*", "job.a?"),
+                actions=("job.*", "task.a?"),
                 risk_tags=("prod", "write"),
                 risk_tags_any=("a",),
                 tenants=("acme",),
