@@ -18,7 +18,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from agent_sidecar import logs
-from agent_sidecar.durable import StateError, read_file, sync_directory, write_file
+from agent_sidecar.durable import StateError, make_directory, read_file, sync_directory, write_file
 from agent_sidecar.state import HostTime
 
 FORMAT = 1
@@ -85,6 +85,7 @@ class Journal(Generic[Record, State]):
             self._set_aside()
         self._number = max(self._segments(), default=0)
         try:
+            make_directory(self._directory)
             self._write_base(state, max(now, self.at))
             self._switch(self._create())
         except StateError as error:
@@ -150,6 +151,7 @@ class Journal(Generic[Record, State]):
     def _create(self) -> int:
         path = self._segment(self._number + 1)
         file = -1
+        make_directory(self._directory)
         try:
             file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             sync_directory(self._directory)

@@ -12,7 +12,7 @@ import msgspec
 
 from agent_sidecar import logs
 from agent_sidecar.counting import HostRates
-from agent_sidecar.durable import StateError, make_directory
+from agent_sidecar.durable import StateError
 from agent_sidecar.fleet import FleetStore
 from agent_sidecar.history import moment
 from agent_sidecar.host_clock import HostClock
@@ -52,9 +52,8 @@ class HostMemory:
     """Remembers for one host, in the state directory and, for the fleet, in `fleet`; safe to use from any thread."""
 
     def __init__(self, state: Path, *, host_id: str, clock: HostClock, fleet: FleetStore | None) -> None:
-        """Read what was remembered. Raises StateError if the disk takes no directory for it."""
+        """Read what was remembered; nothing on the disk, not even that it is full, keeps a host from starting."""
         directory = state / "memory"
-        make_directory(directory)
         self.audience = host_id
         self.rates = HostRates(directory, clock)
         self.fleet = fleet

@@ -219,6 +219,23 @@ def test_a_start_on_a_full_disk_reads_what_is_there(tmp_path: Path, monkeypatch:
     assert opened(tmp_path)[1] == ["a", "c"]
 
 
+def test_a_disk_without_room_for_the_directory_keeps_nobody_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(monkeypatch, "mkdir", "open")
+    disk.full = True
+    journal, texts = opened(tmp_path / "memory")
+    with pytest.raises(StateError):
+        journal.tend(threading.Lock(), NOW)
+
+    disk.full = False
+    journal.tend(threading.Lock(), NOW)
+    journal.append(Entry("a"))
+
+    assert texts == []
+    assert opened(tmp_path / "memory")[1] == ["a"]
+
+
 def test_a_kill_at_any_disk_operation_of_folding_loses_and_doubles_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
