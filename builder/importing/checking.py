@@ -29,7 +29,10 @@ def _walk(report: Report, node: Node, path: str) -> Iterator[tuple[str, ScalarNo
         return
     if isinstance(node, ListNode) and path in ("rules", "rules.remediations"):
         for item in node.items:
-            yield from _walk(report, item, path)
+            if isinstance(item, MapNode):
+                yield from _walk(report, item, path)
+            elif not isinstance(item, BrokenNode):
+                report.at(item, f"entry of {path}: expected a mapping, found {fields.describe(item)}")
         return
     if not isinstance(node, MapNode):
         report.at(node, f"{path or 'policy'}: expected a mapping, found {fields.describe(node)}")

@@ -4,6 +4,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from builder.importing.fields import FIELDS
 from builder.importing.importer import import_policy
@@ -159,3 +161,31 @@ def test_a_field_that_is_not_in_the_table_is_refused(path: str) -> None:
     imported = import_policy(json.dumps(document).encode(), "safety.json")
 
     assert any("surprise" in problem.message and "unknown" in problem.message for problem in imported.refused)
+
+
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 2**62) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=4,
+)
+
+
+def replaced(draw: st.DrawFn, value: Any) -> Any:
+    """Return a value of which parts are replaced by anything at all."""
+    if draw(st.integers(0, 4)) == 0:
+        return draw(JUNK)
+    if isinstance(value, dict):
+        return {name: replaced(draw, inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [replaced(draw, inner) for inner in value]
+    return value
+
+
+@given(st.data(), st.sampled_from(sorted(CASES)))
+@settings(max_examples=200, deadline=None)
+def test_whatever_stands_in_a_field_is_imported_alike_or_refused(data: st.DataObject, path: str) -> None:
+    document = {name: replaced(data.draw, value) for name, value in CASES[path].items()}  # type: ignore[arg-type]
+
+    imported = import_policy(json.dumps(document).encode(), "safety.json", most=20)
+
+    assert imported.refused or imported.proof
