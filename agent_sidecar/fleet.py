@@ -26,7 +26,7 @@ _PREFIX = "writ"
 
 
 class FleetStore:
-    """One Redis database, for one channel; safe to use from any thread. Every call waits for the network."""
+    """One Redis database, as one channel uses it; safe to use from any thread. Every call waits for the network."""
 
     def __init__(self, url: str, *, channel: str) -> None:
         """Raises UsageError if the ``fleet`` extra is not installed; connects to nothing yet."""
@@ -138,8 +138,9 @@ class FleetStore:
         return self._key(f"{self._channel}:rate:{digest}"), rule.rate.limit, rule.rate.window_s
 
     def _claim(self, grant: Grant) -> str:
+        """Return what a used grant is kept under, whatever the channel: their rules may be the same."""
         digest = hashlib.sha256(bytes.fromhex(grant.key + grant.nonce)).hexdigest()
-        return self._key(f"{self._channel}:grant:{digest}")
+        return self._key(f"grant:{digest}")
 
 
 def place_of(url: str) -> str:

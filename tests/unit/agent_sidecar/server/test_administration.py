@@ -15,6 +15,7 @@ from agent_sidecar.server.administration import AdminApi
 from agent_sidecar.server.decisions import DecisionApi
 from agent_sidecar.updating import Outcome
 from policy_core.errors import ConflictError, UsageError
+from policy_core.model import Decision, Rate, Rule
 from policy_core.request import RequestError
 
 REQUEST = {
@@ -117,6 +118,23 @@ def test_an_explanation_after_a_rollback_is_of_the_previous_policy(host: Any) ->
     _, reply = order(api, b"/api/v1/policy/explain", msgspec.json.encode(REQUEST))
 
     assert (reply["answer"]["decision"], reply["answer"]["policy"]["release"]) == ("allow", 1)
+
+
+def test_an_explanation_sees_what_this_host_has_counted_and_counts_nothing(store: SignedStore, host: Any) -> None:
+    throttle = Rule("p", "t", Decision.THROTTLE, rate=Rate(1, 3600, ("resource.id",)))
+    store.publish(bundle([*rules("allow"), throttle], number=3))
+    host.poll()
+    api, memory = make_api(host), host.new_memory()
+    api._memory = memory
+    explained = []
+
+    for _ in range(2):
+        for _ in range(2):
+            _, reply = order(api, b"/api/v1/policy/explain", msgspec.json.encode(REQUEST))
+            explained.append(reply["answer"]["decision"])
+        host.enforcement.active.answer(REQUEST, now=host.clock(), decision_id="", memory=memory)
+
+    assert explained == ["allow", "allow", "throttle", "throttle"]
 
 
 def test_a_policy_too_stale_to_answer_from_explains_nothing(host: Any) -> None:
