@@ -19,36 +19,41 @@ END_TIMEOUT_S = 60
 
 @dataclass
 class RunningHost:
-    """Where it answers; `log` is what it wrote to stderr up to its first activation and, once ended, after it."""
+    """Where it answers, and the policies it enforces.
+
+    `log` is what it wrote to stderr up to its first activation and, once ended, after it.
+    """
 
     socket: Path
+    repository: Path
     log: list[str] = field(default_factory=list)
 
 
 @contextmanager
-def running_host(*python_flags: str, policies: Path | None = None) -> Iterator[RunningHost]:
+def running_host(*python_flags: str, policies: Path | None = None, settings: str = "") -> Iterator[RunningHost]:
     """Publish the template's policies and yield a sidecar that has activated them; ended with the block.
 
-    The folders below `policies`, if it is given, are published instead of the template's.
+    The folders below `policies`, if it is given, are published instead of the template's, with `settings` added to
+    ``writ.yaml``.
     """
     folder = Path(tempfile.mkdtemp(prefix="writ-host-"))  # short: a Unix socket path has room for about 100 bytes
     try:
-        yield from _run(folder, python_flags, policies)
+        yield from _run(folder, python_flags, policies, settings)
     finally:
         shutil.rmtree(folder)
 
 
-def _run(folder: Path, python_flags: tuple[str, ...], policies: Path | None) -> Iterator[RunningHost]:
+def _run(folder: Path, python_flags: tuple[str, ...], policies: Path | None, settings: str) -> Iterator[RunningHost]:
     store = (folder / "store").as_uri()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(folder))
         patch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
         assert main(["-C", str(folder), "init", "policies", "--store", store]) == 0
         if policies:
-            _replace(folder / "policies", policies)
+            _replace(folder / "policies", policies, settings)
         for command in (["keys", "init", "--dev"], ["publish"]):
             assert main(["-C", str(folder / "policies"), *command]) == 0
-    host = RunningHost(folder / "decision.sock")
+    host = RunningHost(folder / "decision.sock", folder / "policies")
     arguments = ["run", "--store", store, "--channel", "prod", "--state", str(folder / "state")]
     arguments += ["--root", str(folder / "policies/trust/root.json"), "--socket", str(host.socket)]
     with subprocess.Popen(
@@ -66,10 +71,12 @@ def _run(folder: Path, python_flags: tuple[str, ...], policies: Path | None) -> 
             host.log += sidecar.communicate(timeout=END_TIMEOUT_S)[1].splitlines(keepends=True)
 
 
-def _replace(repository: Path, policies: Path) -> None:
-    for name in ("policies", "data", "tests"):
-        shutil.rmtree(repository / name)
-        shutil.copytree(policies / name, repository / name)
+def _replace(repository: Path, policies: Path, settings: str) -> None:
+    for name in ("policies", "classify", "data", "tests"):
+        shutil.rmtree(repository / name, ignore_errors=True)
+    shutil.copytree(policies, repository, dirs_exist_ok=True)
+    with (repository / "writ.yaml").open("a") as file:
+        file.write(settings)
     identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.com"]
     for command in (["add", "--all"], [*identity, "commit", "--quiet", "--message", "Other policies"]):
         subprocess.run(["git", "-C", str(repository), *command], check=True)

@@ -49,7 +49,7 @@ def grant(
 
     \b
     Example:
-      writ-sidecar decide --format json request.json > answer.json
+      writ-sidecar decide --socket /run/writ/decision.sock --format json request.json > answer.json
       writ grant request.json answer.json --key ~/.config/writ/approvers/ana.pem
     """
     from builder.granting.granting import approver_of, make_grant, read_ask, require_same_request

@@ -30,12 +30,14 @@ def read_ask(content: bytes) -> Ask:
         found = _ask_in(msgspec.json.decode(content))
         if found is None:
             raise UngrantableError(
-                "answer: asks for no approval", hint="give the whole answer: writ-sidecar decide --format json REQUEST"
+                "answer: asks for no approval",
+                hint="give the whole answer: writ-sidecar decide --socket PATH --format json REQUEST",
             )
         ask = msgspec.convert(found, Ask)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise UngrantableError(
-            f"answer: is not one of a sidecar ({error})", hint="writ-sidecar decide --format json REQUEST prints one"
+            f"answer: is not one of a sidecar ({error})",
+            hint="writ-sidecar decide --socket PATH --format json REQUEST prints one",
         ) from error
     if not ask.missing:
         raise UngrantableError("answer: nothing is missing, the request has all the grants it takes")

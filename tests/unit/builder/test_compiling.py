@@ -458,7 +458,8 @@ requires rate limit window key scope approval from security expires_in resource.
 exceptions max_days approvals policies required_metadata classify require_facts requested_by approved_by ticket created
 category justification labels subject resource types ids roles properties max_retries tool_allowlist name store
 channels gates now host fixtures subjects resources requests cases request action context expect rule skip job topic not
-attributes context.a eq in lt glob cidr regex exists time after before days between tz on_missing remediations add_labels x_a
+attributes context.a eq in lt glob cidr regex exists time after before days between tz on_missing remediations
+add_labels x_a
 """
 KEYS = st.sampled_from(KNOWN_KEYS.split())
 VALUES = st.recursive(
