@@ -15,7 +15,7 @@ from policy_core.explaining.changes import Change, ImpossibleChangeError, Kind, 
 from policy_core.explaining.proposals import Path, Proposer, vocabulary
 from policy_core.grants import missing_approvals, requesters_of
 from policy_core.matcher import Matcher
-from policy_core.model import CONSTRAINING, GRANTING, RESTRICTING, Approver, Rule, Scalar
+from policy_core.model import CONSTRAINING, GRANTING, RESTRICTING, Approver, Decision, Rule, Scalar
 from policy_core.trace import Outcome, RuleTrace, conjunction
 
 MAX_DECISIONS = 200
@@ -84,7 +84,7 @@ class _Search:
                 reached = self.decide(wider)
                 if reached is None:
                     continue
-                if reached.decision != first.decision:
+                if reached.decision != first.decision and (first.allowed or _eases(first, reached)):
                     found.append(self.smallest(wider, reached))
                 if reached.decision == first.decision or not (first.allowed or reached.allowed):
                     heapq.heappush(queue, (len(wider) + self.distance(wider, reached), next(number), wider))
@@ -159,6 +159,11 @@ class _Search:
                 chosen.append(approver)
                 lacking = left
         return tuple(approver.id for approver in chosen) if chosen and not lacking else ()
+
+
+def _eases(first: Answer, reached: Answer) -> bool:
+    """Tell whether an answer stands less in the way than the first one: nobody looks for a way to a denial."""
+    return reached.allowed or (reached.decision is not Decision.DENY and first.decision is Decision.DENY)
 
 
 def misses(trace: RuleTrace) -> int:

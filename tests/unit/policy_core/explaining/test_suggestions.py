@@ -158,6 +158,13 @@ def test_a_step_that_only_softens_comes_before_the_one_that_allows():
     ]
 
 
+def test_a_refused_request_is_not_shown_the_way_to_a_denial():
+    ask = {"decision": Decision.REQUIRE_APPROVAL}
+    rules = _policy(ask, {"risk_tags": ("prod",)}, ALLOW | {"subject": EntityClauses(types=("user",))})
+
+    assert _texts(rules, _request()) == []
+
+
 def test_an_allowed_request_shows_what_would_stop_it():
     rules = _policy(ALLOW | {"subject": EntityClauses(roles=("sre",))}, {"risk_tags": ("prod",)})
 
