@@ -11,8 +11,8 @@ from dataclasses import dataclass
 class Field:
     """One field by its dotted path; ``<name>`` stands for names that authors choose.
 
-    `ours` is what it becomes (empty: it is refused); `says` how the meaning changes, or why it is refused; `hint` what
-    to do about a refusal.
+    `ours` is what it becomes (empty: it is refused); `says` how its meaning changes or what is worth a look, or why it
+    is refused; `hint` what to do about a refusal.
     """
 
     path: str
@@ -34,7 +34,7 @@ def _refused(prefix: str, says: str, hint: str, names: str) -> list[Field]:
     return [Field(prefix + name, "", says, hint) for name in names.split()]
 
 
-_CASE = "compared without regard to case, as there"
+_ANY_CASE = ", a `regex` without regard to case, as there"
 _EXACT = "compared exactly; there without regard to case"
 _GUARD = "a request without the label passes, as there; take `exists: true` out to have it refused instead"
 _WRITTEN = "accepted but never enforced there; from now on a bound"
@@ -102,12 +102,12 @@ _ALL = [
     *_mapped("rules.selector.", *_SELECTOR),
     *_mapped(
         "rules.match.",
-        ("tenants", "`match.attributes`: `context.tenant`", _CASE),
-        ("capabilities", "`match.attributes`: `context.capability`", _CASE),
-        ("pack_ids", "`match.attributes`: `context.pack_id`", _CASE),
-        ("actor_ids", "`match.attributes`: `subject.id`", _CASE),
-        ("actor_types", "`match.attributes`: `subject.type`", _CASE),
-        ("agent_risk_tiers", "`match.attributes`: `context.job.agent_risk_tier`", _CASE),
+        ("tenants", f"`match.attributes`: `context.tenant`{_ANY_CASE}"),
+        ("capabilities", f"`match.attributes`: `context.capability`{_ANY_CASE}"),
+        ("pack_ids", f"`match.attributes`: `context.pack_id`{_ANY_CASE}"),
+        ("actor_ids", f"`match.attributes`: `subject.id`{_ANY_CASE}"),
+        ("actor_types", f"`match.attributes`: `subject.type`{_ANY_CASE}"),
+        ("agent_risk_tiers", f"`match.attributes`: `context.job.agent_risk_tier`{_ANY_CASE}"),
         ("topics", "`match.topics`; where `*` must not cross a slash, `not: {topics: ['*/*']}` or a `regex`"),
         ("risk_tags", "`match.risk_tags_any`", f"taken from the request and from classify/; {_EXACT}"),
         ("agent_data_classifications", "`when`: `context.job.agent_data_classifications`", _EXACT),

@@ -19,7 +19,7 @@ _ID = re.compile(r"[^A-Za-z0-9._-]+")
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change in meaning: a field and where it is used first, or a remark on one place (`field` is empty)."""
+    """What changed in meaning, or is worth a look: a field where it is used first, or one place (`field` is empty)."""
 
     line: int
     column: int
@@ -86,7 +86,7 @@ def _document(
     name = file.replace("\\", "/").rpartition("/")[2]
     head = [f"Imported from {name} by writ import."]
     if changes:
-        head += ["", "What changed in meaning (lines of the file it came from):"]
+        head += ["", "Changed in meaning, or worth a look (lines of the file it came from):"]
         head += [f"- line {change.line}: {describe_change(change)}" for change in changes]
     if proof:
         head += ["", "Compared with it:", *(f"- {line}" for line in describe_proof(proof))]

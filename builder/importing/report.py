@@ -27,7 +27,7 @@ def describe_import(imported: Imported) -> Iterator[str]:
         note = f", except where {', '.join(excepts)} decided" if excepts else ""
         yield f"  line {rule.place.line}: {rule.id} ({rule.decision}) -> {names}{note}"
     if imported.changes:
-        yield "changed in meaning:"
+        yield "changed in meaning, or worth a look:"
         for change in imported.changes:
             yield f"  {imported.file}:{change.line}:{change.column}: {describe_change(change)}"
     yield "compared:"

@@ -54,7 +54,7 @@ def test_the_policy_of_the_how_to_passes_lint(tmp_path: Path) -> None:
 
 def table() -> str:
     """Return the tables of the page: a row for each mapped field, one for refused fields that share their reason."""
-    lines = ["| field | becomes | what changes in meaning |", "|---|---|---|"]
+    lines = ["| field | becomes | what changes in meaning, or is worth a look |", "|---|---|---|"]
     lines += [f"| `{field.path}` | {field.ours} | {field.says} |" for field in FIELDS.values() if not field.refused]
     lines += ["", "Refused, with all that is in them:", "", "| field | why | instead |", "|---|---|---|"]
 
