@@ -1,4 +1,4 @@
-"""docs/reference/data-and-schemas.md: the files fit together, and each wrong one gives just what the page says."""
+"""The pages on schemas: their files fit together, and each wrong one gives just what the page says."""
 
 import datetime
 import re
@@ -15,7 +15,9 @@ from builder.source import PolicyTree
 from policy_core.attributes import MAX_REGEX_CHARS
 from policy_core.errors import InvalidPolicyError, report
 
-PAGE = (Path(__file__).parents[2] / "docs/reference/data-and-schemas.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "reference/data-and-schemas.md").read_text(encoding="utf-8")
+HOW_TO = (DOCS / "how-to/declare-attributes.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```yaml\n(# (\S+)\n.*?)^```\n(?:\n```text\n(.*?)^```)?", re.DOTALL | re.MULTILINE)
 TODAY = datetime.date(2026, 11, 1)
 SETTINGS = "# writ.yaml\nname: demo\nstore: file:///srv/demo\nchannels: [prod]\n"
@@ -44,6 +46,15 @@ def test_a_wrong_file_gives_what_the_page_says(path: str, text: str, findings: s
 
     lines = [line for line in report(caught.value)[:-1] if not line.startswith("    hint: see schemas/")]
     assert lines == findings.splitlines()
+
+
+def test_the_rule_of_the_how_to_gives_what_the_page_says() -> None:
+    (path, text, _), (wrong, rule, findings) = [(path, text, said) for text, path, said in BLOCK.findall(HOW_TO)]
+
+    with pytest.raises(InvalidPolicyError) as caught:
+        compile_tree(tree({"writ.yaml": SETTINGS, path: text, wrong: rule}), today=TODAY)
+
+    assert report(caught.value)[:-1] == findings.splitlines()
 
 
 def test_the_digest_of_the_page_permits_its_example() -> None:

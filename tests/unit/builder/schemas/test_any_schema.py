@@ -29,7 +29,7 @@ ANYTHING: st.SearchStrategy[Any] = st.recursive(
 
 
 @functools.cache
-def schemas(depth: int = 2) -> st.SearchStrategy[Any]:
+def schemas(depth: int = 1) -> st.SearchStrategy[Any]:
     """Draw schemas that are mostly sound."""
     inner = schemas(depth - 1) if depth else st.booleans()
     optional: dict[str, st.SearchStrategy[Any]] = {
