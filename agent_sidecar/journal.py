@@ -68,6 +68,7 @@ class Journal(Generic[Record, State]):
         self._encode = msgspec.json.Encoder().encode
         self._fold = fold
         self._unfold = unfold
+        self._through = 0
         self._number = 0
         self._file = -1
         self._length = 0
@@ -83,7 +84,7 @@ class Journal(Generic[Record, State]):
             state = self._fold(())
             logs.warning("journal_damaged", journal=self._name, reason=str(error), hint="check the disk")
             self._set_aside()
-        self._number = max(self._segments(), default=0)
+        self._number = max([self._through, *self._segments()])
         try:
             make_directory(self._directory)
             self._write_base(state, max(now, self.at))
@@ -206,7 +207,7 @@ class Journal(Generic[Record, State]):
             head = msgspec.json.decode(next(lines, b""), type=_Head)
             if head.format != FORMAT:
                 raise _DamagedError(f"{self._base}: format {head.format} (expected {FORMAT})")
-            self.at, self.forgot_at = head.at, head.forgot_at
+            self.at, self.forgot_at, self._through = head.at, head.forgot_at, head.through
             yield from map(self._decode, lines)
             after = [number for number in segments if number > head.through]
             if after != list(range(head.through + 1, head.through + 1 + len(after))):

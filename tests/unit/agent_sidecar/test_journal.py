@@ -219,6 +219,24 @@ def test_a_start_on_a_full_disk_reads_what_is_there(tmp_path: Path, monkeypatch:
     assert opened(tmp_path)[1] == ["a", "c"]
 
 
+def test_a_segment_is_never_numbered_like_one_the_base_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refusing(*_: object) -> None:
+        raise StateError("full")
+
+    write(tmp_path, "a")
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "_create", refusing)
+        opened(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(journals, "write_file", refusing)
+        journal, _ = opened(tmp_path)
+        journal._switch(journal._create())
+
+    journal.append(Entry("b"))
+
+    assert opened(tmp_path)[1] == ["a", "b"]
+
+
 def test_a_disk_without_room_for_the_directory_keeps_nobody_from_starting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
