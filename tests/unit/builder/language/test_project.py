@@ -114,6 +114,8 @@ def test_stores_one_can_publish_to_are_accepted(store: str) -> None:
         (GOOD + "approvers: {ana: {key: 5}}\n",
          ["4:18 approvers.ana has no subjects", "4:18 approvers.ana has no teams",
           "4:24 approvers.ana.key: expected text, found 5"]),
+        (GOOD + f"approvers: {{ana: {ANA.replace('ab', '00')}}}\n",
+         ["4:24 approvers.ana.key is no secret's public half: anybody could sign for it"]),
         (GOOD + f"approvers: {{ana: {ANA}, bo: {ANA}}}\n", ["4:139 approvers.bo has the key of ana"]),
         (GOOD + f"approvers: {{ana: {ANA.replace('ab', 'AB')}}}\n",
          [f"4:24 approvers.ana.key '{'AB' * 20}…' is not valid"]),
