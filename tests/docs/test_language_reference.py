@@ -46,8 +46,8 @@ def shape(schema: Schema) -> str:
 
 
 WORDS: Any = {
-    "anything": "anything", "string": "text", "integer": "whole number", "number": "number", "boolean": "`true`, `false`",
-    "object": "mapping", "array": "list", "null": "nothing",
+    "anything": "anything", "string": "text", "integer": "whole number", "number": "number",
+    "boolean": "`true`, `false`", "object": "mapping", "array": "list", "null": "nothing",
 }  # fmt: skip
 
 
