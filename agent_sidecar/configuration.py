@@ -106,6 +106,9 @@ def read_configuration(file: Path | None, flags: Mapping[str, Any]) -> Configura
         problems.append("listen: needs token_file (TCP is open to every user of this machine)")
     if "token_file" in settings and "listen" not in settings:
         problems.append("token_file: guards nothing without listen")
+    fleet_store = take("fleet_store", fleet_url, "")
+    if file and urlsplit(fleet_store).password and file.stat().st_mode & 0o007:
+        problems.append(f"fleet_store: holds a password, and {file} is open to every user of this machine")
     configuration = Configuration(
         store=take("store", _text, ""),
         channel=take("channel", _channel, ""),
@@ -120,7 +123,7 @@ def read_configuration(file: Path | None, flags: Mapping[str, Any]) -> Configura
         stale_limit_s=(limit_s or 0.0) if on_stale == "deny" else None,
         max_pin_s=take("max_pin", _between(1.0, MAX_PIN_S), 4 * 3600.0),
         host_id=take("host_id", host_id, "") or socket.gethostname(),
-        fleet_store=take("fleet_store", fleet_url, ""),
+        fleet_store=fleet_store,
         host=take("host", host_labels, {}),
     )
     if problems:

@@ -212,3 +212,14 @@ def test_a_fleet_store_that_is_none_or_less_careful_is_refused_without_its_passw
 
 def test_the_password_of_a_fleet_store_is_not_printed(flags: dict[str, Any]) -> None:
     assert "hunter2" not in repr(read_configuration(None, {**flags, "fleet_store": "redis://:hunter2@h"}))
+
+
+def test_a_password_in_a_file_that_everybody_reads_is_refused(flags: dict[str, Any], tmp_path: Path) -> None:
+    file = write(tmp_path, 'fleet_store = "redis://:hunter2@h"')
+    file.chmod(0o644)
+    found = problems(flags, file)
+    file.chmod(0o600)
+
+    assert "fleet_store: holds a password" in found
+    assert "hunter2" not in found
+    assert read_configuration(file, flags).fleet_store
