@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
@@ -17,6 +18,7 @@ from policy_core.errors import UsageError
 from policy_core.memory import Memory
 
 REFRESH_PATIENCE_S = 60.0
+EXPLAIN_PATIENCE_S = 10.0
 HISTORY_EVENTS = 1000
 
 
@@ -97,16 +99,22 @@ class AdminApi:
         try:
             async with self._one_at_a_time:
                 active = self._enforcement.active  # once: what it refers to is not freed while this goes on
+                pause = partial(_let_others_run, until=time.monotonic() + EXPLAIN_PATIENCE_S)
                 record = await asyncio.to_thread(
-                    explain_in_force, active, raw, now=self._clock(), memory=self._memory, pause=_let_others_run
+                    explain_in_force, active, raw, now=self._clock(), memory=self._memory, pause=pause
                 )
+        except TimeoutError:
+            return error_reply(504, "timeout", f"explaining this takes longer than {EXPLAIN_PATIENCE_S:.0f} s")
         finally:
             self.explaining -= 1
         return 200, encode(record)
 
 
-def _let_others_run() -> None:
+def _let_others_run(*, until: float) -> None:
+    """Give up the interpreter, so that requests are answered meanwhile. Raises TimeoutError once it is too late."""
     time.sleep(0)
+    if time.monotonic() > until:
+        raise TimeoutError
 
 
 def _order(body: bytes | bytearray) -> _Order:

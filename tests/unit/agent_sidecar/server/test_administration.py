@@ -154,12 +154,21 @@ def test_what_is_no_request_is_not_explained(host: Any, body: bytes) -> None:
 def test_a_policy_is_known_to_be_in_use_while_it_is_explained(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     api = make_api(host)
     seen = []
-    monkeypatch.setattr(administration, "_let_others_run", lambda: seen.append(api.explaining))
+    monkeypatch.setattr(administration, "_let_others_run", lambda until: seen.append(api.explaining))
 
     order(api, b"/api/v1/policy/explain", msgspec.json.encode(REQUEST))
 
     assert set(seen) == {1}
     assert api.explaining == 0
+
+
+def test_an_explanation_that_takes_too_long_is_told(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(administration, "EXPLAIN_PATIENCE_S", -1.0)
+    api = make_api(host)
+
+    status, reply = order(api, b"/api/v1/policy/explain", msgspec.json.encode(REQUEST))
+
+    assert (status, reply["error"]["code"], api.explaining) == (504, "timeout", 0)
 
 
 def test_only_the_admin_api_explains(host: Any) -> None:
