@@ -154,7 +154,7 @@ def test_what_is_no_request_is_not_explained(host: Any, body: bytes) -> None:
 def test_a_policy_is_known_to_be_in_use_while_it_is_explained(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     api = make_api(host)
     seen = []
-    monkeypatch.setattr(administration, "_let_others_run", lambda until: seen.append(api.explaining))
+    monkeypatch.setattr(administration, "_let_others_run", lambda **_: seen.append(api.explaining))
 
     order(api, b"/api/v1/policy/explain", msgspec.json.encode(REQUEST))
 
