@@ -27,6 +27,16 @@ SIZES = (20, 10_000)
 CALLS = 5_000
 SWAPS = 3
 PATH = "/access/v1/evaluation"
+KEYS = 1_000
+COUNTED = b"""\
+version: v1
+rules:
+  - id: counted
+    match: {actions: [bench.counted]}
+    rate: {limit: 10000, window: 1h, key: [resource.id]}
+    decision: throttle
+  - {id: all, match: {actions: ["bench.*"]}, decision: allow}
+"""
 START_TIMEOUT_S = 20
 
 
@@ -36,11 +46,12 @@ def run() -> None:
     for size in SIZES:
         for scheme in ("file", "s3"):
             with tempfile.TemporaryDirectory(prefix="writ-bench-") as folder, _store(scheme, Path(folder)) as world:
-                world.commit(documents(size))
+                world.commit(documents(size) | {"policies/counted.yaml": COUNTED})
                 world.writ("keys", "init", "--dev")
                 world.writ("publish")
                 with world.sidecar() as online:
                     if scheme == "file":
+                        latency += _remembering(online, size)
                         latency += _latencies(world, online, size)
                     memory_mib = online.memory_mib()
                 with world.sidecar(offline=True) as offline:
@@ -165,6 +176,19 @@ def _store(scheme: str, folder: Path) -> Iterator[World]:
         yield World(folder, f"s3://{bucket}/policies", environment)
     finally:
         server.stop()
+
+
+def _remembering(sidecar: Sidecar, size: int) -> list[tuple[object, ...]]:
+    """Measure what is allowed, and what is allowed and counted in the journal."""
+    return [
+        _row(size, phase, _measured(sidecar, [_numbered(action, i) for i in range(CALLS)], lambda: False))
+        for action, phase in (("bench.free", "allowed"), ("bench.counted", f"allowed and counted, {KEYS:,} keys"))
+    ]
+
+
+def _numbered(action: str, number: int) -> dict[str, Any]:
+    resource = {"type": "service", "id": f"service-{number % KEYS}"}
+    return {"subject": {"type": "agent", "id": "a"}, "action": {"name": action}, "resource": resource}
 
 
 def _latencies(world: World, sidecar: Sidecar, size: int) -> list[tuple[object, ...]]:
