@@ -95,6 +95,10 @@ class _Reader:
         if isinstance(tenants, MapNode):
             rules += self.tenants(tenants, scope, beside_rules=bool(listed))
         rules += self.default(root, scope)
+        asking = next((rule for rule in rules if rule.decision is Decision.REQUIRE_APPROVAL), None)
+        if asking:
+            why = "nobody can approve yet what a rule asks for: add approval: {from: {TEAM: 1}, expires_in: 1h} to each"
+            self.remarks.append((asking.place, why))
         entries = sum(len(atom.regexes) for rule in rules for atom in rule.atoms if isinstance(atom, TextAtom))
         if entries > MAX_ENTRIES:
             report.at(root, f"too many topics and names in lists ({entries}, limit {MAX_ENTRIES})", "split the file")

@@ -75,6 +75,14 @@ def test_the_constraints_of_an_approval_become_a_rule_beside_it() -> None:
     }
 
 
+def test_approvers_are_missing_and_asked_for() -> None:
+    found = imported("rules: [{id: a, decision: deny, match: {labels: {a: b}}}, {id: ask, decision: require_human}]")
+
+    assert [change.message for change in found.changes if "approve" in change.message] == [
+        "nobody can approve yet what a rule asks for: add approval: {from: {TEAM: 1}, expires_in: 1h} to each"
+    ]
+
+
 def test_a_stricter_later_rule_excepts_an_earlier_one() -> None:
     rules = ours(
         "rules:\n"
