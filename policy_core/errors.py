@@ -94,7 +94,7 @@ def report(error: KnownError) -> list[str]:
     """Return the lines a command prints on stderr for an error: each problem, then ``error:`` and ``hint:``."""
     lines = []
     for problem in error.problems:
-        lines.append(f"{problem.where}: {problem.message}")
+        lines.append(f"{problem.where}: {problem.message}" + (f" [{problem.code}]" if problem.code else ""))
         if problem.hint:
             lines.append(f"    hint: {problem.hint}")
     lines.append(f"error: {error.message}")

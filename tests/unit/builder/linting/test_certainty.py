@@ -73,7 +73,7 @@ def decided(rules: list[Rule], raw: dict[str, Any], now: float) -> tuple[Any, ..
 
 @given(rules=repetitive(), raw=st.lists(requests, min_size=8, max_size=8))
 @settings(
-    max_examples=examples(60, nightly=5_000), deadline=None,
+    max_examples=examples(60, nightly=2_000), deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )  # fmt: skip
 def test_a_rule_without_effect_can_go(rules: list[Rule], raw: list[dict[str, Any]]) -> None:

@@ -58,7 +58,7 @@ def outcome(rule: Rule, raw: dict[str, Any], now: float) -> Outcome:
 
 
 @given(pair=nested(), raw=MANY)
-@settings(max_examples=examples(60, nightly=5_000), **GENEROUS)
+@settings(max_examples=examples(60, nightly=2_000), **GENEROUS)
 def test_what_covers_holds_wherever_the_other_does_and_errs_where_it_errs(
     pair: tuple[Rule, Rule], raw: list[dict[str, Any]]
 ) -> None:
@@ -74,7 +74,7 @@ def test_what_covers_holds_wherever_the_other_does_and_errs_where_it_errs(
 
 
 @given(pair=nested(), raw=MANY)
-@settings(max_examples=examples(60, nightly=5_000), **GENEROUS)
+@settings(max_examples=examples(60, nightly=2_000), **GENEROUS)
 def test_a_rule_whose_unless_covers_its_match_never_holds(pair: tuple[Rule, Rule], raw: list[dict[str, Any]]) -> None:
     wide, narrow = pair
     rule = Rule("p", "r", Decision.DENY, match=narrow.match, unless=wide.match)
@@ -86,7 +86,7 @@ def test_a_rule_whose_unless_covers_its_match_never_holds(pair: tuple[Rule, Rule
 
 
 @given(inner=clauses, outer=clauses, raw=MANY)
-@settings(max_examples=examples(60, nightly=5_000), **GENEROUS)
+@settings(max_examples=examples(60, nightly=2_000), **GENEROUS)
 def test_a_rule_whose_not_is_implied_by_its_match_never_holds(
     inner: Clauses, outer: Clauses, raw: list[dict[str, Any]]
 ) -> None:
@@ -107,7 +107,7 @@ VALUES = st.sampled_from(
 
 
 @given(first=attribute_tests, second=attribute_tests, values=st.lists(VALUES, min_size=10, max_size=10))
-@settings(max_examples=examples(200, nightly=5_000), **GENEROUS)
+@settings(max_examples=examples(200, nightly=2_000), **GENEROUS)
 def test_tests_that_exclude_all_values_exclude_each(first: Any, second: Any, values: list[Any]) -> None:
     tests = msgspec.structs.replace(first, **{
         name: getattr(second, name) for name in second.__struct_fields__ if getattr(second, name) not in (None, ())
@@ -120,7 +120,7 @@ def test_tests_that_exclude_all_values_exclude_each(first: Any, second: Any, val
 
 
 @given(drawn=st.lists(nested(), max_size=6))
-@settings(max_examples=examples(40, nightly=3_000), **GENEROUS)
+@settings(max_examples=examples(40, nightly=1_000), **GENEROUS)
 def test_the_index_finds_what_comparing_all_finds(drawn: list[tuple[Rule, Rule]]) -> None:
     asked = [rule_facets(rule) for pair in drawn for rule in pair]
 

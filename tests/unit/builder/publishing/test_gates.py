@@ -79,7 +79,7 @@ def test_metadata_cannot_go_with_the_demand_for_it(live: World) -> None:
     error = refusal(live, GovernanceError)
 
     assert report(error) == [
-        "policies/a.yaml:1:1: metadata has no owners",
+        "policies/a.yaml:1:1: metadata has no owners [E109]",
         "    hint: governance.required_metadata in writ.yaml demands it of every policy",
         "error: writ.yaml of release 1: governance is not kept (1 problem)",
         "hint: if the demand itself must change, publish a commit first that changes nothing but writ.yaml",
