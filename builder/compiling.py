@@ -71,8 +71,13 @@ class Compiled:
         return self.provisions.data
 
     def places(self) -> dict[str, str]:
-        """Return where each rule is written: ``<policy>/<rule>`` to *file:line*."""
-        return _places((*self.documents, *self.classify))
+        """Return where each rule and classification is written: ``<policy>/<rule>`` to *file:line*."""
+        classified = {
+            found.name: f"{document.file}:{line}"
+            for document in self.classify
+            for found, line in zip(document.classifications, document.classified_at, strict=True)
+        }
+        return classified | _places((*self.documents, *self.classify))
 
     def governed(self, today: datetime.date | None) -> Governed:
         """Return what a governance is about."""

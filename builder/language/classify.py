@@ -26,7 +26,7 @@ _THERE = AttributeTests(exists=True)
 
 @dataclass(frozen=True, slots=True)
 class ClassifyDocument:
-    """One file below classify/: its classifications, and the rules its required facts became with their lines."""
+    """One file below classify/: its classifications, the rules its required facts became, and the lines of both."""
 
     file: str
     id: str
@@ -35,6 +35,7 @@ class ClassifyDocument:
     classifications: tuple[Classification, ...]
     rules: tuple[Rule, ...]
     lines: tuple[int, ...]
+    classified_at: tuple[int, ...]
 
 
 def read_classify(content: bytes, report: Report) -> ClassifyDocument | None:
@@ -62,6 +63,7 @@ def read_classify(content: bytes, report: Report) -> ClassifyDocument | None:
         classifications=tuple(each.classification for each in read if each.classification.risk_tags),
         rules=tuple(each.rule(name, baseline=baseline) for each in read if each.facts),
         lines=tuple(each.line for each in read if each.facts),
+        classified_at=tuple(each.line for each in read if each.classification.risk_tags),
     )
 
 

@@ -1,4 +1,4 @@
-"""Mutants: a rule with one thing changed, which some policy test should notice.
+"""Mutants: a rule (or a classification) with one thing changed, which some policy test should notice.
 
 Three kinds: another decision, a clause (or constraint, or operand of ``&&`` and ``||``, or rate, or approval) dropped,
 a number moved by one. Changes that cannot matter are left out, such as dropping ``actions: ["*"]``, and those that no
@@ -16,13 +16,28 @@ from policy_core.condition import render_condition
 from policy_core.condition.grammar import ALWAYS_BOOLEAN, CHAINS
 from policy_core.constraints import check_constraint
 from policy_core.grants import check_approval
-from policy_core.model import GRANTING, Approval, Condition, Constraint, Decision, Rate, Rule, TimeWindow
+from policy_core.model import (
+    GRANTING,
+    Approval,
+    Classification,
+    Condition,
+    Constraint,
+    Decision,
+    Rate,
+    Rule,
+    TimeWindow,
+)
 from policy_core.rates import check_rate
 from policy_core.windows import check_window, describe
 
 _ALWAYS_THERE = ("actions", "types", "ids")  # texts every request has
 _ALWAYS = TimeWindow()
 _MOVABLE_BELOW = 2**53
+_CLASSIFIED_BY = {
+    "actions": "match.actions",
+    "resource_types": "match.resource.types",
+    "resource_ids": "match.resource.ids",
+}
 _FLIPS = {
     Decision.DENY: (Decision.ALLOW,),
     Decision.REQUIRE_APPROVAL: (Decision.ALLOW,),
@@ -40,6 +55,38 @@ class Mutant:
     ordinal: int
     rule: Rule
     change: str
+
+    @property
+    def name(self) -> str:
+        """Return what the rule is called."""
+        return self.rule.name
+
+
+@dataclass(frozen=True, slots=True)
+class ClassificationMutant:
+    """A changed classification (without tags: none), the ordinal of the one it stands in for, and what was changed."""
+
+    ordinal: int
+    classification: Classification
+    change: str
+
+    @property
+    def name(self) -> str:
+        """Return what the classification is called."""
+        return self.classification.name
+
+
+def classification_mutants_of(ordinal: int, classification: Classification) -> Iterator[ClassificationMutant]:
+    """Yield every mutant of one classification: without one of its tags, or about more than it is about."""
+    for tag in classification.risk_tags:
+        left = tuple(other for other in classification.risk_tags if other != tag)
+        changed = msgspec.structs.replace(classification, risk_tags=left)
+        yield ClassificationMutant(ordinal, changed, f"drops risk tag {tag}")
+    for name, path in _CLASSIFIED_BY.items():
+        patterns = getattr(classification, name)
+        if patterns and not any(set(pattern) == {"*"} for pattern in patterns):
+            changed = msgspec.structs.replace(classification, **{name: ()})
+            yield ClassificationMutant(ordinal, changed, f"drops {path}")
 
 
 def mutants_of(ordinal: int, rule: Rule) -> Iterator[Mutant]:

@@ -16,8 +16,9 @@ from builder.compiling import Compiled
 from builder.explaining import matcher_for
 from builder.language.expectations import Expectation
 from builder.policytest.coverage import is_about
-from builder.policytest.mutants import Mutant, mutants_of
+from builder.policytest.mutants import ClassificationMutant, Mutant, classification_mutants_of, mutants_of
 from builder.policytest.runner import TestReport, differences
+from policy_core.classification import Classifier
 from policy_core.decision import Answer
 from policy_core.errors import GateError
 from policy_core.matcher import Matcher
@@ -70,15 +71,18 @@ def check_mutants(
     Raises PolicyTestsFailedError unless all cases pass as they are.
     """
     report.require_passed()
-    mutants = [mutant for ordinal, rule in enumerate(compiled.rules) for mutant in mutants_of(ordinal, rule)]
+    mutants: list[Mutant | ClassificationMutant] = [
+        mutant for ordinal, rule in enumerate(compiled.rules) for mutant in mutants_of(ordinal, rule)
+    ]
+    for ordinal, classification in enumerate(compiled.provisions.classifications):
+        mutants += classification_mutants_of(ordinal, classification)
     step = -(-len(mutants) // MAX_MUTANTS) or 1
     chosen = mutants[::step]
     trial = Trial(compiled.rules, compiled.provisions, report)
     survivors = []
     for done, mutant in enumerate(chosen, 1):
         if trial.survives(mutant):
-            name = mutant.rule.name
-            survivors.append(Survivor(name, report.places[name], mutant.change))
+            survivors.append(Survivor(mutant.name, report.places[mutant.name], mutant.change))
         progress(done, len(chosen))
     return Mutation(len(mutants), len(chosen), tuple(survivors))
 
@@ -125,8 +129,11 @@ class Trial:
                     asked = _Asked(request, case.memory, case.expect, _parts(result.answer, ordinals))
                     self.by_action.setdefault(request.action_name, []).append(asked)
 
-    def survives(self, mutant: Mutant) -> bool:
-        """Tell whether all cases still get what they expect when the mutant stands in for its rule."""
+    def survives(self, mutant: Mutant | ClassificationMutant) -> bool:
+        """Tell whether all cases still get what they expect when the mutant stands in for what it was made of."""
+        return self._outlives(mutant) if isinstance(mutant, Mutant) else self._reclassifies(mutant)
+
+    def _outlives(self, mutant: Mutant) -> bool:
         affected = self._affected(mutant)
         while chunk := list(islice(affected, _CHUNK)):
             ordinals = sorted(frozenset({mutant.ordinal}).union(*(asked.parts for asked in chunk)))
@@ -135,6 +142,24 @@ class Trial:
             if any(any(differences(asked.expect, _answer(matcher, asked))) for asked in chunk):
                 return False
         return True
+
+    def _reclassifies(self, mutant: ClassificationMutant) -> bool:
+        classifications = [*self.provisions.classifications]
+        classifications[mutant.ordinal : mutant.ordinal + 1] = (
+            [mutant.classification] if mutant.classification.risk_tags else []
+        )
+        before, after = Classifier(self.provisions.classifications), Classifier(classifications)
+        affected = [
+            asked
+            for cases in self.by_action.values()
+            for asked in cases
+            if before(asked.request).tags != after(asked.request).tags
+        ]
+        if not affected:
+            return True
+        provisions = msgspec.structs.replace(self.provisions, classifications=tuple(classifications))
+        matcher = matcher_for(self.rules, provisions, "")
+        return not any(any(differences(asked.expect, _answer(matcher, asked))) for asked in affected)
 
     def _affected(self, mutant: Mutant) -> Iterator[_Asked]:
         """Yield the cases that the rule has, or its mutant would have, a part in; the rule's own first."""

@@ -131,7 +131,7 @@ def test_tests_on_both_sides_of_rate_and_quorum_kill_their_mutants() -> None:
 
     found = list(describe_mutation(check_mutants(tree, run_suites(tree))))
 
-    assert found == ["mutants: 14 of 14 killed"]
+    assert found == ["mutants: 16 of 16 killed"]
 
 
 def test_tests_on_one_side_leave_mutants() -> None:
@@ -142,6 +142,14 @@ def test_tests_on_one_side_leave_mutants() -> None:
     assert {("ops/limit", "rate.limit: 3 becomes 4"), ("ops/ask", "approval.from.security: 1 becomes 0")} <= survivors
     assert ("ops/limit", "rate.limit: 3 becomes 2") not in survivors
     assert ("ops/ask", "drops approval") not in survivors
+
+
+def test_a_tag_that_no_test_needs_is_found() -> None:
+    tree = compiled(ALL[0])
+
+    survivors = [each for each in check_mutants(tree, run_suites(tree)).survivors if each.rule == "classify.db/db"]
+
+    assert [(each.place, each.change) for each in survivors] == [("classify/db.yaml:2", "drops risk tag prod")]
 
 
 def test_the_self_test_takes_the_same_for_granted() -> None:
