@@ -83,7 +83,7 @@ class _Reader:
     problems: list[Problem] = field(default_factory=list)
     size: int = 0
     by_line: dict[bytes, int] = field(default_factory=dict)
-    by_request: dict[tuple[bytes, float, bytes], int] = field(default_factory=dict)
+    by_request: dict[bytes | tuple[bytes, float, bytes], int] = field(default_factory=dict)
 
     def read(self, path: str, content: bytes) -> Iterator[Recorded]:
         try:
@@ -142,7 +142,7 @@ class _Reader:
         """Return the request of a line, None if it is one we had in other words."""
         if len(line) > MAX_LINE_BYTES:
             raise _LineError(f"line is too long ({len(line)} bytes, limit {MAX_LINE_BYTES})", "send less of it")
-        if not line.strip():
+        if not line or line.isspace():
             raise _LineError("line is empty", "one JSON object a line, and nothing between them")
         value = _decode(line)
         if type(value) is not dict:
@@ -152,7 +152,9 @@ class _Reader:
             request = normalise(raw, now=now, host=host)
         except RequestError as error:
             raise _LineError(error.message, error.hint) from error
-        key = (line if raw is value else _canonical(raw), now, _canonical(host) if host else b"")
+        key: bytes | tuple[bytes, float, bytes] = line if raw is value else _canonical(raw)
+        if host or now != DEFAULT_NOW:
+            key = (_canonical(raw), now, _canonical(host))
         position = self.by_request.setdefault(key, len(self.counts))
         self.by_line[line] = position
         if position < len(self.counts):
