@@ -52,7 +52,7 @@ def order_rules(rules: Sequence[SourceRule], report: Report) -> Ordered:
         if shadow is not None:
             remarks.append((rule.place, f"rule {rule.id} is never reached, as {shadow.id} takes all of it: left out"))
             continue
-        if rule.decision is Decision.DENY and made and not rule.atoms and not rule.remediations:
+        if made and _is_default(rule):
             why = f"rule {rule.id} denies what nothing grants: left to the default, without its reason"
             remarks.append((rule.place, f"{why}; another policy may grant it"))
             continue
@@ -73,6 +73,11 @@ def order_rules(rules: Sequence[SourceRule], report: Report) -> Ordered:
 
 class _TooManyError(Exception):
     """What earlier rules decided cannot be excepted in reasonable space."""
+
+
+def _is_default(rule: SourceRule) -> bool:
+    """Tell whether a rule denies all that is left, which needs no rule here; its remediations would be missed."""
+    return rule.decision is Decision.DENY and not (rule.atoms or rule.velocity or rule.remediations)
 
 
 def _must_except(earlier: SourceRule, rule: SourceRule) -> bool:

@@ -13,6 +13,7 @@ from builder.importing.interpreter import Interpreter, Verdict
 from builder.importing.ordering import OurRule
 from builder.importing.reading import SourceRule
 from builder.importing.requests import space_of
+from policy_core.constraints import ConstraintConflict, merge
 from policy_core.decision import Answer, PolicyRef
 from policy_core.matcher import encode_rules, load
 from policy_core.memory import Assumed
@@ -158,9 +159,7 @@ def _note(
     if difference is None:
         difference = found[key] = Difference(*key, stricter=True)
     difference.count += 1
-    narrower = _RANK[answer.decision] < _RANK[expected[0]]
-    same = expected == (answer.decision, answer.constraints)
-    difference.stricter = difference.stricter and (narrower or same)
+    difference.stricter = difference.stricter and _is_stricter(expected, answer)
     if len(difference.examples) < MAX_EXAMPLES:
         example: dict[str, Any] = {"request": raw}
         if exceeded:
@@ -168,3 +167,14 @@ def _note(
         if expected[1] != answer.constraints:
             example |= {"constraints_before": expected[1], "constraints_after": answer.constraints}
         difference.examples.append(example)
+
+
+def _is_stricter(expected: tuple[str, dict[str, Constraint]], answer: Answer) -> bool:
+    """Tell whether an answer permits no more than was expected: it ranks higher, or binds at least as tightly."""
+    before, after = _RANK[expected[0]], _RANK[answer.decision]
+    if before != after:
+        return after < before
+    try:
+        return merge([expected[1], answer.constraints]) == answer.constraints
+    except ConstraintConflict:
+        return False

@@ -120,6 +120,14 @@ def test_velocity_becomes_a_rate_with_what_its_key_needs() -> None:
     }
 
 
+def test_a_denial_beyond_a_rate_is_no_default() -> None:
+    velocity = "{max_requests: 3, window_seconds: 60, key: topic}"
+    first = "{id: a, decision: deny, match: {labels: {x: z}}}"
+    rules = ours(f"rules: [{first}, {{id: r, decision: deny, velocity: {velocity}}}]")
+
+    assert rules["r"]["rate"] == {"limit": 3, "window": "1m", "key": ["action.name"]}
+
+
 def test_tiers_are_tried_before_the_order_of_the_file() -> None:
     rules = ours(
         "rules:\n"
