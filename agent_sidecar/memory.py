@@ -60,6 +60,7 @@ class HostMemory:
         self._spent = SpentGrants(directory, clock)
         self._clock = clock
         self._reported = ""
+        self._is_missing_reported = False
 
     def retry_after(self, rule: Rule, key: str, now: float) -> float | None:
         """Return None while the rate of a rule is not reached, else after how many seconds it may no longer be.
@@ -117,6 +118,9 @@ class HostMemory:
     def fleet_for(self, rule: Rule) -> FleetStore:
         """Return the store that counts a rule of fleet scope. Raises ForgottenError if there is none."""
         if self.fleet is None:
+            if not self._is_missing_reported:
+                logs.warning("fleet_store_missing", rule=rule.name, hint="set fleet_store: rules of fleet scope deny")
+            self._is_missing_reported = True
             raise ForgottenError(f"{rule.name} counts for the whole fleet, and {_NO_FLEET}")
         return self.fleet
 

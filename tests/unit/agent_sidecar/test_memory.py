@@ -174,9 +174,13 @@ def test_a_rate_of_the_fleet_is_counted_for_all_and_that_of_a_host_is_not(fleet_
     assert other.decide(asking_request(action="host.x")).allowed
 
 
-def test_a_rate_of_the_fleet_without_a_fleet_store_denies(host: Host) -> None:
+def test_a_rate_of_the_fleet_without_a_fleet_store_denies_and_says_so_once(
+    host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    host.decide(asking_request(action="fleet.x"), AtOnce(host.memory))
     answer = host.decide(asking_request(action="fleet.x"))
 
+    assert caplog.messages == ["fleet_store_missing"]
     assert (answer.decision, answer.reason_code) == (Decision.DENY, "evaluation_error")
     assert answer.errors[0].message == "p/fleet counts for the whole fleet, and this host has no fleet_store"
 
