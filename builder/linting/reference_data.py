@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from builder.language.codes import Code
-from builder.language.nodes import BrokenNode, MapNode, Node, Place, Report
-from builder.language.yamlfile import read_yaml
+from builder.language.locating import locate
+from builder.language.nodes import BrokenNode, Place
 from builder.linting.conditions import paths_read
 from builder.linting.inspection import Inspection
 from policy_core.condition.text import render_path
@@ -97,13 +97,5 @@ def _value(data: Any, path: _Path) -> Any:
 
 
 def _place_of(inspection: Inspection, file: str, path: _Path) -> Place:
-    """Return where a key of a YAML file is written; of JSON no places are known."""
-    here: Node | None = None
-    if file.endswith(".yaml") and path:
-        here = read_yaml(inspection.compiled.tree.files[file], Report(file))
-    place: Place = BrokenNode(0, 0)
-    for name in path:
-        if type(here) is not MapNode:
-            break
-        place, here = here.entries[name]
-    return place
+    """Return where a key of a data file is written; the whole file has no place."""
+    return locate(file, inspection.compiled.tree.files[file], path, at_key=True) if path else BrokenNode(0, 0)

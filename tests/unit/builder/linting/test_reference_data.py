@@ -43,12 +43,6 @@ def test_the_highest_place_of_which_nothing_is_read_is_named(
     assert findings(lint_rules(rule(when), {"data/services.yaml": SERVICES})) == unread
 
 
-def test_json_has_no_places(lint_rules: LintRules) -> None:
-    result = lint_rules(rule("resource.id in data.s.a"), {"data/s.json": '{"a": [], "b": []}'})
-
-    assert findings(result) == [("data/s.json", "data.s.b")]
-
-
 def test_a_read_of_a_folder_reads_all_its_files(lint_rules: LintRules) -> None:
     files = {"data/d/a.yaml": "x: 1\n", "data/d/b.yaml": "y: 2\n", "data/e.yaml": "z: 3\n"}
 
@@ -72,3 +66,9 @@ def test_data_that_is_not_there_is_found_unless_it_is_asked_for_first(
 
     expected = [f"rule r reads {missing}, which is not there: an error wherever it is evaluated"] if missing else []
     assert [w.message for w in result.warnings if w.code == "W112"] == expected
+
+
+def test_unread_data_in_json_has_its_place(lint_rules: LintRules) -> None:
+    result = lint_rules(rule("data.x.a == 1"), {"data/x.json": '{\n  "a": 1,\n  "b": [2]\n}'})
+
+    assert findings(result) == [("data/x.json:3:3", "data.x.b")]
