@@ -35,7 +35,7 @@ def run() -> None:
     gc.set_threshold(YOUNG_OBJECTS)  # as `writ` itself does
     rows = [*_policies(), *_tests()]
     table(
-        f"A repository of {RULES:,} rules and {TESTS:,} policy tests (s)",
+        f"A repository of {RULES:,} rules and {TESTS:,} policy tests (s of one core)",
         ("step", "everything new", "one file changed"),
         rows,
     )
@@ -81,7 +81,7 @@ def _tests() -> list[tuple[object, ...]]:
         changed = _one_changed(everything, "tests/")
         read_again_s.append(_timed(lambda: compile_tree(_tree(changed), today=TODAY))[1] - rules_s)  # noqa: B023
     return [
-        ("read the policy tests", min(read_s), min(read_again_s)),
+        ("read the policy tests", min(read_s), max(0.0, min(read_again_s))),
         ("run the policy tests", min(run_s), ""),
     ]
 
@@ -123,9 +123,9 @@ def _tree(files: dict[str, bytes]) -> PolicyTree:
 
 def _timed(call: Callable[[], Any]) -> tuple[Any, float]:
     gc.collect()
-    started = time.perf_counter()
+    started = time.process_time()
     result = call()
-    return result, time.perf_counter() - started
+    return result, time.process_time() - started
 
 
 if __name__ == "__main__":
