@@ -8,6 +8,7 @@ import pytest
 from granting import ASKING, KEYS, PROVISIONS, asking_request, grant_for
 from redis_server import RedisServer, redis_server
 
+from agent_sidecar import fleet
 from agent_sidecar.fleet import FleetStore
 from agent_sidecar.host_clock import HostClock
 from agent_sidecar.memory import AtOnce, HostMemory, WouldWaitError
@@ -69,7 +70,8 @@ def host(tmp_path: Path) -> Host:
 
 
 @pytest.fixture
-def fleet_hosts(tmp_path: Path, server: RedisServer) -> Iterator[list[Host]]:
+def fleet_hosts(tmp_path: Path, server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Host]]:
+    monkeypatch.setattr(fleet, "ANSWER_TIMEOUT_S", 10.0)  # the machine may be busy
     stores = [FleetStore(server.url, channel=tmp_path.name) for _ in range(2)]
     hosts = []
     for number, store in enumerate(stores):
