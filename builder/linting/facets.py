@@ -105,10 +105,10 @@ def _entity(name: str, entity: EntityClauses) -> Iterator[tuple[Key, frozenset[A
 
 def _unless_facets(unless: Clauses | None) -> Mapping[Key, frozenset[Any]]:
     """Return the negation of ``unless`` as a facet: of a single clause it is what ``not`` says of that clause."""
-    facets = {} if unless is None else clause_facets(unless)
-    if not facets:
+    if unless is None:
         return {}
-    if len(facets) == 1 and unless is not None and unless.none_of is None:
+    facets = clause_facets(unless)
+    if len(facets) == 1 and unless.none_of is None:
         ((key, values),) = facets.items()
         return {_negated(key): values}
     return {("same", "unless"): frozenset(facets.items())}
