@@ -63,6 +63,7 @@ def keys_init(context: click.Context, dev: bool, output_format: str) -> None:
     help="Where to put the private key (default: $XDG_CONFIG_HOME/writ/approvers/NAME.pem).",
 )  # fmt: skip
 @click.option("--no-passphrase", is_flag=True, help="Leave the key file unencrypted: whoever can read it can approve.")
+@format_option
 @click.pass_context
 def keys_approver(
     context: click.Context,
@@ -71,6 +72,7 @@ def keys_approver(
     subjects: tuple[str, ...],
     output: Path | None,
     no_passphrase: bool,
+    output_format: str,
 ) -> None:
     """Make the key NAME approves requests with (see writ grant), and print the entry for approvers in writ.yaml.
 
@@ -91,8 +93,11 @@ def keys_approver(
     path = context.obj / output if output else default_path(name, os.environ)
     passphrase = "" if no_passphrase else _new_passphrase()
     key = create_key(path, passphrase=passphrase)
-    click.echo(f"private key in {path}; put this into writ.yaml:", err=True)
     entry = {"key": public_hex(key), "teams": list(teams), "subjects": list(subjects or (name,))}
+    if output_format == "json":
+        print_json({"approver": name, **entry, "file": str(path)})
+        return
+    click.echo(f"private key in {path}; put this into writ.yaml:", err=True)
     click.echo(f"approvers:\n  {name}: {json.dumps(entry)}")
 
 

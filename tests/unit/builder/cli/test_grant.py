@@ -246,6 +246,17 @@ def test_by_default_the_key_lies_in_the_configuration_of_the_account(
     assert '"teams": ["security", "platform"], "subjects": ["ana"]' in run.out
 
 
+def test_the_entry_can_be_had_as_json(writ: Writ, policies: Any, tmp_path: Path) -> None:
+    file = str(tmp_path / "ana.pem")
+
+    run = writ("keys", "approver", "ana", "--team", "security", "--no-passphrase", "-o", file, "--format", "json")
+
+    assert len(run.json["key"]) == 64
+    assert {name: value for name, value in run.json.items() if name != "key"} == {
+        "approver": "ana", "teams": ["security"], "subjects": ["ana"], "file": file,
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("name", ["../ana", "a b", "", "-x\n"])
 def test_a_name_cannot_lead_elsewhere(writ: Writ, policies: Any, name: str) -> None:
     run = writ("keys", "approver", "--team", "security", "--no-passphrase", "--", name)
