@@ -133,10 +133,11 @@ class Journal(Generic[Record, State]):
 
     def sync(self) -> None:
         """Make sure that what was appended survives the machine. Raises StateError."""
-        if self._dirty:
+        file = self._file
+        if self._dirty and file >= 0:  # of a segment that was given up nothing more can be saved
             self._dirty = False
             try:
-                os.fsync(self._file)
+                os.fsync(file)
             except OSError as error:
                 self._dirty = True
                 raise StateError(f"{self._name}: cannot be synced: {error.strerror}") from error
@@ -207,7 +208,9 @@ class Journal(Generic[Record, State]):
             head = msgspec.json.decode(next(lines, b""), type=_Head)
             if head.format != FORMAT:
                 raise _DamagedError(f"{self._base}: format {head.format} (expected {FORMAT})")
-            self.at, self.forgot_at, self._through = head.at, head.forgot_at, head.through
+            self.at, self._through = head.at, head.through
+            if head.forgot_at is not None:  # a base that was damaged later, and could not be replaced, knows less
+                self.forgot_at = max(head.forgot_at, self.forgot_at or 0.0)
             yield from map(self._decode, lines)
             after = [number for number in segments if number > head.through]
             if after != list(range(head.through + 1, head.through + 1 + len(after))):

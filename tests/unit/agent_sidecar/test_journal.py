@@ -219,6 +219,35 @@ def test_a_start_on_a_full_disk_reads_what_is_there(tmp_path: Path, monkeypatch:
     assert opened(tmp_path)[1] == ["a", "c"]
 
 
+def test_damage_found_on_a_full_disk_is_not_forgotten_once_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, "alpha")
+    opened(tmp_path)
+    base = tmp_path / "notes.base"
+    base.write_bytes(base.read_bytes().replace(b"alpha", b"gamma"))
+    disk = Disk(monkeypatch, "open")
+    disk.full = True
+    journal, _ = opened(tmp_path)
+
+    disk.full = False
+    with pytest.raises(StateError, match="cannot be folded"):
+        journal.tend(threading.Lock(), NOW + 60)
+
+    assert journal.forgot_at == NOW
+
+
+def test_a_segment_given_up_while_it_is_synced_is_replaced(tmp_path: Path) -> None:
+    journal = write(tmp_path, "a")
+    os.close(journal._file)
+    journal._file, journal._dirty = -1, True
+
+    journal.tend(threading.Lock(), NOW)
+    journal.append(Entry("b"))
+
+    assert opened(tmp_path)[1] == ["a", "b"]
+
+
 def test_a_segment_is_never_numbered_like_one_the_base_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refusing(*_: object) -> None:
         raise StateError("full")
