@@ -60,6 +60,19 @@ def check_approval(approval: Approval) -> tuple[str, str] | None:
     return None
 
 
+# Points of small order (RFC 8032 lets them pass): anybody can make signatures that fit them. Keys of zeros and ones, as
+# people write them where the real one comes later, are among them. By the y coordinate, canonical or not.
+_P = 2**255 - 19
+_ORDER_8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+WEAK_POINTS = frozenset({0, 1, _P - 1, _P, _P + 1, _ORDER_8, _P - _ORDER_8})
+
+
+def is_weak_key(key: bytes) -> bool:
+    """Tell whether anybody could sign for an Ed25519 public key (32 bytes)."""
+    sign_bit = 1 << 255
+    return int.from_bytes(key, "little") & ~sign_bit in WEAK_POINTS
+
+
 class GrantError(InvalidError):
     """A grant is not one, or does not count; `reason_code` says why."""
 
@@ -134,8 +147,10 @@ def decode_grant(token: object) -> Grant:
         grant = msgspec.json.decode(payload, type=Grant)
         if prefix != _PREFIX or len(bytes.fromhex(grant.nonce)) != NONCE_BYTES:
             raise GrantError(GRANT_INVALID, "not a grant")
-        key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(grant.key))
-        key.verify(_from_base64(signature), signed_bytes(payload))
+        public = bytes.fromhex(grant.key)
+        if is_weak_key(public):
+            raise GrantError(GRANT_INVALID, "anybody could sign for its key")
+        Ed25519PublicKey.from_public_bytes(public).verify(_from_base64(signature), signed_bytes(payload))
     except (ValueError, binascii.Error, msgspec.DecodeError, RecursionError) as error:
         raise GrantError(GRANT_INVALID, "not a grant") from error
     except InvalidSignature as error:

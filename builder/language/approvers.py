@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from builder.language import fields
 from builder.language.nodes import ListNode, MapNode, Node, Report, ScalarNode
+from policy_core.grants import is_weak_key
 from policy_core.model import Approver
 
 MAX_APPROVERS = 1_000
@@ -16,12 +17,6 @@ _HINT = "write {key: 64 HEX DIGITS, teams: [security], subjects: [ana]}; `writ k
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]*")
 NAME_ALLOWED = "letters, digits, '.', '_', '@' and '-', starting with a letter or digit"
 _PUBLIC_KEY = re.compile(r"[0-9a-f]{64}")
-
-# Points of small order (RFC 8032 lets them pass): anybody can make signatures that fit them. Keys of zeros and ones, as
-# people write them where the real one comes later, are among them. By the y coordinate, canonical or not.
-_P = 2**255 - 19
-_ORDER_8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
-_WEAK = frozenset({0, 1, _P - 1, _P, _P + 1, _ORDER_8, _P - _ORDER_8})
 
 
 def read_approvers(report: Report, node: Node) -> tuple[Approver, ...]:
@@ -32,12 +27,6 @@ def read_approvers(report: Report, node: Node) -> tuple[Approver, ...]:
     if len(found.entries) > MAX_APPROVERS:
         report.at(node, f"too many approvers ({len(found.entries)}, limit {MAX_APPROVERS})")
     return tuple(sorted(_approvers(report, found), key=lambda approver: approver.id))
-
-
-def is_weak(key: str) -> bool:
-    """Tell whether anybody could sign for a public key (64 hex digits)."""
-    sign_bit = 1 << 255
-    return int.from_bytes(bytes.fromhex(key), "little") & ~sign_bit in _WEAK
 
 
 def read_names(report: Report, node: Node, what: str) -> tuple[str, ...]:
@@ -61,7 +50,7 @@ def _approvers(report: Report, found: MapNode) -> Iterator[Approver]:
         key, teams, subjects = (fields.require(report, entry, each, what, _HINT) for each in _KEYS)
         allowed = "the 64 lower-case hex digits of an Ed25519 public key"
         public = key and fields.identifier(report, key, f"{what}.key", _PUBLIC_KEY, allowed)
-        if key and public and is_weak(public):
+        if key and public and is_weak_key(bytes.fromhex(public)):
             report.at(key, f"{what}.key is no secret's public half: anybody could sign for it", _HINT)
         if key and public and public in owners:
             report.at(key, f"{what} has the key of {owners[public]}", "let every person have a key of their own")
