@@ -9,6 +9,7 @@ themselves, and nobody counts twice.
 import base64
 import binascii
 import hashlib
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -198,7 +199,7 @@ def _check(grant: Grant, ask: Ask, approver: Approver | None, requesters: frozen
     """Return who granted, if the grant is for this ask. Raises GrantError."""
     if approver is None:
         raise GrantError(GRANT_FOREIGN, "signed by a key that no approver of this policy has")
-    if not requesters.isdisjoint(approver.subjects):
+    if own_subjects(approver.subjects, requesters):
         raise GrantError(GRANT_SELF_APPROVED, f"{approver.id} asks for this request, and cannot approve it too")
     if grant.issued > now + MAX_CLOCK_SKEW_S:
         raise GrantError(GRANT_INVALID, f"issued in the future (at {grant.issued})")
@@ -214,14 +215,26 @@ def _check(grant: Grant, ask: Ask, approver: Approver | None, requesters: frozen
 
 
 def requesters_of(request: Request) -> frozenset[str]:
-    """Return the ids of everyone who asks: the subject, and whoever it acts for.
+    """Return everyone who asks, as `own_subjects` compares them: the subject, and whoever it acts for.
 
-    ``subject.properties.on_behalf_of`` is an id, an object with one, or a list of either.
+    That is every text in ``subject.properties.on_behalf_of``, however deep: a text too many keeps one approver out, one
+    that is overlooked lets somebody approve their own request.
     """
-    acting_for = request.subject["properties"].get("on_behalf_of")
-    principals = acting_for if type(acting_for) is list else [acting_for]
-    names = [principal.get("id") if type(principal) is dict else principal for principal in principals]
-    return frozenset([request.subject_id, *(name for name in names if type(name) is str)])
+    texts = [request.subject_id]
+    found: list[object] = [request.subject["properties"].get("on_behalf_of")]
+    for each in found:
+        if type(each) is dict:
+            found += each.values()
+        elif type(each) is list:
+            found += each
+        elif type(each) is str:
+            texts.append(each)
+    return frozenset(map(_folded, texts))
+
+
+def own_subjects(subjects: Iterable[str], requesters: frozenset[str]) -> list[str]:
+    """Return those of a person's subject ids that ask, however they are written; empty if this person does not."""
+    return sorted(subject for subject in subjects if _folded(subject) in requesters)
 
 
 def missing_approvals(quorum: Mapping[str, int], approvers: Sequence[Approver]) -> dict[str, int]:
@@ -248,6 +261,11 @@ def missing_approvals(quorum: Mapping[str, int], approvers: Sequence[Approver]) 
         if seat not in holder:
             lacking[team] = lacking.get(team, 0) + 1
     return lacking
+
+
+def _folded(name: str) -> str:
+    """Return what spellings of one name share: to a directory of people, Ana is ana."""
+    return unicodedata.normalize("NFKC", name).casefold().strip()
 
 
 def _digest(domain: bytes, *parts: bytes) -> str:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from policy_core.decision import GRANT_FOREIGN, GRANT_SELF_APPROVED, Ask, RefusedGrant
 from policy_core.errors import RemoteError
-from policy_core.grants import NO_GRANTS, Verdict, requesters_of
+from policy_core.grants import NO_GRANTS, Verdict, own_subjects, requesters_of
 from policy_core.model import Approver, Rule
 from policy_core.request import Request
 
@@ -96,8 +96,8 @@ class Assumed(Oblivious):
             approver = approvers.get(name)
             if approver is None:
                 refused.append(RefusedGrant(number, GRANT_FOREIGN, f"{name} is no approver of this policy"))
-            elif requesters.isdisjoint(approver.subjects):
-                accepted.append(name)
-            else:
+            elif own_subjects(approver.subjects, requesters):
                 refused.append(RefusedGrant(number, GRANT_SELF_APPROVED, f"{name} asks, and cannot approve it too"))
+            else:
+                accepted.append(name)
         return Verdict(tuple(accepted), refused=tuple(refused))

@@ -13,7 +13,7 @@ import msgspec
 
 from policy_core.decision import Ask
 from policy_core.errors import UsageError
-from policy_core.grants import NONCE_BYTES, Grant, request_digest, requesters_of
+from policy_core.grants import NONCE_BYTES, Grant, own_subjects, request_digest, requesters_of
 from policy_core.model import Approver
 from policy_core.request import Request, normalise
 
@@ -73,7 +73,7 @@ def approver_of(key: str, approvers: Sequence[Approver], ask: Ask, request: Requ
 
 def require_unrelated(name: str, subjects: Sequence[str], request: Request) -> None:
     """Raise UngrantableError if somebody with these subject ids asks for the request, or it is made for them."""
-    own = sorted(requesters_of(request).intersection(subjects))
+    own = own_subjects(subjects, requesters_of(request))
     if own:
         raise UngrantableError(f"{name}: asks for this request (as {', '.join(own)})", hint="nobody approves their own")
 

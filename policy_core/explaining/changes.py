@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from policy_core.decision import Ask, RefusedGrant
-from policy_core.grants import Verdict, requesters_of
+from policy_core.grants import Verdict, own_subjects, requesters_of
 from policy_core.memory import ForgottenError, Memory
 from policy_core.model import Approver, Rule
 from policy_core.request import Request
@@ -157,7 +157,9 @@ class Approving(Looking):
         found = self.memory.check(ask, request, approvers)
         requesters = requesters_of(request)
         assumed = (
-            name for name in self.approved_by if name in approvers and requesters.isdisjoint(approvers[name].subjects)
+            name
+            for name in self.approved_by
+            if name in approvers and not own_subjects(approvers[name].subjects, requesters)
         )
         return replace(found, approvers=tuple(dict.fromkeys((*found.approvers, *assumed))))
 

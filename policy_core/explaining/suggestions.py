@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from policy_core.decision import NO_MATCHING_RULE, Answer
 from policy_core.explaining.changes import Change, ImpossibleChangeError, Kind, Situation
 from policy_core.explaining.proposals import Path, Proposer, vocabulary
-from policy_core.grants import missing_approvals, requesters_of
+from policy_core.grants import missing_approvals, own_subjects, requesters_of
 from policy_core.matcher import Matcher
 from policy_core.model import CONSTRAINING, GRANTING, RESTRICTING, Approver, Decision, Rule, Scalar
 from policy_core.trace import Outcome, RuleTrace, conjunction
@@ -155,7 +155,7 @@ class _Search:
         lacking = sum(missing.values())
         for approver in self.matcher.provisions.approvers:
             left = sum(missing_approvals(missing, [*chosen, approver]).values())
-            if left < lacking and requesters.isdisjoint(approver.subjects):
+            if left < lacking and not own_subjects(approver.subjects, requesters):
                 chosen.append(approver)
                 lacking = left
         return tuple(approver.id for approver in chosen) if chosen and not lacking else ()

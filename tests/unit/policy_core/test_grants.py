@@ -120,6 +120,12 @@ def test_a_grant_claiming_the_key_of_another_is_refused():
         {"on_behalf_of": ["bot", "ana"]},
         {"on_behalf_of": {"type": "user", "id": "ana"}},
         {"on_behalf_of": [{"id": "ana"}]},
+        {"on_behalf_of": {"sub": "bot", "act": {"sub": "ana"}}},
+        {"on_behalf_of": [["bot", ["ana"]]]},
+        {"on_behalf_of": {"id": {"type": "user", "name": "ana"}}},
+        {"subject": "Ana"},
+        {"subject": "\uff41na "},
+        {"on_behalf_of": "ANA@Laptop"},
     ],
 )
 def test_nobody_approves_what_they_ask_for(asked_by):
