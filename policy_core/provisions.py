@@ -1,10 +1,13 @@
 """``provisions.json``: what a bundle holds beside rules and data - exceptions, classifications and approvers."""
 
+import re
+
 import msgspec
 
 from policy_core.errors import InvalidError
 from policy_core.model import Provisions
 
+_PUBLIC_KEY = re.compile(r"[0-9a-f]{64}")
 _ENCODER = msgspec.json.Encoder(order="sorted")
 
 
@@ -28,4 +31,9 @@ def decode_provisions(content: bytes) -> Provisions:
         raise ProvisionsError(f"provisions: {error}") from error
     if found.data:
         raise ProvisionsError("provisions: data has a file of its own")
+    ids, keys = ([getattr(each, name) for each in found.approvers] for name in ("id", "key"))
+    if len(set(ids)) < len(ids) or len(set(keys)) < len(keys):
+        raise ProvisionsError("provisions: two approvers with one id or one key")  # one person, counted twice
+    if not all(map(_PUBLIC_KEY.fullmatch, keys)):
+        raise ProvisionsError("provisions: a key that is not 64 lower-case hex digits")
     return found

@@ -91,7 +91,7 @@ def _check(rule: Rule) -> None:
     if rule.when is not None:
         check_condition(rule.when)
     for clauses in (rule.match, rule.unless):
-        if clauses is not None and (problem := _clause_problem(clauses)):
+        if clauses is not None and (problem := clause_problem(clauses)):
             raise MatcherFormatError(f"matcher: rule {rule.name}: {problem}")
     if bool(rule.constraints) != (rule.decision in CONSTRAINING):
         raise MatcherFormatError(f"matcher: rule {rule.name}: constraints do not go with {rule.decision}")
@@ -120,7 +120,8 @@ def _approval_problem(rule: Rule) -> str:
     return found[0] if found else ""
 
 
-def _clause_problem(clauses: Clauses) -> str:
+def clause_problem(clauses: Clauses) -> str:
+    """Return why clauses cannot be compiled, empty if they can."""
     if clauses.time is not None and (problem := check_window(clauses.time)):
         return problem
     for path, tests in clauses.attributes.items():
@@ -131,7 +132,7 @@ def _clause_problem(clauses: Clauses) -> str:
     if clauses.none_of is None:
         return ""
     # one level, so that no bundle can nest closures deeper than the stack
-    return "a not inside a not" if clauses.none_of.none_of is not None else _clause_problem(clauses.none_of)
+    return "a not inside a not" if clauses.none_of.none_of is not None else clause_problem(clauses.none_of)
 
 
 def _decode(line: bytes, kind: type[_Header]) -> _Header:

@@ -6,7 +6,7 @@ the request then is allowed it is counted, and the grants are spent, before anyo
 dry-run rules would have changed (6).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,7 +69,7 @@ class Judge:
         *,
         dry_run: frozenset[int],
         special: frozenset[int],
-        exceptions: Mapping[int, tuple[ScopedException, ...]],
+        exceptions: Mapping[int, Sequence[ScopedException]],
         approvers: Iterable[Approver],
         data: Mapping[str, Any],
     ) -> None:

@@ -4,13 +4,13 @@ Implements the decision semantics of docs/reference/decisions.md over the index.
 bundle is loaded; a decision is a straight line: look up, check, answer. `policy_core.testing.oracle` is the reference.
 """
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 
 from policy_core.classification import Classifier
 from policy_core.decision import Answer, PolicyRef
 from policy_core.matcher.clauses import CheckCompiler
 from policy_core.matcher.combining import RANK, Combiner
-from policy_core.matcher.encoding import MatcherFormatError, decode_rules
+from policy_core.matcher.encoding import MatcherFormatError, clause_problem, decode_rules
 from policy_core.matcher.index import Index
 from policy_core.matcher.judging import Judge, ScopedException
 from policy_core.memory import Memory, Oblivious
@@ -129,11 +129,12 @@ def loading(
     compiler = CheckCompiler(provisions.data)
     yield from index.build(compiler)
     combiner = Combiner(rules, names, ranks, has_gates=has_gates, policy=policy)
+    exceptions = yield from _scoped(provisions.exceptions, combiner, compiler)
     judge = Judge(
         combiner,
         dry_run=frozenset(dry_run),
         special=frozenset(special),
-        exceptions=_scoped(provisions.exceptions, combiner, compiler),
+        exceptions=exceptions,
         approvers=provisions.approvers,
         data=provisions.data,
     )
@@ -153,19 +154,23 @@ def load(content: bytes, *, policy: PolicyRef, provisions: Provisions = NOTHING_
 
 def _scoped(
     exceptions: tuple[PolicyException, ...], combiner: Combiner, compiler: CheckCompiler
-) -> Mapping[int, tuple[ScopedException, ...]]:
-    """Return the exceptions by the ordinal of each rule they name. Raises MatcherFormatError."""
+) -> Generator[None, None, Mapping[int, Sequence[ScopedException]]]:
+    """Return the exceptions by the ordinal of each rule they name, in slices. Raises MatcherFormatError."""
     if not exceptions:
         return {}
     wanted = frozenset(name for each in exceptions for name in each.rules)
     ordinals = {name: number for number, name in enumerate(combiner.names) if name in wanted}
     rules = combiner.rules
-    found: dict[int, tuple[ScopedException, ...]] = {}
-    for each in exceptions:
+    found: dict[int, list[ScopedException]] = {}
+    for count, each in enumerate(exceptions):
+        if count % _SLICE == 0:
+            yield
+        if problem := clause_problem(each.scope):
+            raise MatcherFormatError(f"exception {each.id}: {problem}")
         scoped = ScopedException(each.id, each.starts, each.expires, compiler.clause_checks(each.scope))
         for name in each.rules:
             number = ordinals.get(name)
             if number is None or rules[number].baseline or rules[number].decision in GRANTING:
                 raise MatcherFormatError(f"exception {each.id}: cannot switch off rule {name}")
-            found[number] = (*found.get(number, ()), scoped)
+            found.setdefault(number, []).append(scoped)
     return found

@@ -51,6 +51,23 @@ def test_anything_else_is_refused(content):
         decode_provisions(content)
 
 
+@pytest.mark.parametrize(
+    "approvers",
+    [
+        [("ana", "a" * 64), ("bo", "a" * 64)],
+        [("ana", "a" * 64), ("ana", "b" * 64)],
+        [("ana", "a" * 64), ("bo", "A" * 64)],
+        [("ana", "a" * 63)],
+        [("ana", "")],
+    ],
+)
+def test_one_person_cannot_be_two_approvers(approvers):
+    listed = tuple(Approver(name, key, ("security",), (name,)) for name, key in approvers)
+
+    with pytest.raises(ProvisionsError, match=r"^provisions: (two approvers|a key)"):
+        decode_provisions(encode_provisions(Provisions(approvers=listed)))
+
+
 def test_a_bundle_names_only_the_features_it_uses():
     old = frozenset({"rules.v1", "cel.v1"})
     rated = Rule("p", "r", Decision.THROTTLE, rate=Rate(1, 60, ("resource.id",)))

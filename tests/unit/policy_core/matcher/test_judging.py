@@ -18,6 +18,7 @@ from policy_core.model import (
     Provisions,
     Rate,
     Rule,
+    TimeWindow,
 )
 from policy_core.request import normalise
 from policy_core.testing.memory import PlainMemory
@@ -198,6 +199,19 @@ class TestExceptions:
     def test_a_bundle_whose_exception_names_what_it_cannot_lift_is_refused(self, rules, named):
         with pytest.raises(MatcherFormatError, match=f"exception e1: cannot switch off rule {named}"):
             matcher_of(*rules, exceptions=(excepting(named),))
+
+    @pytest.mark.parametrize(
+        "scope",
+        [
+            Clauses(none_of=Clauses(actions=("no",), none_of=Clauses(actions=("service.*",)))),
+            Clauses(time=TimeWindow(days=("mon",), tz="No/Where")),
+            Clauses(attributes={"context.x": AttributeTests(regex=("(",))}),
+            Clauses(attributes={"nothing.x": AttributeTests(eq=1)}),
+        ],
+    )
+    def test_a_bundle_whose_exception_has_a_scope_no_rule_could_have_is_refused(self, scope):
+        with pytest.raises(MatcherFormatError, match=r"^exception e1: "):
+            matcher_of(ALLOW, DENY, exceptions=(excepting("d/deny", scope=scope),))
 
 
 class TestClassifications:
