@@ -44,7 +44,10 @@ class ScopedException:
 
 @dataclass(slots=True)
 class _Case:
-    """What is known about one request: ordinals of rules that apply, that are in error (and why), that are rated."""
+    """What is known about one request: ordinals of rules that apply, that are in error (and why), that are rated.
+
+    `uncounted` are those of the rated ones under which an answer that allows still has to be counted.
+    """
 
     request: Request
     claimed: Request
@@ -52,6 +55,7 @@ class _Case:
     applied: list[int]
     failed: dict[int, str]
     rated: dict[int, tuple[str, float | None]] = field(default_factory=dict)
+    uncounted: list[int] = field(default_factory=list)
     exception: str = ""
     satisfied: frozenset[int] = frozenset()
     ask: Ask | None = None
@@ -98,11 +102,9 @@ class Judge:
         case = _Case(request, claimed, memory, applied, failed)
         self._read_rates(case)
         self._lift(case)
-        answer = self._enforced(case, decision_id)
-        if answer.decision is Decision.REQUIRE_APPROVAL and self._satisfy(case):
-            answer = self._enforced(case, decision_id)
-        if answer.allowed and case.rated and not self._count(case):
-            answer = self._enforced(case, decision_id)
+        answer = self._settled(case, decision_id)
+        while answer.allowed and not self._count(case):
+            answer = self._settled(case, decision_id)
         if answer.allowed and case.satisfied and not _spend(case):
             answer = self._enforced(case, decision_id)
         return self._complete(answer, case)
@@ -120,6 +122,7 @@ class Judge:
             except (RateKeyError, ForgottenError) as error:
                 self._fail(case, number, error.message)
                 continue
+            case.uncounted.append(number)
             if case.rated[number][1] is not None:
                 still.append(number)
         case.applied = still
@@ -132,9 +135,16 @@ class Judge:
             if found is not None:
                 lifted[number] = found.id
         if lifted:
-            case.exception = next(iter(lifted.values()))
+            case.exception = case.exception or next(iter(lifted.values()))
             case.applied = [number for number in case.applied if number not in lifted]
             case.failed = {number: why for number, why in case.failed.items() if number not in lifted}
+
+    def _settled(self, case: _Case, decision_id: str) -> Answer:
+        """Answer from what is in force and, if that asks, from what the grants of the request are worth."""
+        answer = self._enforced(case, decision_id)
+        if answer.decision is Decision.REQUIRE_APPROVAL and self._satisfy(case):
+            answer = self._enforced(case, decision_id)
+        return answer
 
     def _enforced(self, case: _Case, decision_id: str) -> Answer:
         """(3) Answer from the rules that are in force."""
@@ -172,6 +182,7 @@ class Judge:
     def _satisfy(self, case: _Case) -> bool:
         """(4) Tell whether the grants of a request satisfy all that ask, noting what is asked and what is missing."""
         rules = self._combiner.rules
+        case.satisfied, case.ask = frozenset(), None
         asking = tuple(
             number
             for number in sorted({*case.applied, *case.failed})
@@ -219,15 +230,21 @@ class Judge:
         return ask
 
     def _count(self, case: _Case) -> bool:
-        """(5) Count an allowed request under every rate it falls under; False if that changes which rules apply."""
+        """(5) Count an allowed request under every rate it falls under; False if that changes which rules apply.
+
+        Whoever then is allowed all the same is counted under these too, so each is asked twice at most.
+        """
         rules, now, unchanged = self._combiner.rules, case.request.now, True
-        for number, (key, wait_s) in case.rated.items():
-            rule = rules[number]
+        due, case.uncounted = case.uncounted, []
+        for number in due:
+            rule, (key, wait_s) = rules[number], case.rated[number]
             try:
                 if case.memory.count(rule, key, now, reached=wait_s is not None):
                     continue
                 case.rated[number] = key, case.memory.retry_after(rule, key, now) or 0.0
                 case.applied = sorted({*case.applied, number})
+                if wait_s is None:
+                    case.uncounted.append(number)
             except ForgottenError as error:
                 self._fail(case, number, error.message)
             unchanged = False
@@ -280,9 +297,10 @@ class Judge:
 def _spend(case: _Case) -> bool:
     """(5) Spend the grants that satisfied an ask; False if one could not be, and nothing is satisfied any more."""
     refused = case.memory.spend(case.verdict, case.request.now)
-    if not refused or case.ask is None:
+    if not refused:
         return True
     case.satisfied = frozenset()
-    refused = (*case.ask.refused, *refused)
-    case.ask = msgspec.structs.replace(case.ask, refused=refused, approvers=(), missing=case.ask.quorum)
+    if case.ask is not None:
+        refused = (*case.ask.refused, *refused)
+        case.ask = msgspec.structs.replace(case.ask, refused=refused, approvers=(), missing=case.ask.quorum)
     return False

@@ -69,6 +69,17 @@ def excepting(*rules, scope=None, starts=0, expires=2_000_000_000, name="e1"):
     return PolicyException(name, rules, scope or Clauses(), starts, expires)
 
 
+class Racing(PlainMemory):
+    """Another thread takes all places between the look and the first count."""
+
+    def count(self, rule, key, now, *, reached):
+        if not reached and not self.counted:
+            for _ in range(rule.rate.limit):
+                super().count(rule, key, NOW, reached=False)
+            return False
+        return super().count(rule, key, now, reached=reached)
+
+
 class TestRates:
     def test_a_rate_throttles_once_it_is_reached_and_says_for_how_long(self):
         matcher, memory = matcher_of(ALLOW, LIMIT), PlainMemory()
@@ -128,6 +139,42 @@ class TestRates:
         answer = matcher_of(ALLOW, LIMIT).decide(request(), memory=Lost())
 
         assert (answer.decision, answer.retry_after_s) == ("throttle", 3600.0)
+
+    @pytest.mark.parametrize(
+        ("raced", "beside"),
+        [
+            (rule("b/cap", "constrain", rate=RATE, constraints={"max_targets": 1}), {}),
+            (LIMIT, {"exceptions": (PolicyException("e1", ("b/limit",), Clauses(), 0, 2_000_000_000),)}),
+            (rule("b/limit", "throttle", rate=RATE, dry_run=True), {}),
+        ],
+        ids=["narrowing", "excepted", "dry-run"],
+    )
+    def test_what_is_allowed_though_the_race_is_lost_is_counted_once(self, raced, beside):
+        memory = Racing()
+
+        answer = matcher_of(ALLOW, raced, **beside).decide(request(NOW + 1), memory=memory)
+
+        assert answer.allowed
+        assert [at for *_, at in memory.counted] == [NOW, NOW, NOW + 1]
+
+    def test_an_ask_that_begins_with_a_lost_race_says_what_is_asked(self):
+        often = rule("b/often", "require_approval", rate=RATE, approval=Approval({"security": 1}, 60))
+
+        answer = matcher_of(ALLOW, often).decide(request(), memory=Racing())
+
+        assert (answer.decision, answer.approval.rules) == ("require_approval", ("b/often",))
+
+    def test_an_ask_that_joins_another_by_a_lost_race_is_not_satisfied_by_its_grants(self):
+        class Approved(Racing):
+            def check(self, ask, request, approvers):
+                return Verdict(("ana", "bo") if ask.rules == ("c/ask",) else ())
+
+        often = rule("b/often", "require_approval", rate=RATE, approval=Approval({"security": 1}, 60))
+
+        answer = matcher_of(ASK, often).decide(request(), memory=Approved())
+
+        assert (answer.decision, answer.approval.rules) == ("require_approval", ("b/often", "c/ask"))
+        assert answer.approval.missing == {"security": 1, "platform": 1}
 
     def test_without_a_memory_nothing_is_counted(self):
         matcher = matcher_of(ALLOW, LIMIT)
