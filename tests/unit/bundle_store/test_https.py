@@ -76,11 +76,12 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
         def do_GET(self) -> None:
             server.asked.append((self.path, self.headers.get("If-None-Match", "")))
-            self.send_response_only(server.status)
-            for name, value in ({"Content-Length": str(len(server.body))} | server.headers).items():
+            status, body = server.status, server.body  # once: a client that has the headers may go on and change them
+            self.send_response_only(status)
+            for name, value in ({"Content-Length": str(len(body))} | server.headers).items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(b"" if server.status == 304 else server.body)
+            self.wfile.write(b"" if status == 304 else body)
 
         def log_message(self, *_: object) -> None:
             pass
