@@ -13,6 +13,7 @@ from policy_core.model import Classification
 from policy_core.request import Request
 
 MAX_REMEMBERED_ACTIONS = 10_000
+MAX_REMEMBERED_CHARS = 200  # of one action name, which the caller chooses
 
 Test: TypeAlias = Callable[[Request], bool]
 Entry: TypeAlias = tuple[tuple[Test, ...], frozenset[str]]
@@ -41,7 +42,9 @@ class Classifier:
         if entries is None:
             if len(self._by_action) >= MAX_REMEMBERED_ACTIONS:
                 self._by_action.clear()
-            entries = self._by_action[action] = tuple(entry for matches, entry in self._entries if matches(action))
+            entries = tuple(entry for matches, entry in self._entries if matches(action))
+            if len(action) <= MAX_REMEMBERED_CHARS:
+                self._by_action[action] = entries
         return entries
 
 

@@ -98,17 +98,17 @@ class DecisionApi:
             raise
         except WouldWaitError:
             decide = partial(active.answer, raw, now=now, decision_id=decision_id, memory=self._memory)
-            return self._reply_later(decide, decision_id, spell)
+            return self._reply_later(self.waiting_room.answer(decide), decision_id, spell)
         except Exception as error:  # noqa: BLE001 - request boundary: what cannot be evaluated is denied
             answer = _failed(error, decision_id)
         return 200, spell(answer)
 
     async def _reply_later(
-        self, decide: Callable[[], Answer], decision_id: str, spell: Callable[[Answer], bytes]
+        self, answering: Awaitable[Answer], decision_id: str, spell: Callable[[Answer], bytes]
     ) -> Reply:
-        """Answer from a thread. What was counted or spent by a decision that took too long stays so."""
+        """Answer once a decision is made that is under way. What it counts or spends stays so if it takes too long."""
         try:
-            answer = await self.waiting_room.answer(decide)
+            answer = await answering
         except TimeoutError:
             answer = refusal(EVALUATION_ERROR, "the decision took too long", decision_id=decision_id)
         except Exception as error:  # noqa: BLE001 - request boundary: what cannot be evaluated is denied

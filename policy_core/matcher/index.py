@@ -21,6 +21,7 @@ from policy_core.model import EntityClauses, Rule
 from policy_core.request import Request
 
 MAX_REMEMBERED_ACTIONS = 10_000
+MAX_REMEMBERED_CHARS = 200  # of one action name: callers choose them, and a request may have a megabyte
 _SLICE = 32  # rules between two yields, about 1 ms
 _SMALL_NODE = 3  # below this, checking every rule costs less than one more look-up
 
@@ -111,7 +112,8 @@ class Index:
             )
             if len(self._plans) >= MAX_REMEMBERED_ACTIONS:
                 self._plans.clear()
-            self._plans[action] = plan
+            if len(action) <= MAX_REMEMBERED_CHARS:
+                self._plans[action] = plan
         return plan
 
     def dismantle(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from agent_sidecar.server import waiting
 from agent_sidecar.server.waiting import WaitingRoom
 from policy_core.decision import Answer, refusal
 
@@ -62,6 +63,40 @@ def test_what_is_under_way_can_be_waited_for(room: WaitingRoom) -> None:
     assert not room.wait_for_all(0.01)
     release.set()
     assert room.wait_for_all(5)
+
+
+def test_a_decision_is_under_way_before_anybody_waits_for_it(room: WaitingRoom) -> None:
+    release = threading.Event()
+
+    def decide() -> Answer:
+        release.wait()
+        return ANSWER
+
+    answering = room.answer(decide)
+
+    assert not room.wait_for_all(0.01)
+    release.set()
+    assert room.wait_for_all(5)
+    assert asyncio.run(answering) is ANSWER
+
+
+def test_a_full_room_turns_decisions_away_at_once(room: WaitingRoom, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "MAX_UNDERWAY", 1)
+    release, begun = threading.Event(), []
+
+    def decide() -> Answer:
+        begun.append(1)
+        release.wait()
+        return ANSWER
+
+    first, second = room.answer(decide), room.answer(decide)
+    with pytest.raises(TimeoutError):
+        asyncio.run(second)
+
+    release.set()
+    assert room.wait_for_all(5)
+    assert asyncio.run(first) is ANSWER
+    assert begun == [1]
 
 
 def test_an_error_comes_back(room: WaitingRoom) -> None:

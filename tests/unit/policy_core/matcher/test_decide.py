@@ -7,7 +7,7 @@ from policy_core.condition import compile_condition
 from policy_core.decision import DryRun, PolicyRef
 from policy_core.matcher import encode_rules, load
 from policy_core.matcher import index as matcher_index
-from policy_core.model import Clauses, Decision, EntityClauses, Remediation, Rule
+from policy_core.model import Classification, Clauses, Decision, EntityClauses, Provisions, Remediation, Rule
 from policy_core.request import normalise
 
 POLICY = PolicyRef(bundle="sha256:0", revision="abc", channel="prod", release=3)
@@ -320,6 +320,17 @@ def test_remembered_action_names_are_bounded(monkeypatch):
         assert matcher.decide(normalise(raw, now=0.0, host={})).decision == "allow"
 
     assert len(matcher._index._plans) <= 10
+
+
+def test_action_names_that_fill_the_memory_are_not_remembered():
+    provisions = Provisions(classifications=(Classification("c", ("exec",), actions=("job.exec.*",)),))
+    matcher = load(encode_rules([ALLOW]), policy=POLICY, provisions=provisions)
+
+    request = normalise({"job": {"topic": "job.exec." + "x" * 1_000}}, now=0.0, host={})
+
+    assert matcher.decide(request).decision == "allow"
+    assert matcher.classified(request).tags == {"exec"}
+    assert (matcher._index._plans, matcher._classify._by_action) == ({}, {})
 
 
 def test_the_answer_says_which_policy_gave_it_and_omits_what_is_empty():
