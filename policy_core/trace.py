@@ -4,16 +4,17 @@ Slow and readable. ``writ explain``, failing policy tests and error messages use
 the reference evaluator on it, against which the fast matcher is tested.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, TypeAlias
 
 from policy_core.attributes import comparable, holds, look_up
 from policy_core.condition import ConditionError, compile_condition
+from policy_core.condition.reading import values_read
 from policy_core.glob import match_glob
 from policy_core.memory import ForgottenError, Memory, Oblivious
-from policy_core.model import AttributeTests, Clauses, Condition, EntityClauses, Rule, Scalar
+from policy_core.model import AttributeTests, Clauses, Condition, Decision, EntityClauses, PolicyException, Rule, Scalar
 from policy_core.rates import RateKeyError, read_rate
 from policy_core.request import Request
 from policy_core.windows import describe, inside, timestamp
@@ -51,12 +52,16 @@ class ClauseTrace:
 
 @dataclass(frozen=True, slots=True)
 class RuleTrace:
-    """One rule: whether it applies, every clause that led to that, and the first reason why it is in error."""
+    """One rule: whether it applies, every clause that led to that, and the first reason why it is in error.
+
+    `exception` is the one that switches the rule off nonetheless, where a tracer asked `lifted_by`.
+    """
 
     rule: Rule
     outcome: Outcome
     clauses: tuple[ClauseTrace, ...]
     error: str = ""
+    exception: str = ""
 
 
 def trace_rule(
@@ -89,6 +94,18 @@ def trace_rule(
     if outcome is Outcome.ERROR:
         error = next(clause.message for clause in deciding if clause.outcome is Outcome.ERROR)
     return RuleTrace(rule, outcome, (*match, *condition, *unless, *rate), error)
+
+
+def lifted_by(trace: RuleTrace, request: Request, exceptions: Iterable[PolicyException]) -> str:
+    """Return the first exception that switches a rule off, empty if none does or the rule takes no part anyway."""
+    if trace.outcome is Outcome.FALSE:
+        return ""
+    for each in exceptions:
+        if trace.rule.name in each.rules and each.starts <= request.now < each.expires:
+            scope = trace_rule(Rule("", "", Decision.DENY, match=each.scope), request, {})
+            if scope.outcome is Outcome.TRUE:
+                return each.id
+    return ""
 
 
 def conjunction(outcomes: Iterator[Outcome] | list[Outcome]) -> Outcome:
@@ -225,7 +242,7 @@ def _condition(rule: Rule, request: Request, data: Mapping[str, Any], evaluate: 
         outcome, message = _outcome(evaluate(rule.when, request, data)), ""
     except ConditionError as error:
         outcome, message = Outcome.ERROR, str(error)
-    yield ClauseTrace("when", rule.when, None, outcome, message)
+    yield ClauseTrace("when", rule.when, values_read(rule.when, request), outcome, message)
 
 
 def _rate(rule: Rule, request: Request, memory: Memory) -> Iterator[ClauseTrace]:

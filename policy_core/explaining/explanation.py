@@ -1,7 +1,7 @@
 """An explanation: the answer, the rules near the request clause by clause, and what would lead to another decision."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -13,9 +13,9 @@ from policy_core.explaining.suggestions import Suggestion, misses, suggestions
 from policy_core.glob import match_glob
 from policy_core.matcher import Matcher
 from policy_core.memory import Memory, Oblivious
-from policy_core.model import GRANTING, Condition, Rule
+from policy_core.model import GRANTING, Condition, Provisions, Rule
 from policy_core.request import Request
-from policy_core.trace import ClauseTrace, Outcome, RuleTrace, trace_rule
+from policy_core.trace import ClauseTrace, Evaluate, Outcome, RuleTrace, lifted_by, trace_rule
 from policy_core.windows import timestamp
 
 MAX_NEAR_RULES = 4
@@ -50,7 +50,7 @@ def explain(
 ) -> Explanation:
     """Return why a request gets its answer, counting nothing and spending no grant; `pause` is called ever so often."""
     situation = Situation(request, Looking(memory, request.now))
-    tracer = _Tracer(matcher.provisions.data)
+    tracer = _Tracer(matcher.provisions)
     answer = matcher.decide(request, memory=situation.memory)
     seen = Situation(matcher.classified(request), situation.memory)
     relevant, missed = _near(matcher, seen, tracer, answer.matched_rule, pause)
@@ -73,7 +73,7 @@ def nearest(
     The rule named `wanted` is always among them. Of equal misses those that would grant come first.
     """
     situation = Situation(matcher.classified(request), Looking(memory, request.now))
-    relevant, missed = _near(matcher, situation, _Tracer(matcher.provisions.data), wanted, lambda: None)
+    relevant, missed = _near(matcher, situation, _Tracer(matcher.provisions), wanted, lambda: None)
     return (*relevant[:MAX_SHOWN_RULES], *missed[:MAX_NEAR_RULES])
 
 
@@ -81,15 +81,21 @@ def nearest(
 class _Tracer:
     """Traces rules; each condition is compiled once."""
 
-    data: Mapping[str, Any]
+    provisions: Provisions
     compiled: dict[int, Callable[[Request], bool]] = field(default_factory=dict)
 
     def trace(self, rule: Rule, situation: Situation) -> RuleTrace:
-        return trace_rule(rule, situation.request, self.data, evaluate=self._evaluate, memory=situation.memory)
+        trace = self._traced(rule, situation, self._evaluate)
+        exception = lifted_by(trace, situation.request, self.provisions.exceptions)
+        return replace(trace, exception=exception) if exception else trace
 
     def glance(self, rule: Rule, situation: Situation) -> RuleTrace:
         """Trace a rule as if its condition held: compiling that is most of the work."""
-        return trace_rule(rule, situation.request, self.data, evaluate=_assumed, memory=situation.memory)
+        return self._traced(rule, situation, _assumed)
+
+    def _traced(self, rule: Rule, situation: Situation, evaluate: Evaluate) -> RuleTrace:
+        data = self.provisions.data
+        return trace_rule(rule, situation.request, data, evaluate=evaluate, memory=situation.memory)
 
     def _evaluate(self, condition: Condition, request: Request, data: Mapping[str, Any]) -> bool:
         holds = self.compiled.get(id(condition))  # the rules outlive this tracer, so an id is one condition
@@ -168,6 +174,7 @@ def trace_record(trace: RuleTrace) -> dict[str, Any]:
         "decision": trace.rule.decision,
         "dry_run": trace.rule.dry_run,
         "outcome": trace.outcome.name.lower(),
+        **({"exception": trace.exception} if trace.exception else {}),
         "clauses": [
             {
                 "clause": clause.clause,

@@ -78,7 +78,8 @@ def describe_trace(record: Record, place: str) -> Iterator[str]:
     """Yield the lines that show one rule: whether it applies, then each clause with what it wants and what it saw."""
     kind = f"{record['decision']}, dry run" if record["dry_run"] else record["decision"]
     outcome = record["outcome"]
-    yield f"{_MARKS[outcome]} {record['rule']} ({kind}) {_WORDS[outcome]}  {place}".rstrip()
+    lifted = f", but exception {record['exception']} switches it off" if "exception" in record else ""
+    yield f"{_MARKS[outcome]} {record['rule']} ({kind}) {_WORDS[outcome]}{lifted}  {place}".rstrip()
     for clause in record["clauses"]:
         yield f"    {_MARKS[clause['outcome']]} {describe_clause(clause)}"
     unless = [clause["outcome"] for clause in record["clauses"] if clause["clause"].startswith("unless.")]
@@ -90,7 +91,8 @@ def describe_clause(clause: Record) -> str:
     """Return one clause as a line: what it wants, what the request holds, or why it cannot be evaluated."""
     name, message = clause["clause"], clause.get("message", "")
     if name == "when":
-        return f"when: {clause['wanted']} ({message})" if message else f"when: {clause['wanted']}"
+        why = f" ({message})" if message else f", with {shown(clause['seen'])}" if clause["seen"] else ""
+        return f"when: {clause['wanted']}{why}"
     if name == "rate":
         return _rate(clause)
     source = "it is" if name.endswith(".time") else "the request has"

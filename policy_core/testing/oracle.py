@@ -30,7 +30,7 @@ from policy_core.memory import Memory, Oblivious
 from policy_core.model import CONSTRAINING, GRANTING, Constraint, Decision, Provisions, Rule
 from policy_core.request import Request
 from policy_core.testing.conditions import evaluate_condition
-from policy_core.trace import ClauseTrace, Outcome, RuleTrace, conjunction, trace_rule
+from policy_core.trace import ClauseTrace, Outcome, RuleTrace, conjunction, lifted_by, trace_rule
 
 _OBLIVIOUS = Oblivious()
 _GATE_WORDS = {Decision.DENY: "denied", Decision.REQUIRE_APPROVAL: "asked", Decision.THROTTLE: "throttled"}
@@ -48,7 +48,7 @@ def decide(
     """Return the answer of `rules` (baseline first, then sorted by policy and position) to a request."""
     request = _classified(claimed, provisions)
     traces = [trace_rule(rule, request, provisions.data, evaluate=evaluate_condition, memory=memory) for rule in rules]
-    lifted = [_exception(trace, request, provisions) for trace in traces]
+    lifted = [lifted_by(trace, request, provisions.exceptions) for trace in traces]
     rated = [trace for trace in traces if trace.rule.rate is not None and _matches(trace)]
     traces = [trace for trace, exception in zip(traces, lifted, strict=True) if not exception]
     enforced = [trace for trace in traces if not trace.rule.dry_run]
@@ -100,18 +100,6 @@ def _classified(request: Request, provisions: Provisions) -> Request:
         ):
             tags |= set(each.risk_tags)
     return request.carrying(frozenset(tags))
-
-
-def _exception(trace: RuleTrace, request: Request, provisions: Provisions) -> str:
-    """Return the first exception that switches a rule off, empty if none does or the rule takes no part anyway."""
-    if trace.outcome is Outcome.FALSE:
-        return ""
-    for each in provisions.exceptions:
-        scope = trace_rule(Rule("", "", Decision.DENY, match=each.scope), request, provisions.data)
-        in_force = each.starts <= request.now < each.expires
-        if trace.rule.name in each.rules and in_force and scope.outcome is Outcome.TRUE:
-            return each.id
-    return ""
 
 
 def _rate(trace: RuleTrace) -> ClauseTrace:

@@ -196,6 +196,64 @@ def test_the_record_for_machines_holds_answer_and_rules() -> None:
         "clause": "when",
         "outcome": "error",
         "wanted": "resource.properties.owner == subject.properties.team",
-        "seen": None,
+        "seen": {"resource.properties.owner": None, "subject.properties.team": None},
         "message": "resource.properties.owner: absent",
     }
+
+
+def test_a_condition_shows_the_values_it_read() -> None:
+    policy = """\
+version: v1
+rules:
+  - id: r
+    match: {actions: [a]}
+    when: context.n > 2 && host.env == "prod" && now < timestamp("2026-01-01T00:00:00Z") && !has(context.x)
+    decision: allow
+"""
+    raw = {
+        "subject": {"type": "user", "id": "u"},
+        "action": {"name": "a"},
+        "resource": {"type": "t", "id": "i"},
+        "context": {"n": 1},
+    }
+
+    shown = lines(raw, policy)
+
+    (line,) = (line for line in shown if "when:" in line)
+    assert line.endswith(", with {context.n: 1, host.env: nothing, now: 1970-01-01T00:00:00Z, context.x: nothing}")
+
+
+EXCEPTION = """\
+version: v1
+id: waiver
+rules: [p/nobody-else]
+scope: {match: {tenants: [acme]}}
+category: waiver
+justification: the release of the year
+requested_by: bo
+approved_by: [ana]
+ticket: CHG-1
+created: 2026-10-01
+expires: 2026-12-01
+"""
+
+
+def test_a_rule_that_an_exception_switches_off_says_so() -> None:
+    files = {
+        "policies/p.yaml": POLICY,
+        "exceptions/e.yaml": EXCEPTION,
+        "writ.yaml": "name: demo\nstore: file:///srv/demo\nchannels: [prod]\n",
+    }
+    tree = PolicyTree("1" * 40, False, {path: text.encode() for path, text in files.items()})
+    result = compile_tree(tree, today=datetime.date(2026, 11, 1))
+    now = datetime.datetime(2026, 11, 1, tzinfo=datetime.UTC).timestamp()
+    request = normalise({"tenant_id": "acme", "job": {"topic": "service.restart"}}, now=now, host={})
+
+    explanation = explain_request(matcher_for(result.rules, result.provisions, "r"), request)
+
+    shown = list(describe_explanation(explanation, result.places(), "work tree"))
+    assert "✓ p/nobody-else (deny) applies, but exception waiver switches it off  policies/p.yaml:8" in shown
+    (record,) = (
+        each for each in explanation_record(explanation, result.places())["rules"] if each["rule"] == "p/nobody-else"
+    )
+    assert record["exception"] == "waiver"
