@@ -3,12 +3,9 @@
 A key that others can read is nobody's word, so such a file is refused.
 """
 
-import os
-import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -17,15 +14,12 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
     PublicFormat,
-    load_pem_private_key,
-    load_ssh_private_key,
 )
 
-from builder.publishing.keys import KeyMissingError, KeyUnusableError, configuration_home, write_private
+from builder.publishing.keys import configuration_home, write_private
+from builder.publishing.private_keys import KeyUnusableError, load_private_key, read_private
 from policy_core.errors import ConflictError, UsageError
 
-MAX_KEY_BYTES = 64 << 10
-_OPENSSH = b"-----BEGIN OPENSSH PRIVATE KEY-----"
 _HINT = "make one with `writ keys approver NAME`, or `ssh-keygen -t ed25519`"
 
 
@@ -34,16 +28,7 @@ def load_key(path: Path, *, passphrase: Callable[[], str]) -> Ed25519PrivateKey:
 
     Raises KeyMissingError, KeyUnusableError.
     """
-    content = _read_private(path)
-    load = load_ssh_private_key if content.lstrip().startswith(_OPENSSH) else load_pem_private_key
-    try:
-        try:
-            key = load(content, None)
-        except TypeError:  # it is encrypted
-            key = load(content, passphrase().encode())
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        why = " ".join(str(error).split())[:200]
-        raise KeyUnusableError(f"{path}: not a private key that can be read ({why})", hint=_HINT) from error
+    key = load_private_key(read_private(path, hint=_HINT), str(path), passphrase)
     if not isinstance(key, Ed25519PrivateKey):
         raise KeyUnusableError(f"{path}: not an Ed25519 key", hint=_HINT)
     return key
@@ -76,17 +61,3 @@ def create_key(path: Path, *, passphrase: str) -> Ed25519PrivateKey:
 def default_path(name: str, environment: Mapping[str, str]) -> Path:
     """Return where the key of an approver lies if nobody says otherwise. Raises UsageError without a home."""
     return configuration_home(environment) / "approvers" / f"{name}.pem"
-
-
-def _read_private(path: Path) -> bytes:
-    """Return the content of a regular file that only its owner can read: looked at and read through one descriptor."""
-    try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if not stat.S_ISREG(mode):
-                raise KeyUnusableError(f"{path}: no regular file", hint=_HINT)
-            if mode & 0o077:
-                raise KeyUnusableError(f"{path}: can be read by others", hint=f"chmod 600 {path}")
-            return file.read(MAX_KEY_BYTES)
-    except OSError as error:
-        raise KeyMissingError(f"{path}: cannot be read ({error.strerror})", hint=_HINT) from error

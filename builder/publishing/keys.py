@@ -1,36 +1,36 @@
-"""Who signs: key files of one's own, or any signer URI that securesystemslib knows (KMS, HSM, a file elsewhere).
+"""Who signs: key files of one's own, or whatever ``WRIT_SIGNER_<ROLE>`` names (see `builder.publishing.signers`).
 
-``WRIT_SIGNER_<ROLE>`` names the signer of a role; without it the key is the file ``<role>.pem`` in the repository's key
-directory, ``$XDG_CONFIG_HOME/writ/keys/<name>/``, unencrypted PKCS#8 with mode 0600. Keys never lie in a repository.
+Without that variable the key is the file ``<role>.pem`` in the repository's key directory,
+``$XDG_CONFIG_HOME/writ/keys/<name>/``, with mode 0600. Keys never lie in a repository.
 """
 
+import json
 import os
 import re
-import stat
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from securesystemslib.signer import CryptoSigner, Key, Signer, SSlibKey
-from tuf.api.exceptions import UnsignedMetadataError
+from securesystemslib.dsse import Envelope
+from securesystemslib.exceptions import UnverifiedSignatureError, VerificationError
+from securesystemslib.signer import CryptoSigner, Key, Signature, Signer, SSlibKey
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
+from builder.publishing.private_keys import (
+    KeyMissingError,
+    KeyUnusableError,
+    ask_passphrase,
+    load_private_key,
+    one_line,
+    read_private,
+)
+from builder.publishing.signers import SERVICES, read_key, service_public_key, service_signer, split_uri
 from bundle_store.file import sync_folder
 from policy_core.errors import ConflictError, RemoteError, UsageError
 
 AnyRole = TypeVar("AnyRole", Root, Snapshot, Targets, Timestamp)
-
-
-class KeyMissingError(UsageError):
-    """No key is at hand for a role that must be signed."""
-
-
-class KeyUnusableError(UsageError):
-    """The key at hand cannot be read, is readable by others, or is none of the role's keys."""
 
 
 class SigningError(RemoteError):
@@ -39,67 +39,135 @@ class SigningError(RemoteError):
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """The keys of one policy repository: a directory of files, and the environment with its signer URIs."""
+    """The keys of one policy repository: a directory of files, and the environment with its signer URIs.
+
+    Keys in `repository` are refused. `ask` gets the passphrase of what it is told, once for each role.
+    """
 
     directory: Path
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)  # which may hold keys and passphrases
+    repository: Path | None = None
+    ask: Callable[[str], str] = ask_passphrase
+    _asked: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def sign(self, role: str, signed: AnyRole, keys: Sequence[Key]) -> bytes:
-        """Return the metadata file of `role`, signed by one of its public `keys`.
+        """Return the metadata file of `role`, signed by one of its public `keys`; raises as `signature`."""
+        metadata = Metadata(signed)
+        signature = self.signature(role, metadata.signed_bytes, keys)
+        metadata.signatures[signature.keyid] = signature
+        return metadata.to_bytes()
+
+    def seal(self, role: str, payload: bytes, payload_type: str, keys: Sequence[Key]) -> bytes:
+        """Return a DSSE envelope signed by one of the role's `keys`; raises as `signature`."""
+        envelope = Envelope(payload, payload_type, {})
+        signature = self.signature(role, envelope.pae(), keys)
+        envelope.signatures[signature.keyid] = signature
+        return json.dumps(envelope.to_dict(), sort_keys=True, separators=(",", ":")).encode()
+
+    def signature(self, role: str, content: bytes, keys: Sequence[Key]) -> Signature:
+        """Return a signature over `content` by one of a role's public `keys`, verified.
 
         Raises KeyMissingError, KeyUnusableError, SigningError.
         """
-        metadata = Metadata(signed)
-        try:
-            metadata.sign(self._signer(role, keys))
-        except UnsignedMetadataError as error:
-            raise SigningError(f"role {role}: the signer failed ({_one_line(error)})") from error
-        return metadata.to_bytes()
+        problem: Exception | None = None
+        for key in keys:
+            try:
+                signer = self._signer(role, key)
+            except (KeyMissingError, KeyUnusableError) as error:
+                raise _of_role(role, error) from error
+            except Exception as error:  # noqa: BLE001  signers raise what their services raise (securesystemslib says so)
+                problem = error
+                continue
+            try:
+                signature = signer.sign(content)
+            except Exception as error:  # as above
+                raise SigningError(f"role {role}: the signer failed ({one_line(error)})") from error
+            if _verifies(key, signature, content):  # a service signs with whatever key it has under that name
+                return signature
+        raise KeyUnusableError(
+            f"role {role}: {self.source(role)} gives no key that may sign for it"
+            + (f" ({one_line(problem)})" if problem else ""),
+            hint="the public keys of a role are in root (top-level roles) or targets metadata (channels)",
+        ) from problem
 
     def path(self, role: str) -> Path:
         """Return the key file of a role."""
         return self.directory / f"{role}.pem"
 
-    def public_key(self, role: str) -> Key:
-        """Return the public half of a role's key file; raises KeyMissingError, KeyUnusableError."""
-        return SSlibKey.from_crypto(self._private_key(role).public_key())
+    def uri(self, role: str) -> str:
+        """Return the signer URI of a role, empty if its key is a file of this directory."""
+        return self.environment.get(signer_variable(role), "")
 
-    def _signer(self, role: str, keys: Sequence[Key]) -> Signer:
-        """Return a signer for one of `keys`: the URI in the environment, otherwise the key file."""
-        variable = signer_variable(role)
-        uri = self.environment.get(variable, "")
-        private: Any = None if uri else self._private_key(role)
-        problem: Exception | None = None
-        for key in keys:
-            try:
-                if uri:
-                    return Signer.from_priv_key_uri(uri, key)
-                if isinstance(key, SSlibKey):
-                    return CryptoSigner(private, key)
-            except Exception as error:  # noqa: BLE001  signers raise what their services raise (securesystemslib says so)
-                problem = error
-        raise KeyUnusableError(
-            f"role {role}: {variable if uri else self.path(role)} gives no key that may sign for it"
-            + (f" ({_one_line(problem)})" if problem else ""),
-            hint="the public keys of a role are in root (top-level roles) or targets metadata (channels)",
-        ) from problem
+    def source(self, role: str) -> str:
+        """Return where the key of a role comes from: the variable that names its signer, or the key file."""
+        return signer_variable(role) if self.uri(role) else str(self.path(role))
+
+    def has(self, role: str) -> bool:
+        """Tell whether a signer is named, or a key file there, for a role; whether it is good shows when it signs."""
+        return bool(self.uri(role)) or os.path.lexists(self.path(role))
+
+    def public_key(self, role: str) -> Key:
+        """Return the public half of a role's key; raises KeyMissingError, KeyUnusableError."""
+        try:
+            if self._is_service(role):
+                return service_public_key(self.uri(role))
+            return SSlibKey.from_crypto(self._private_key(role).public_key())
+        except (KeyMissingError, KeyUnusableError) as error:
+            raise _of_role(role, error) from error
+        except ValueError as error:
+            raise KeyUnusableError(f"role {role}: {self.source(role)}: {one_line(error)}") from error
+
+    def _signer(self, role: str, key: Key) -> Signer:
+        if self._is_service(role):
+            return service_signer(self.uri(role), key, lambda name: self._passphrase(role, f"{role} ({name})"))
+        if not isinstance(key, SSlibKey):
+            raise KeyUnusableError(f"its key {key.keyid[:12]} is none that a private key could belong to")
+        return CryptoSigner(self._private_key(role), key)
+
+    def _is_service(self, role: str) -> bool:
+        uri = self.uri(role)
+        return bool(uri) and split_uri(uri, signer_variable(role))[0] in SERVICES
 
     def _private_key(self, role: str) -> Any:
-        path = self.path(role)
-        _check_key_file(role, path)
-        try:
-            return load_pem_private_key(path.read_bytes(), password=None)
-        except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise KeyUnusableError(
-                f"role {role}: {path} is no unencrypted PEM key ({_one_line(error)})",
-                hint="decrypt it (`openssl pkey -in OLD -out NEW`), or let a signer hold it: "
-                f"{signer_variable(role)}=awskms:…",
-            ) from error
+        what = self.source(role)
+        return load_private_key(self._content(role), what, lambda: self._passphrase(role, what))
+
+    def _content(self, role: str) -> bytes:
+        variable = signer_variable(role)
+        if uri := self.uri(role):
+            return read_key(*split_uri(uri, variable), self.environment, outside=self.repository)
+        hint = f"put the key file there, or set {variable} to a signer URI (awskms:…, file:/…)"
+        return read_private(self.path(role), outside=self.repository, hint=hint)
+
+    def _passphrase(self, role: str, what: str) -> str:
+        """Return the passphrase of a role's key: from its variable, from the file another names, or from a person."""
+        given = self.environment.get(_variable("PASSPHRASE", role), "")
+        if given:
+            return given
+        file = self.environment.get(_variable("PASSFILE", role), "")
+        if file:
+            content = read_private(Path(file), outside=self.repository, hint="it is to hold the passphrase")
+            return content.decode(errors="replace").removesuffix("\n").removesuffix("\r")
+        if role not in self._asked:
+            self._asked[role] = self.ask(what)
+        return self._asked[role]
 
 
-def key_ring(name: str, environment: Mapping[str, str]) -> KeyRing:
+def _of_role(role: str, error: KeyMissingError | KeyUnusableError) -> UsageError:
+    return type(error)(f"role {role}: {error.message}", hint=error.hint)
+
+
+def _verifies(key: Key, signature: Signature, content: bytes) -> bool:
+    try:
+        key.verify_signature(signature, content)
+    except (UnverifiedSignatureError, VerificationError):
+        return False
+    return True
+
+
+def key_ring(name: str, environment: Mapping[str, str], repository: Path | None = None) -> KeyRing:
     """Return the keys of the policy repository called `name`; nothing is read yet. Raises UsageError without a home."""
-    return KeyRing(configuration_home(environment) / "keys" / name, environment)
+    return KeyRing(configuration_home(environment) / "keys" / name, environment, repository)
 
 
 def configuration_home(environment: Mapping[str, str]) -> Path:
@@ -114,7 +182,11 @@ def configuration_home(environment: Mapping[str, str]) -> Path:
 
 def signer_variable(role: str) -> str:
     """Return the environment variable that names a role's signer: ``WRIT_SIGNER_PROD`` for ``prod``."""
-    return "WRIT_SIGNER_" + re.sub(r"[^A-Z0-9]", "_", role.upper())
+    return _variable("SIGNER", role)
+
+
+def _variable(kind: str, role: str) -> str:
+    return f"WRIT_{kind}_" + re.sub(r"[^A-Z0-9]", "_", role.upper())
 
 
 def create_keys(directory: Path, roles: Sequence[str]) -> dict[str, Key]:
@@ -151,21 +223,3 @@ def write_private(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _check_key_file(role: str, path: Path) -> None:
-    try:
-        mode = path.stat().st_mode
-    except OSError as error:
-        raise KeyMissingError(
-            f"role {role}: no key at {path} ({error.strerror})",
-            hint=f"put the key file there, or set {signer_variable(role)} to a signer URI (awskms:…, file2:/…)",
-        ) from error
-    if not stat.S_ISREG(mode):
-        raise KeyUnusableError(f"role {role}: {path} is no regular file", hint="put the key file there")
-    if mode & 0o077:
-        raise KeyUnusableError(f"role {role}: {path} can be read by others", hint=f"chmod 600 {path}")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from builder.publishing import metadata
 from builder.publishing.commit import Proposal, Publisher, commit
-from builder.publishing.keys import KeyMissingError
+from builder.publishing.private_keys import KeyMissingError
 from builder.publishing.staging import verify_staged
 from builder.publishing.state import LiveState
 from builder.publishing.writing import RaceLostError, swap_timestamp

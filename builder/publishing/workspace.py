@@ -42,7 +42,8 @@ class Workspace:
     @property
     def key_ring(self) -> KeyRing:
         """Return the keys at hand for this policy repository."""
-        return key_ring(self.project.name, self.environment)
+        git = self.repository.git
+        return key_ring(self.project.name, self.environment, Path(git.workdir or git.path))
 
     def channel(self, name: str | None) -> str:
         """Return the channel a command is about: `name`, or the first in ``writ.yaml``; raises UsageError."""

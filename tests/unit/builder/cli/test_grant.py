@@ -189,7 +189,7 @@ def test_a_file_that_holds_no_key_is_refused(writ: Writ, policies: Any, key: Pat
         f"error: {key}: not a private key that can be read"
         in writ("grant", "request.json", "answer.json", "--key", str(key)).err
     )
-    assert "cannot be read" in writ("grant", "request.json", "answer.json", "--key", "/nowhere").err
+    assert "no key at /nowhere" in writ("grant", "request.json", "answer.json", "--key", "/nowhere").err
 
 
 def test_an_openssh_key_signs_too(writ: Writ, policies: Any, key: Path, tmp_path: Path) -> None:

@@ -458,16 +458,23 @@ class TestKeys:
 
         person.writ("publish")
 
-    @pytest.mark.parametrize("uri", ["nonsense", "file2:/does/not/exist", "file2:{snapshot}"])
+    @pytest.mark.parametrize(
+        ("uri", "why"),
+        [
+            ("nonsense", "WRIT_SIGNER_PROD: is no signer URI"),
+            ("file2:/does/not/exist", "no key at /does/not/exist"),
+            ("file2:{snapshot}", "WRIT_SIGNER_PROD gives no key that may sign for it"),
+        ],
+    )
     def test_a_signer_that_is_not_the_roles_is_refused(
-        self, person: Person, uri: str, monkeypatch: pytest.MonkeyPatch
+        self, person: Person, uri: str, why: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         directory = Path(person.json("keys", "init", "--dev")["keys"])
         monkeypatch.setenv("WRIT_SIGNER_PROD", uri.format(snapshot=directory / "snapshot.pem"))
 
         person.writ("publish", code=2)
 
-        assert "role prod: WRIT_SIGNER_PROD gives no key that may sign for it" in person.err
+        assert f"error: role prod: {why}" in person.err
 
 
 def test_nothing_works_before_keys_and_says_so(person_at: Callable[..., Person], file_url: str) -> None:
