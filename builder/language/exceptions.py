@@ -120,7 +120,7 @@ def check_exception_ids(exceptions: Iterable[ExceptionDocument], files: Mapping[
 def _lifting_problem(name: str, rules: Mapping[str, Rule]) -> tuple[str, str] | None:
     rule = rules.get(name)
     if rule is None:
-        hint = fields.suggestion(name, rules, "rules") if len(rules) < 10 else "write POLICY/RULE"
+        hint = fields.name_hint(name, rules, "write POLICY/RULE")
         return f"unknown rule {fields.shown(name)}", hint
     if rule.baseline:
         return f"rule {name} belongs to the baseline tier", "no exception can weaken the baseline: change the policy"

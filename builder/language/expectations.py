@@ -34,8 +34,7 @@ class Known:
         """Refuse a name that nothing of its kind (``rule``, ``approver`` and so on) has."""
         names: Collection[str] = getattr(self, f"{kind}s")
         if self.rules and name not in names:
-            hint = fields.suggestion(name, names, "there are") if 0 < len(names) < 10 else _HINTS[kind]
-            report.at(node, f"unknown {kind} {fields.shown(name)}", hint)
+            report.at(node, f"unknown {kind} {fields.shown(name)}", fields.name_hint(name, names, _HINTS[kind]))
 
 
 _HINTS = {

@@ -4,6 +4,7 @@ import datetime
 import re
 from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
+from itertools import islice
 
 from builder.language.codes import Code
 from builder.language.nodes import BrokenNode, ListNode, MapNode, Node, Place, Report, ScalarNode
@@ -19,6 +20,8 @@ MOMENT_HINT = "write it as 2026-11-01T12:00:00Z"
 MAX_COMPARED_GLOBS = 32
 """Of one list: with so many, each entry is compared, to see whether it says anything new."""
 _SHOWN_CHARS = 40
+_LISTED_NAMES = 10
+_COMPARED_NAMES = 200
 
 
 def describe(node: Node) -> str:
@@ -48,12 +51,22 @@ def suggestion(word: str, known: Collection[str], what: str) -> str:
     return f"did you mean {close[0]!r}?" if close else f"{what}: {', '.join(known)}"
 
 
+def name_hint(name: str, known: Collection[str], otherwise: str) -> str:
+    """Return a hint for an unknown name, of which there may be very many: rules are compared within their policy."""
+    if 0 < len(known) < _LISTED_NAMES:
+        return suggestion(name, known, "there are")
+    policy = name.partition("/")[0] + "/"
+    alike = [each for each in known if each.startswith(policy)] or known
+    close = get_close_matches(name[:_SHOWN_CHARS], islice(alike, _COMPARED_NAMES), n=1)
+    return f"did you mean {close[0]!r}?" if close else otherwise
+
+
 def mapping(report: Report, node: Node, what: str) -> MapNode | None:
     """Return a mapping that has at least one entry."""
     if type(node) is MapNode:
         if node.entries:
             return node
-        report.at(node, f"{what} is empty", "leave it out, or fill it")
+        report.at(node, f"{what} is empty", "fill it, or leave it out if it is optional")
     elif type(node) is not BrokenNode:
         report.at(node, f"{what}: expected a mapping, found {describe(node)}")
     return None
@@ -93,7 +106,7 @@ def items(report: Report, node: Node, what: str, *, may_be_empty: bool = False) 
     if type(node) is ListNode:
         if node.items or may_be_empty:
             return node.items
-        report.at(node, f"{what} is an empty list", "leave it out, or list at least one entry")
+        report.at(node, f"{what} is an empty list", "list at least one entry, or leave it out if it is optional")
     elif type(node) is not BrokenNode:
         text = node.value if type(node) is ScalarNode else None
         hint = f"write [{text}]" if type(text) is str and text.isprintable() and len(text) <= _SHOWN_CHARS else ""
@@ -105,7 +118,7 @@ def string(report: Report, node: Node, what: str, *, max_chars: int = 1_000) -> 
     """Return a text that is not empty."""
     if type(node) is ScalarNode and type(node.value) is str:
         if not node.value.strip():
-            report.at(node, f"{what} is empty", "leave it out, or fill it")
+            report.at(node, f"{what} is empty", "fill it, or leave it out if it is optional")
         elif len(node.value) > max_chars:
             report.at(node, f"{what} is too long ({len(node.value)} characters, limit {max_chars})", "shorten it")
         else:

@@ -139,12 +139,12 @@ class _Grants:
         return None
 
     def _near(self, action: str) -> Iterator[tuple[str, Rule]]:
-        """Yield the grants whose actions begin like this one: with more, or with less, of the same text."""
+        """Yield the grants whose actions begin like this one: with more of the same text, then with ever less."""
         beginning = _beginning(action)
-        for size in self._lengths:
+        yield from self._from(beginning, exact=False)
+        for size in reversed(self._lengths):
             if size < len(beginning):
                 yield from self._from(beginning[:size], exact=True)
-        yield from self._from(beginning, exact=False)
 
     def _from(self, beginning: str, *, exact: bool) -> Iterator[tuple[str, Rule]]:
         for index in range(bisect_left(self._beginnings, beginning), len(self._filed)):

@@ -105,6 +105,15 @@ def test_a_grant_about_the_same_requests_is_found_however_it_is_written(lint_rul
     assert len(messages(lint_rules(grant + restriction("match: {actions: ['db.rea*'], risk_tags: [pii]}")))) == 1
 
 
+def test_of_several_grants_the_one_that_names_the_action_is_told(lint_rules: LintRules) -> None:
+    sweeping = "  - {id: any, match: {subject: {roles: [a]}}, decision: allow}\n"
+    naming = "  - {id: named, match: {actions: [db.read], subject: {roles: [a]}}, decision: allow}\n"
+
+    (found,) = messages(lint_rules(sweeping + naming + restriction("match: {actions: [db.read], risk_tags: [pii]}")))
+
+    assert "granted it by a/named" in found
+
+
 def test_grants_that_run_dry_grant_nothing(lint_rules: LintRules) -> None:
     dry = f"version: v1\nmode: dry_run\nrules:\n{GRANT}"
 
