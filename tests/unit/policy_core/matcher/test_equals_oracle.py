@@ -1,5 +1,7 @@
 """The fast matcher gives the very answer of the reference evaluator, errors included, on generated policies."""
 
+from collections import Counter
+
 import msgspec
 from effort import examples
 from hypothesis import HealthCheck, Phase, given, settings
@@ -12,7 +14,7 @@ from policy_core.memory import Oblivious
 from policy_core.model import AttributeTests, Clauses, Decision, Provisions, Rule
 from policy_core.rates import SlidingWindows
 from policy_core.request import normalise
-from policy_core.testing import oracle
+from policy_core.testing import memory_strategies, oracle
 from policy_core.testing.memory import PlainMemory
 from policy_core.testing.strategies import APPROVERS, MOMENTS, policies, provisions, requests
 
@@ -23,7 +25,7 @@ GENEROUS = {
     "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large],
 }
 REQUESTS = 24
-"""For each policy: 450 x 24 + 200 x 24 + 60 x 24 + 60 x 13 is 17 820 cases in every run, and 106 920 in the nightly."""
+"""For each policy: 450 x 24 + 250 x 24 + 200 x 24 + 60 x 24 + 60 x 13 is 23 820 cases in every run."""
 DATA = {"limits": {"restarts": 3}, "teams": ["sre", "dba"]}
 BESIDE = Provisions(data=DATA, approvers=APPROVERS)
 
@@ -84,6 +86,71 @@ def _comparable(answer, matcher):
 @given(policies(), st.lists(requests, min_size=REQUESTS, max_size=REQUESTS))
 def test_matcher_equals_the_oracle_on_small_policies(rules, raw_requests):
     _checked(rules, raw_requests)
+
+
+@st.composite
+def _runs(draw):
+    """Draw (rules, provisions, requests): the same callers again and again."""
+    rules = draw(memory_strategies.policies())
+    callers = draw(st.lists(memory_strategies.requests, min_size=2, max_size=4))
+    again = draw(st.lists(st.sampled_from(callers), min_size=REQUESTS, max_size=REQUESTS))
+    return rules, draw(memory_strategies.provisions(rules, DATA)), again
+
+
+def _in_steps():
+    return [memory_strategies.START + memory_strategies.STEP_S * number for number in range(REQUESTS)]
+
+
+@settings(max_examples=examples(250, nightly=2_000), **GENEROUS)
+@given(_runs())
+def test_matcher_equals_the_oracle_where_rates_fill_exceptions_hold_and_asks_are_satisfied(run):
+    rules, beside, raw_requests = run
+
+    _checked(rules, raw_requests, beside, _in_steps())
+
+
+def test_runs_meet_what_they_are_drawn_for():
+    met = Counter()
+
+    @settings(max_examples=150, derandomize=True, database=None, **GENEROUS)
+    @given(_runs())
+    def count(run):
+        rules, beside, raw_requests = run
+        matcher = load(encode_rules(rules), policy=POLICY, provisions=beside)
+        memory = Windows()
+        for raw, now in zip(raw_requests, _in_steps(), strict=True):
+            answer = matcher.decide(normalise(raw, now=now, host={}), memory=memory)
+            met.update(_events(answer))
+
+    count()
+
+    assert {event for event, times in met.items() if times >= 5} >= EVENTS, met
+
+
+EVENTS = {
+    "allowed", "throttled for a while", "excepted and allowed", "asked", "asked for too little", "asked by two rules",
+    "approved", "approved by two", "approved and refused all the same", "in error", "in dry run otherwise", "conflict",
+}  # fmt: skip
+
+
+def _events(answer):
+    ask = answer.approval
+    satisfied = ask is not None and not ask.missing
+    happened = {
+        "allowed": answer.allowed,
+        "throttled for a while": answer.retry_after_s is not None,
+        "excepted and allowed": answer.allowed and answer.exception,
+        "asked": answer.decision == "require_approval",
+        "asked for too little": ask is not None and ask.missing and ask.approvers,
+        "asked by two rules": ask is not None and len(ask.rules) > 1,
+        "approved": answer.reason_code == "approved",
+        "approved by two": satisfied and sum(ask.quorum.values()) > 1,
+        "approved and refused all the same": satisfied and not answer.allowed,
+        "in error": answer.errors,
+        "in dry run otherwise": answer.dry_run and answer.dry_run.decision != answer.decision,
+        "conflict": answer.reason_code == "constraint_conflict",
+    }
+    return [event for event, has_happened in happened.items() if has_happened]
 
 
 @settings(max_examples=examples(200, nightly=1_200), **GENEROUS)
