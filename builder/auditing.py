@@ -1,8 +1,7 @@
 """Questions to the signed history: what was live when, and does everything hold together?"""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 import pygit2
 
@@ -10,15 +9,16 @@ from builder.ledger.branch import Ledger, verify_ledger
 from builder.ledger.commits import LEDGER_PATHS, SourceMissingError
 from builder.ledger.moments import Interval, intervals, live_during, parse_when
 from builder.publishing.commit import system_clock
+from builder.publishing.provenance import Provenance
+from builder.publishing.expiry import alarm
 from builder.publishing.staging import check_bundle, scratch_folder
 from builder.publishing.workspace import Workspace
+from builder.rebuilding import provenance_of, rebuild_release
 from bundle_store.client import TrustedClient
 from policy_core.errors import UsageError
 from policy_core.trust.chain import VerifiedRelease
 from policy_core.trust.history import channel_history
-
-WARN_BEFORE = timedelta(days=30)
-WARN_BEFORE_TIMESTAMP = timedelta(days=7)
+from policy_core.trust.release import Release
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +32,18 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A channel that passed every check: its state, all releases, its ledger, and what expires soon."""
+    """A channel that passed every check: its state, all releases, its ledger, and what expires soon.
+
+    `provenance` is that of the live release, None without one; `rebuilt` is the release that was built again, if asked.
+    """
 
     channel: str
     state: VerifiedRelease
     intervals: Sequence[Interval]
     ledger: Ledger
     warnings: tuple[str, ...]
+    provenance: Provenance | None
+    rebuilt: Release | None
 
 
 def look_up(workspace: Workspace, channel: str, *, when: str | None, verify: bool) -> Answer:
@@ -87,11 +92,14 @@ def file_at(git: pygit2.Repository, answer: Answer, path: str) -> tuple[Interval
     return found, blob.data
 
 
-def verify_channel(workspace: Workspace, channel: str) -> Verified:
+def verify_channel(workspace: Workspace, channel: str, *, rebuild: str | None = None) -> Verified:
     """Verify everything there is about a channel, as a host and as an auditor would.
 
-    Raises ExpiredError, TrustError (LedgerError among them), RemoteError, UsageError.
+    `rebuild` is the number of a release to build again from its commit, or `LIVE`. Raises ExpiredError, TrustError
+    (LedgerError, ProvenanceError and RebuildError among them), RemoteError, UsageError.
     """
+    if rebuild is not None:
+        workspace.repository.require_history()
     reader = workspace.reader(channel)
     with scratch_folder() as cache:
         client = TrustedClient(reader.store, trusted_root=reader.trusted_root, channel=channel, cache=cache)
@@ -100,11 +108,12 @@ def verify_channel(workspace: Workspace, channel: str) -> Verified:
             check_bundle(state.release, client.download(state.release))
         history = list(channel_history(chain, trusted_root=reader.trusted_root, channel=channel, fetch=reader.fetch))
     ledger = verify_ledger(workspace.repository.git, channel, iter(history))
-    return Verified(channel, state, intervals(history), ledger, tuple(_warnings(state, system_clock())))
-
-
-def _warnings(state: VerifiedRelease, now: datetime) -> Iterator[str]:
-    for role, expires in state.expires.items():
-        if expires - now < (WARN_BEFORE_TIMESTAMP if role == "timestamp" else WARN_BEFORE):
-            advice = "its keys must sign it anew" if role in {"root", "targets"} else "run `writ refresh`"
-            yield f"{role} expires in {(expires - now).days} days: {advice}"
+    return Verified(
+        channel,
+        state,
+        intervals(history),
+        ledger,
+        warnings=tuple(filter(None, warnings)),
+        provenance=provenance_of(reader.store, state.release, history) if state.release else None,
+        rebuilt=rebuild_release(workspace.repository, reader.store, history, rebuild) if rebuild is not None else None,
+    )

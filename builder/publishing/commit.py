@@ -1,8 +1,8 @@
 """The one way a channel changes: write everything new beside the old, verify it as a host would, swap the timestamp.
 
-1. read the live state; 2. ask what to release on top of it; 3. bundle, channel role, snapshot role, each under a name
-of its own; 4. a real client verifies the staged state; 5. one conditional write of ``timestamp.json``. Who loses the
-race at step 5 starts again at step 1. Whoever dies anywhere leaves orphans, never a half-published state.
+1. read the live state; 2. ask what to release on top of it; 3. bundle, provenance, channel role, snapshot role, each
+under a name of its own; 4. a real client verifies the staged state; 5. one conditional write of ``timestamp.json``.
+Who loses the race at step 5 starts again at step 1. Whoever dies anywhere leaves orphans, never a half-published state.
 """
 
 import hashlib
@@ -61,6 +61,10 @@ class Publisher:
         """Return the signed metadata file of a role; raises as `KeyRing.sign`."""
         return self.key_ring.sign(role, signed, state.keys(role))
 
+    def seal(self, payload: bytes, payload_type: str, state: LiveState) -> bytes:
+        """Return a DSSE envelope signed for the channel; raises as `KeyRing.sign`."""
+        return self.key_ring.seal(self.channel, payload, payload_type, state.keys(self.channel))
+
     def signing_time(self, state: LiveState) -> datetime:
         """Return the time to sign with: now, but never before a time signed already (a clock may be behind).
 
@@ -80,13 +84,14 @@ class Publisher:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What to make live: a release and, unless the store holds it already, its bundle.
+    """What to make live: a release and, unless the store holds them already, its bundle and provenance.
 
     The live release itself means that its metadata is only signed anew.
     """
 
     release: Release | None
     bundle: bytes | None = None
+    provenance: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +174,9 @@ def _commit_once(publisher: Publisher, state: LiveState, proposal: Proposal, wri
     """Go from the live state to the proposed one; raises RaceLostError if the live state is another by now."""
     store, channel, release = publisher.store, publisher.channel, proposal.release
     now = publisher.signing_time(state)
-    if proposal.bundle is not None and release is not None:
-        _put_bundle(store, release, proposal.bundle)
+    if release is not None:
+        _put(store, layout.target_object(channel, release.name, release.sha256), proposal.bundle)
+        _put(store, layout.provenance_object(channel, release.name, release.provenance_sha256), proposal.provenance)
 
     if (written.base, written.release) != (state.chain.channel, release):  # else the last attempt's file still fits
         written.channel_version, written.channel_role = put_numbered(
@@ -198,9 +204,8 @@ def _commit_once(publisher: Publisher, state: LiveState, proposal: Proposal, wri
     swap_timestamp(store, timestamp, etag=state.etag)
 
 
-def _put_bundle(store: WritableStore, release: Release, bundle: bytes) -> None:
-    name = layout.target_object(release.channel, release.name, release.sha256)
-    if not put_immutable(store, name, bundle):
+def _put(store: WritableStore, name: str, body: bytes | None) -> None:
+    if body is not None and not put_immutable(store, name, body):
         raise TrustError(
             f"{store.url}: {name} does not hold what its name says",
             hint="somebody wrote to the store: find out who, then remove that object",

@@ -22,7 +22,7 @@ def release_record(release: Release) -> dict[str, Any]:
         "length": release.length,
         "actor": release.actor,
         "reason": release.reason,
-    }
+    } | ({"provenance": f"sha256:{release.provenance_sha256}"} if release.provenance_sha256 else {})
 
 
 def describe_release(release: Release) -> Iterator[str]:

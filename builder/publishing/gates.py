@@ -27,15 +27,17 @@ class GovernanceError(GateError):
         self.problems = problems
 
 
-def require_live_gates(label: str, live: PolicyTree, candidate: Candidate) -> None:
-    """Hold a candidate to every gate of the `live` tree, called `label`.
+def require_live_gates(label: str, live: PolicyTree, candidate: Candidate) -> tuple[str, ...]:
+    """Hold a candidate to every gate of the `live` tree, called `label`, and return the names of those it demands.
 
     Raises GovernanceError, CoverageTooLowError, SimulationGateError, and InvalidPolicyError for a tree that is broken.
     """
     project = project_of(label, live)
     _require_governance(label, project.governance, candidate)
     _require_coverage(label, project.coverage, candidate)
-    require_gate(label, live, candidate.compiled)
+    simulated = require_gate(label, live, candidate.compiled)
+    demanded = {"governance": True, "coverage": project.coverage != CoverageGate(), "simulation": simulated}
+    return tuple(name for name, asked in demanded.items() if asked)
 
 
 def _require_governance(label: str, governance: Governance, candidate: Candidate) -> None:

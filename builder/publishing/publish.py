@@ -7,11 +7,14 @@ Gates are those of what is live when the release is proposed, read from the veri
 again if another publisher was faster.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator
 
+from builder.policytest import Status
 from builder.publishing.candidate import Candidate
 from builder.publishing.commit import NothingToDo, Outcome, Proposal, Publisher, commit
 from builder.publishing.gates import require_live_gates
+from builder.publishing.provenance import PAYLOAD_TYPE, Gates, TestCounts, make_statement, origin_url
 from builder.publishing.state import LiveState
 from builder.source import PolicyRepository
 from policy_core.errors import ConflictError
@@ -29,7 +32,8 @@ def publish(publisher: Publisher, repository: PolicyRepository, candidate: Candi
     Raises SupersededError, GateError as `require_live_gates`, ConflictError, TrustError, RemoteError, and for keys
     UsageError.
     """
-    passed: set[str] = set()  # live revisions, so that a lost race does not cost another simulation
+    passed: dict[str, tuple[str, ...]] = {}  # gates by live revision, so that a lost race costs no second simulation
+    sealed: dict[bytes, bytes] = {}  # a signer may sign differently each time, and what fits is not written again
 
     def propose(state: LiveState, history: Callable[[], Iterator[HistoryEntry]]) -> Proposal | NothingToDo:
         live, bundle = state.verified.release, candidate.bundle
@@ -41,8 +45,13 @@ def publish(publisher: Publisher, repository: PolicyRepository, candidate: Candi
         if live is not None and live.policy_sha256 == bundle.policy_sha256:
             return NothingToDo(f"the policy is the one of release {live.release}, which is live: nothing to publish")
         if live is not None and live.revision not in passed:
-            require_live_gates(f"release {live.release}", repository.tree(live.revision), candidate)
-            passed.add(live.revision)
+            tree = repository.tree(live.revision)
+            passed[live.revision] = require_live_gates(f"release {live.release}", tree, candidate)
+        gates = Gates(live.release, passed[live.revision]) if live else Gates()
+        statement = _statement(publisher.channel, repository, candidate, gates)
+        if statement not in sealed:
+            sealed[statement] = publisher.seal(statement, PAYLOAD_TYPE, state)
+        provenance = sealed[statement]
         release = Release(
             channel=publisher.channel,
             release=live.release + 1 if live else 1,
@@ -55,10 +64,21 @@ def publish(publisher: Publisher, repository: PolicyRepository, candidate: Candi
             length=len(candidate.blob),
             content_sha256=bundle.content_sha256,
             policy_sha256=bundle.policy_sha256,
+            provenance_sha256=hashlib.sha256(provenance).hexdigest(),
         )
-        return Proposal(release, candidate.blob)
+        return Proposal(release, candidate.blob, provenance)
 
     return commit(publisher, propose)
+
+
+def _statement(channel: str, repository: PolicyRepository, candidate: Candidate, gates: Gates) -> bytes:
+    return make_statement(
+        candidate.bundle,
+        channel=channel,
+        repository_url=origin_url(repository.git),
+        tests=TestCounts(candidate.tests.count(Status.PASSED), candidate.tests.count(Status.SKIPPED)),
+        gates=gates,
+    )
 
 
 def _newest_published(history: Iterator[HistoryEntry]) -> Release | None:

@@ -34,7 +34,7 @@ def roll_back(publisher: Publisher, *, to: int | None, reason: str, actor: str) 
         if live is None:
             raise NoSuchReleaseError(f"channel {publisher.channel}: nothing was ever released")
         releases = (entry.release for entry in history() if entry.release)
-        old = _release(releases, to, live) if to is not None else _earlier(releases, live)
+        old = find_release(releases, to, live) if to is not None else _earlier(releases, live)
         if old.sha256 == live.sha256:
             return NothingToDo(f"release {live.release}, which is live, has the bundle of release {old.release}")
         name = layout.target_object(old.channel, old.name, old.sha256)
@@ -44,7 +44,8 @@ def roll_back(publisher: Publisher, *, to: int | None, reason: str, actor: str) 
     return commit(publisher, propose)
 
 
-def _release(releases: Iterable[Release], number: int, live: Release) -> Release:
+def find_release(releases: Iterable[Release], number: int, live: Release) -> Release:
+    """Return the release of that number; raises NoSuchReleaseError, which names the live one."""
     for release in releases:
         if release.release == number:
             return release

@@ -13,7 +13,7 @@ from pathlib import Path
 from builder.publishing.state import LiveState
 from bundle_store.client import TrustedClient
 from bundle_store.port import Store, StoredObject
-from policy_core.bundle import read_bundle
+from policy_core.bundle import Bundle, read_bundle
 from policy_core.errors import KnownError, TrustError, UsageError
 from policy_core.trust.layout import TIMESTAMP
 from policy_core.trust.release import Release
@@ -83,8 +83,8 @@ def scratch_folder() -> Iterator[Path]:
         raise ScratchError(f"temporary files: {error.strerror or error}") from error
 
 
-def check_bundle(release: Release, blob: bytes) -> None:
-    """Raise TrustError unless a downloaded bundle is what its release says inside, too."""
+def check_bundle(release: Release, blob: bytes) -> Bundle:
+    """Return what is in a downloaded bundle; raises TrustError unless it is what its release says inside, too."""
     try:
         bundle = read_bundle(blob)
     except KnownError as error:
@@ -92,6 +92,7 @@ def check_bundle(release: Release, blob: bytes) -> None:
     said = (release.name, release.revision, release.sha256, release.content_sha256, release.policy_sha256)
     if (bundle.name, bundle.revision, bundle.sha256, bundle.content_sha256, bundle.policy_sha256) != said:
         raise TrustError(f"release {release.release} of {release.channel}: the bundle is not the one it names")
+    return bundle
 
 
 def _put_state(cache: Path, channel: str, live: LiveState) -> None:

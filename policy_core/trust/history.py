@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from tuf.api.metadata import MetaFile, Root, Snapshot, Targets
+from tuf.api.metadata import Key, MetaFile, Root, Snapshot, Targets
 
 from policy_core.trust import layout
 from policy_core.trust.chain import (
@@ -42,10 +42,14 @@ class CommittedState:
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """From `signed_at` on, `release` was live in the channel (None: the channel existed, without a release)."""
+    """From `signed_at` on, `release` was live in the channel (None: the channel existed, without a release).
+
+    `keys` are the public keys that might sign for the channel then.
+    """
 
     release: Release | None
     signed_at: datetime
+    keys: tuple[Key, ...]
 
 
 def walk_history(snapshot: bytes, fetch: Fetch) -> Iterator[CommittedState]:
@@ -82,7 +86,8 @@ def channel_history(chain: MetadataChain, *, trusted_root: bytes, channel: str, 
         if entry is not None and release != entry.release:
             _check_step(channel, release, entry.release)
             yield entry
-        entry, pin = HistoryEntry(release=release, signed_at=state.signed_at), older_pin
+        entry = HistoryEntry(release=release, signed_at=state.signed_at, keys=verifier.keys(state.snapshot))
+        pin = older_pin
     if entry is None:
         raise MetadataError(f"channel {channel}: the snapshot role does not list it")
     if entry.release is not None:
@@ -104,6 +109,13 @@ class _ChannelVerifier:
         data = self._fetch(layout.metadata_name(self._channel, pin.version))
         role = verify_channel_role(data, self._targets_of(pinned(snapshot, Targets.type)), self._channel, pin=pin)
         return live_release(role, self._channel)
+
+    def keys(self, snapshot: Snapshot) -> tuple[Key, ...]:
+        targets = self._targets_of(pinned(snapshot, Targets.type))
+        try:
+            return tuple(targets.get_key(keyid) for keyid in targets.get_delegated_role(self._channel).keyids)
+        except ValueError as error:
+            raise MetadataError(f"history: targets {targets.version} does not delegate {self._channel}") from error
 
     def _targets_of(self, pin: MetaFile) -> Targets:
         """Return the pinned targets role, signed by the keys that any of the verified roots gave it."""

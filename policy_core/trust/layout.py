@@ -1,6 +1,6 @@
 """Where everything lies below a store's prefix, how long it may be, and how times are written. Pure.
 
-``metadata/timestamp.json`` is the only object that changes; numbered metadata and bundles never do.
+``metadata/timestamp.json`` is the only object that changes; numbered metadata, bundles and provenance never do.
 """
 
 import re
@@ -17,6 +17,7 @@ MAX_ROOT_BYTES = 512_000
 MAX_TIMESTAMP_BYTES = 16_384
 MAX_SNAPSHOT_BYTES = 2_000_000
 MAX_TARGETS_BYTES = 5_000_000  # of the targets role and of each channel role
+MAX_PROVENANCE_BYTES = 65_536
 MAX_ROOT_ROTATIONS = 256
 
 SIGNED_AT = "x-signed-at"
@@ -63,6 +64,11 @@ def target_path(channel: str, bundle_name: str) -> str:
 def target_object(channel: str, bundle_name: str, sha256: str) -> str:
     """Return the object name of a bundle: TUF's consistent form of its target path."""
     return f"targets/{channel}/{sha256}.{bundle_name}.tar.gz"
+
+
+def provenance_object(channel: str, bundle_name: str, sha256: str) -> str:
+    """Return the object name of a provenance file, whose own digest is `sha256`."""
+    return f"targets/{channel}/{sha256}.{bundle_name}.provenance.json"
 
 
 def format_time(moment: datetime) -> str:

@@ -30,7 +30,8 @@ _TEXT = re.compile(r"[ -~]*")
 class Release:
     """One release of a channel. `sha256` and `length` (bytes) are of the bundle file, `revision` is its source commit.
 
-    Digests are 64 lower-case hex digits. Raises MetadataError for a value that is not of its form.
+    Digests are 64 lower-case hex digits; that of the provenance is empty where none was made. Raises MetadataError for
+    a value that is not of its form.
     """
 
     channel: str
@@ -44,6 +45,7 @@ class Release:
     length: int
     content_sha256: str
     policy_sha256: str
+    provenance_sha256: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what could not have been published."""
@@ -58,6 +60,7 @@ class Release:
             "sha256": _matches(_SHA256, self.sha256),
             "content_sha256": _matches(_SHA256, self.content_sha256),
             "policy_sha256": _matches(_SHA256, self.policy_sha256),
+            "provenance_sha256": self.provenance_sha256 == "" or _matches(_SHA256, self.provenance_sha256),
         }
         wrong = [field for field, holds in checks.items() if not holds]
         if wrong:
@@ -79,7 +82,7 @@ class Release:
             "action": self.action,
             "reason": self.reason,
             "actor": self.actor,
-        }
+        } | ({"provenance_sha256": self.provenance_sha256} if self.provenance_sha256 else {})
 
     def target(self) -> TargetFile:
         """Return the target a channel role lists for this release."""
@@ -112,6 +115,7 @@ class Release:
             name=target.path[len(prefix) : -len(suffix)],
             sha256=target.hashes.get("sha256", ""),
             length=target.length,
+            provenance_sha256=custom.get("provenance_sha256", ""),
             **{field: custom[field] for field in fields},
         )
 

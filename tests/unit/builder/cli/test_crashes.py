@@ -14,7 +14,7 @@ SCRIPT = Path(__file__).parents[1] / "publishing/dying_writ.py"
 ROLLBACK = ("rollback", "--channel", "prod", "--reason", "too strict")
 
 # what appears in the store, in this order
-PUBLISH = {1: "bundle", 2: "channel role", 3: "snapshot role", 4: "timestamp"}
+PUBLISH = {1: "bundle", 2: "provenance", 3: "channel role", 4: "snapshot role", 5: "timestamp"}
 BEGINNING = {1: "probe", 2: "root", 3: "channel role", 4: "targets", 5: "snapshot role", 6: "timestamp"}
 
 
@@ -87,7 +87,7 @@ def test_a_killed_rollback_is_completed_as_one_release(published: GitFolder, sto
     assert "verified, 3 releases" in writ(published, "verify")
 
 
-@pytest.mark.parametrize(("moment", "number"), [("before", 1), ("before", 4), ("after", 4)])
+@pytest.mark.parametrize(("moment", "number"), [("before", 1), ("before", 5), ("after", 5)])
 def test_an_interrupted_publish_says_so_and_is_completed(
     published: GitFolder, store: Path, moment: str, number: int
 ) -> None:
