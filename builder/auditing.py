@@ -9,8 +9,8 @@ from builder.ledger.branch import Ledger, verify_ledger
 from builder.ledger.commits import LEDGER_PATHS, SourceMissingError
 from builder.ledger.moments import Interval, intervals, live_during, parse_when
 from builder.publishing.commit import system_clock
+from builder.publishing.expiry import alarms
 from builder.publishing.provenance import Provenance
-from builder.publishing.expiry import alarm
 from builder.publishing.staging import check_bundle, scratch_folder
 from builder.publishing.workspace import Workspace
 from builder.rebuilding import provenance_of, rebuild_release
@@ -113,7 +113,7 @@ def verify_channel(workspace: Workspace, channel: str, *, rebuild: str | None = 
         state,
         intervals(history),
         ledger,
-        warnings=tuple(filter(None, warnings)),
+        warnings=alarms(state.expires, system_clock()),
         provenance=provenance_of(reader.store, state.release, history) if state.release else None,
         rebuilt=rebuild_release(workspace.repository, reader.store, history, rebuild) if rebuild is not None else None,
     )

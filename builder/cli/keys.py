@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -11,7 +12,7 @@ from builder.cli.shared import format_option, print_json, progress
 
 @click.group()
 def keys() -> None:
-    """Make signing keys, and keys of people who approve."""
+    """Make signing keys, look after them, and make keys of people who approve."""
 
 
 @keys.command("init")
@@ -47,6 +48,45 @@ def keys_init(context: click.Context, dev: bool, output_format: str) -> None:
     click.echo(f"trust root  trust/root.json  sha256:{made.root_sha256}")
     click.echo(f"store       {made.store}")
     click.echo("Give trust/root.json to each host by hand; everything else is verified from it. Back up the keys.")
+
+
+@keys.command("show")
+@format_option
+@click.pass_context
+def keys_show(context: click.Context, output_format: str) -> None:
+    """Show who may sign for each role, until when, which of the keys are here, and what is due.
+
+    Reads the verified metadata of the store. Signs nothing, asks no service, and asks for no passphrase.
+
+    \b
+    Example:
+      writ keys show
+    """
+    from builder.publishing.holdings import find_holdings
+    from builder.publishing.workspace import Workspace
+    from policy_core.trust.layout import format_time
+
+    workspace = Workspace.open(context.obj)
+    progress("reading the store …")
+    found = find_holdings(workspace)
+    if output_format == "json":
+        roles = [{**asdict(role), "expires": format_time(role.expires)} for role in found.roles]
+        print_json({"store": found.store, "roles": roles, "missing_channels": found.missing_channels})
+        return
+    for role in found.roles:
+        click.echo(
+            f"{role.role}: {role.threshold} of {len(role.keys)}, version {role.version}, "
+            f"expires {format_time(role.expires)}" + (", due" if role.due else "")
+        )
+        for key in role.keys:
+            click.echo(f"  {key.id}  {key.scheme}" + (f"  here: {role.source}" if key.here else ""))
+        if role.note:
+            click.echo(f"  here: {role.source} ({role.note})")
+    for role in found.roles:
+        if role.warning:
+            click.echo(f"warning: {role.warning}", err=True)
+    for channel in found.missing_channels:
+        click.echo(f"warning: {channel} is not in the store yet: run `writ keys add-channel {channel}`", err=True)
 
 
 @keys.command("approver")

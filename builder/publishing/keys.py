@@ -106,10 +106,15 @@ class KeyRing:
         """Tell whether a signer is named, or a key file there, for a role; whether it is good shows when it signs."""
         return bool(self.uri(role)) or os.path.lexists(self.path(role))
 
+    def is_service(self, role: str) -> bool:
+        """Tell whether a service signs for a role; raises KeyUnusableError for what is no signer URI."""
+        uri = self.uri(role)
+        return bool(uri) and split_uri(uri, signer_variable(role))[0] in SERVICES
+
     def public_key(self, role: str) -> Key:
         """Return the public half of a role's key; raises KeyMissingError, KeyUnusableError."""
         try:
-            if self._is_service(role):
+            if self.is_service(role):
                 return service_public_key(self.uri(role))
             return SSlibKey.from_crypto(self._private_key(role).public_key())
         except (KeyMissingError, KeyUnusableError) as error:
@@ -118,15 +123,11 @@ class KeyRing:
             raise KeyUnusableError(f"role {role}: {self.source(role)}: {one_line(error)}") from error
 
     def _signer(self, role: str, key: Key) -> Signer:
-        if self._is_service(role):
+        if self.is_service(role):
             return service_signer(self.uri(role), key, lambda name: self._passphrase(role, f"{role} ({name})"))
         if not isinstance(key, SSlibKey):
             raise KeyUnusableError(f"its key {key.keyid[:12]} is none that a private key could belong to")
         return CryptoSigner(self._private_key(role), key)
-
-    def _is_service(self, role: str) -> bool:
-        uri = self.uri(role)
-        return bool(uri) and split_uri(uri, signer_variable(role))[0] in SERVICES
 
     def _private_key(self, role: str) -> Any:
         what = self.source(role)

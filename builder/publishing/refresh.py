@@ -5,16 +5,15 @@ No release comes of it: hosts see newer metadata that lists the same bundle.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from builder.publishing import metadata
 from builder.publishing.commit import Proposal, Publisher, commit
+from builder.publishing.expiry import is_due
 from builder.publishing.private_keys import KeyMissingError
 from builder.publishing.staging import verify_staged
 from builder.publishing.state import LiveState
 from builder.publishing.writing import RaceLostError, swap_timestamp
-
-RENEW_BEFORE = timedelta(days=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +26,7 @@ class Refreshed:
 
 
 def refresh(publishers: Sequence[Publisher]) -> Refreshed:
-    """Sign the timestamp again; renew each channel (one publisher for each) that expires within `RENEW_BEFORE`.
+    """Sign the timestamp again; renew each channel (one publisher for each) that is due (see `expiry`).
 
     Without the key of a channel only the timestamp is signed, and a warning returned: a refresher needs no more keys.
     Raises TrustError if hosts would refuse the state even so, RemoteError, UsageError without the timestamp's key.
@@ -48,8 +47,8 @@ def refresh(publishers: Sequence[Publisher]) -> Refreshed:
 
 
 def _is_due(publisher: Publisher, state: LiveState) -> bool:
-    limit = publisher.clock() + RENEW_BEFORE
-    return any(state.verified.expires[role] < limit for role in ("snapshot", publisher.channel))
+    now = publisher.clock()
+    return any(is_due(role, state.verified.expires[role], now) for role in ("snapshot", publisher.channel))
 
 
 def _sign_timestamp(publisher: Publisher) -> None:

@@ -16,6 +16,10 @@ from policy_core.trust.chain import MetadataChain, VerifiedRelease, decode, veri
 from policy_core.trust.history import HistoryEntry, channel_history
 
 
+class UnknownChannelError(UsageError):
+    """The store has no such channel."""
+
+
 @dataclass(frozen=True, slots=True)
 class LiveState:
     """One verified state of a store; `etag` is of its timestamp, and publishing over it is conditional on that."""
@@ -30,8 +34,15 @@ class LiveState:
 
     def keys(self, role: str) -> Sequence[Key]:
         """Return the public keys that may sign for a top-level role or a channel."""
-        delegator = self.root if role in layout.TOP_LEVEL_ROLES else self.targets
+        delegator = self._delegator(role)
         return [delegator.get_key(keyid) for keyid in delegator.get_delegated_role(role).keyids]
+
+    def threshold(self, role: str) -> int:
+        """Return how many of a role's keys must sign."""
+        return self._delegator(role).get_delegated_role(role).threshold
+
+    def _delegator(self, role: str) -> Root | Targets:
+        return self.root if role in layout.TOP_LEVEL_ROLES else self.targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +101,10 @@ class ChannelReader:
         pin = snapshot.meta.get(f"{role}.json")
         if pin is None:
             known = {name.removesuffix(".json") for name in snapshot.meta} - layout.TOP_LEVEL_ROLES
-            raise UsageError(
+            raise UnknownChannelError(
                 f"channel {self.channel}: {self.store.url} has no such channel",
-                hint=f"channels there: {', '.join(sorted(known))}",
+                hint=f"channels there: {', '.join(sorted(known))}; `writ keys add-channel {self.channel}` adds one "
+                "that writ.yaml names",
             )
         return self.fetch(layout.metadata_name(role, pin.version))
 

@@ -1,0 +1,36 @@
+"""All channels of a store at once, as they are at one moment: what concerns them together starts from this."""
+
+from collections.abc import Callable, Sequence
+
+from builder.publishing.state import ChannelReader, LiveState, UnknownChannelError
+from policy_core.errors import ConflictError
+
+MAX_READS = 5
+
+
+def read_channels(reader_of: Callable[[str], ChannelReader], channels: Sequence[str]) -> dict[str, LiveState]:
+    """Return the states of those `channels` that the store has, all under one timestamp; at least one.
+
+    Raises UnknownChannelError if it has none of them, ConflictError if it does not hold still, and as
+    `ChannelReader.read`.
+    """
+    readers = {channel: reader_of(channel) for channel in channels}
+    for _ in range(MAX_READS):
+        states: dict[str, LiveState] = {}
+        unknown: UnknownChannelError | None = None
+        for channel, reader in readers.items():
+            try:
+                states[channel] = reader.read()
+            except UnknownChannelError as error:
+                unknown = error
+        if unknown is not None and not states:
+            raise unknown
+        if len({state.chain.timestamp for state in states.values()}) == 1:
+            return states
+    raise ConflictError("the store changes while it is read", hint="run the command again")
+
+
+def delegated_channels(state: LiveState) -> list[str]:
+    """Return the channels that the store's targets role delegates, sorted."""
+    delegations = state.targets.delegations
+    return sorted(delegations.roles) if delegations and delegations.roles else []

@@ -1,0 +1,29 @@
+"""When signed roles run out: how long before that they are signed anew, and how long before that people are warned."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+RENEW_BEFORE = timedelta(days=60)
+RENEW_TIMESTAMP_BEFORE = timedelta(days=14)  # two weekly runs of `writ maintain`
+WARN_BEFORE = timedelta(days=30)
+WARN_BEFORE_TIMESTAMP = timedelta(days=7)
+
+
+def is_due(role: str, expires: datetime, now: datetime) -> bool:
+    """Tell whether it is time to sign a role anew."""
+    return expires - now < (RENEW_TIMESTAMP_BEFORE if role == "timestamp" else RENEW_BEFORE)
+
+
+def alarm(role: str, expires: datetime, now: datetime) -> str:
+    """Return what to tell people about a role that runs out soon, or has; empty if there is time."""
+    left = expires - now
+    if left >= (WARN_BEFORE_TIMESTAMP if role == "timestamp" else WARN_BEFORE):
+        return ""
+    when = f"expires in {left.days} days" if left > timedelta() else f"expired on {expires:%Y-%m-%d}"
+    advice = "run `writ maintain` where its key is" if role in {"root", "targets"} else "run `writ refresh`"
+    return f"{role} {when}: {advice}"
+
+
+def alarms(expires: Mapping[str, datetime], now: datetime) -> tuple[str, ...]:
+    """Return the alarms of all roles in a state."""
+    return tuple(filter(None, (alarm(role, time, now) for role, time in expires.items())))
