@@ -327,14 +327,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return writ_sidecar.main(arguments, prog_name="writ-sidecar", standalone_mode=False) or 0
     except KnownError as error:
-        for line in report(error):
-            click.echo(line, err=True)
-        return error.exit_code
-    except click.ClickException as error:
+        return _refuse(error)
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return error.exit_code
+    except click.ClickException as error:
+        return _refuse(_usage_error(error))
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return INTERRUPTED
     except SystemExit as stop:  # click's own way out: stdout has no reader any more
         return READER_GONE if stop.code else 0
+
+
+def _refuse(error: KnownError) -> int:
+    for line in report(error):
+        click.echo(line, err=True)
+    return error.exit_code
+
+
+def _usage_error(error: click.ClickException) -> UsageError:
+    """Say what click says of a wrong command line in the form of all other errors."""
+    message = error.format_message().rstrip(".")
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    command = context.command_path if context else "writ-sidecar"
+    return UsageError(message[:1].lower() + message[1:], hint=f"see `{command} --help`")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from policy_core.explaining.text import describe_explanation
+from policy_core.explaining.text import describe_ask, describe_explanation
 
 _ANSWER_KEYS = (
     "matched_rule", "reason_code", "reason", "retry_after_s", "approval", "exception", "remediations", "constraints",
@@ -24,7 +24,14 @@ def counted(number: int, noun: str) -> str:
 def answer_text(answer: Mapping[str, Any]) -> str:
     """Return an answer: the decision first, then what it rests on."""
     lines = [answer["decision"]]
-    lines += [f"  {key:13} {_value(answer[key])}" for key in _ANSWER_KEYS if answer.get(key)]
+    for key in _ANSWER_KEYS:
+        if not (value := answer.get(key)):
+            continue
+        if key == "approval":
+            asked = map(plain, describe_ask(value))
+            lines += [f"  {'' if number else key:13} {line}" for number, line in enumerate(asked)]
+        else:
+            lines.append(f"  {key:13} {f'{value:.1f}' if type(value) is float else _value(value)}")
     if answer.get("policy"):
         lines.append(f"  {'policy':13} {_place(answer['policy'])}")
     return "\n".join(lines)

@@ -46,7 +46,8 @@ def _answer(answer: Record, places: Mapping[str, str]) -> Iterator[str]:
     if "retry_after_s" in answer:
         yield f"wait       {answer['retry_after_s']:.1f} s"
     if "approval" in answer:
-        yield from _approval(answer["approval"])
+        for number, line in enumerate(describe_ask(answer["approval"])):
+            yield f"{'' if number else 'approval':10} {line}"
     for remediation in answer.get("remediations", ()):
         yield f"instead    {remediation['title']}"
     if "dry_run" in answer:
@@ -57,17 +58,17 @@ def _answer(answer: Record, places: Mapping[str, str]) -> Iterator[str]:
         yield f"error      {error['rule']}: {error['message']}"
 
 
-def _approval(ask: Record) -> Iterator[str]:
+def describe_ask(ask: Record) -> Iterator[str]:
     """Yield what is asked of whom, what is there of it, and what a grant has to name."""
-    yield f"approval   takes {_people(ask['from'])}; a grant is good for {ask['expires_in_s']} s at most"
+    yield f"takes {_people(ask['from'])}; a grant is good for {ask['expires_in_s']} s at most"
     if "approvers" in ask:
-        yield f"           granted by {', '.join(map(shown, ask['approvers']))}"
+        yield f"granted by {', '.join(map(shown, ask['approvers']))}"
     for refused in ask.get("refused", ()):
-        yield f"           grant {refused['grant'] + 1} is refused, {refused['reason_code']}: {refused['message']}"
+        yield f"grant {refused['grant'] + 1} is refused, {refused['reason_code']}: {refused['message']}"
     if "missing" in ask:
-        yield f"           still missing: {_people(ask['missing'])}"
-        yield f"           a grant is over these rules    {ask['rules_digest']}"
-        yield f"           a grant is over this request   {ask['request_digest']}"
+        yield f"still missing: {_people(ask['missing'])}"
+        yield f"a grant is over these rules    {ask['rules_digest']}"
+        yield f"a grant is over this request   {ask['request_digest']}"
 
 
 def _people(counts: Mapping[str, int]) -> str:

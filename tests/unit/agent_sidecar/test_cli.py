@@ -128,6 +128,12 @@ def test_decide_from_the_state_prints_the_decision_first(
         (["decide", "--state", "nowhere", "bad.json"], 2, "is not JSON"),
         (["decide", "--socket", "nowhere", "bad.json"], 6, "no sidecar answers there"),
         (["run"], 2, "store is missing; channel is missing; root is missing; state is missing"),
+        (["bla"], 2, "error: no such command 'bla'\nhint: see `writ-sidecar --help`"),
+        (
+            ["decide", "none.json"],
+            2,
+            "error: invalid value for 'FILE|-': 'none.json': No such file or directory\nhint:",
+        ),
         (["run", "--host-label", "env"], 2, "expected KEY=VALUE"),
         (["run", "--poll", "fast"], 2, "poll: not a duration"),
         (["verify", "--state", "nowhere", "--root", "none"], 2, "none: cannot be read"),

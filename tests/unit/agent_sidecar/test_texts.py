@@ -6,6 +6,33 @@ from policy_core.decision import Answer
 POLICY = {"policy": {"bundle": "sha256:" + "a" * 64, "revision": "b" * 40, "release": 4}}
 
 
+ASK = {
+    "rules": ["p/r"],
+    "rules_digest": "sha256:1",
+    "request_digest": "sha256:2",
+    "from": {"ops": 1},
+    "expires_in_s": 60,
+}
+
+
+def test_an_approval_is_told_in_lines() -> None:
+    refused = {"grant": 0, "reason_code": "grant_replayed", "message": "this grant was used already"}
+
+    text = answer_text(
+        {"decision": "require_approval", "approval": ASK | {"missing": {"ops": 1}, "refused": [refused]}}
+    )
+
+    assert text.splitlines()[1:4] == [
+        "  approval      takes 1 of ops; a grant is good for 60 s at most",
+        "                grant 1 is refused, grant_replayed: this grant was used already",
+        "                still missing: 1 of ops",
+    ]
+
+
+def test_a_wait_is_told_to_the_tenth_of_a_second() -> None:
+    assert answer_text({"decision": "throttle", "retry_after_s": 59.68176341056824}).endswith("retry_after_s 59.7")
+
+
 def test_an_answer_begins_with_its_decision_and_names_what_it_rests_on() -> None:
     answer = {
         "decision": "allow_with_constraints",
@@ -23,9 +50,9 @@ def test_an_answer_begins_with_its_decision_and_names_what_it_rests_on() -> None
 
 def test_an_answer_shows_every_part_of_it_that_a_person_may_need() -> None:
     """Only the id of the decision is left to the JSON form."""
-    shown = answer_text(
-        {field: {"x": 1} if field != "decision" else "deny" for field in Answer.__struct_fields__} | POLICY
-    )
+    parts = {field: {"x": 1} for field in Answer.__struct_fields__} | {"decision": "deny", "approval": ASK}
+
+    shown = answer_text(parts | POLICY)
 
     assert [field for field in Answer.__struct_fields__ if field not in shown and field != "decision"] == [
         "allowed",  # the decision says it
