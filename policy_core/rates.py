@@ -122,14 +122,6 @@ class SlidingWindows:
         """Return how many keys have a window."""
         return len(self._times)
 
-    def restore(self, rule: str, key: str, window_s: int, times: list[float]) -> None:
-        """Put back what `entries` gave."""
-        if (rule, key) not in self._times:
-            self._names.append((rule, key))
-        self._windows[rule] = window_s
-        self._counted += len(times) - len(self._times.get((rule, key), ()))
-        self._times[rule, key] = deque(times)
-
     def entries(self) -> Iterator[tuple[str, str, int, list[float]]]:
         """Yield all that is counted, as (rule, key, window in seconds, times)."""
         for (rule, key), times in self._times.items():

@@ -28,10 +28,12 @@ START = 1_790_000_000.0
 STEP_S = 40.0
 """Between two requests of a run; the windows below are a few steps, exactly, or many."""
 
+_broken = Clauses(tenants=("acme",))
+"""An error without a tenant."""
 _narrow = [
+    _broken,
     Clauses(risk_tags=("prod",)),
     Clauses(resource=EntityClauses(ids=("web",))),
-    Clauses(tenants=("acme",)),  # an error without a tenant
     Clauses(none_of=Clauses(subject=EntityClauses(ids=("bot",)))),
     Clauses(attributes={"context.count": AttributeTests(ge=2)}),
 ]
@@ -46,12 +48,13 @@ _rates = st.builds(
 )
 _approvals = st.builds(
     Approval,
-    quorum=st.sampled_from([{"security": 1}, {"platform": 1}, {"app": 2}, {"security": 1, "platform": 1}]),
+    quorum=st.sampled_from([{"security": 1}, {"security": 2}, {"platform": 1}, {"security": 1, "platform": 1}]),
     expires_in_s=st.sampled_from([60, 3_600]),
 )
 _RESTRICTIONS = [
     Decision.REQUIRE_APPROVAL,
     Decision.REQUIRE_APPROVAL,
+    Decision.THROTTLE,
     Decision.THROTTLE,
     Decision.THROTTLE,
     Decision.CONSTRAIN,
@@ -71,9 +74,9 @@ def _restrictions(draw: st.DrawFn) -> Rule:
         policy="",
         id="",
         decision=decision,
-        match=draw(st.sampled_from(_narrow) if final else _clauses),
+        match=draw(st.sampled_from(_narrow) if final else st.one_of(_clauses, st.just(_broken)) if asks else _clauses),
         rate=rate,
-        approval=draw(st.one_of(st.none(), *[_approvals] * 5)) if asks else None,
+        approval=draw(st.one_of(*[_approvals] * 9, st.none())) if asks else None,
         constraints=draw(_constraints) if decision is Decision.CONSTRAIN else {},
         gate=draw(st.sampled_from(["", "scope"])),
         skip_errors=draw(st.sampled_from([False, False, True])),
@@ -92,7 +95,7 @@ _grants = st.builds(
 @st.composite
 def policies(draw: st.DrawFn) -> list[Rule]:
     """Draw the rules of a policy, in order; of its documents one may be baseline, and one dry-run."""
-    drawn = [draw(_grants), *draw(st.lists(_restrictions(), min_size=1, max_size=6))]
+    drawn = [draw(_grants), *draw(st.lists(_restrictions(), min_size=2, max_size=7))]
     kinds = draw(st.permutations(["baseline", "dry_run", *[""] * 4]))
     named = []
     for number, rule in enumerate(drawn):
@@ -130,6 +133,7 @@ def provisions(draw: st.DrawFn, policy: list[Rule], data: dict[str, Any]) -> Pro
     )
 
 
+_approving = st.lists(st.sampled_from([approver.id for approver in APPROVERS]), min_size=1, max_size=3, unique=True)
 requests = st.builds(
     lambda action, subject, resource, context: {
         "subject": {"type": "agent", "id": subject},
@@ -142,7 +146,7 @@ requests = st.builds(
     st.sampled_from(["web", "web", "db"]),
     st.fixed_dictionaries(
         {
-            "approved_by": st.lists(st.sampled_from([approver.id for approver in APPROVERS]), max_size=3, unique=True),
+            "approved_by": st.one_of(st.just([]), _approving, _approving, st.just(["ana", "bo", "cy", "di"])),
             "tenant": st.sampled_from(["acme", "acme", "other", None]),
         },
         optional={"risk_tags": st.sampled_from([["prod"], ["prod"], [], "prod"]), "count": st.integers(0, 3)},

@@ -80,15 +80,23 @@ def test_a_full_table_makes_room_by_what_has_expired():
     assert list(windows.entries()) == []
 
 
-def test_what_is_restored_counts_as_before():
-    before = SlidingWindows()
-    for second in range(3):
-        before.count(rule(), "k", float(second))
-    after = SlidingWindows()
-    for entry in before.entries():
-        after.restore(*entry)
+def test_a_limit_lowered_by_a_swap_counts_the_newest():
+    windows = SlidingWindows()
+    for second in (0.0, 100.0, 200.0):
+        windows.count(rule(3, 3600), "k", second)
 
-    assert after.retry_after(rule(), "k", 10.0) == before.retry_after(rule(), "k", 10.0) == 3590.0
+    assert windows.retry_after(rule(1, 3600), "k", 300.0) == 3500.0
+    assert windows.retry_after(rule(2, 150), "k", 200.0) == 50.0
+    assert windows.retry_after(rule(4, 3600), "k", 300.0) is None
+
+
+def test_no_more_times_are_kept_than_matter():
+    windows = SlidingWindows()
+    for second in range(10):
+        windows.count(rule(3, 3600), "k", float(second))
+        windows.count(rule(5, 2), "l", float(second))
+
+    assert {key: times for _, key, _, times in windows.entries()} == {"k": [7.0, 8.0, 9.0], "l": [8.0, 9.0]}
 
 
 @given(

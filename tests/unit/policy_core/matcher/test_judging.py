@@ -91,6 +91,17 @@ class TestRates:
         assert answers[2].matched_rule == "b/limit"
         assert matcher.decide(request(NOW + 3600), memory=memory).decision == "allow"
 
+    def test_the_longest_wait_of_the_throttles_in_force_is_told(self):
+        waits = (("b/short", 60, False), ("b/long", 600, False), ("c/later", 3600, True))
+        throttles = [
+            rule(name, "throttle", rate=Rate(1, window_s, ("resource.id",)), dry_run=dry_run)
+            for name, window_s, dry_run in waits
+        ]
+        matcher, memory = matcher_of(ALLOW, *throttles), PlainMemory()
+        matcher.decide(request(), memory=memory)
+
+        assert matcher.decide(request(NOW + 10), memory=memory).retry_after_s == 590.0
+
     def test_only_requests_that_are_let_run_are_counted(self):
         matcher, memory = matcher_of(ALLOW, LIMIT, DENY), PlainMemory()
 

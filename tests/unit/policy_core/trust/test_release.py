@@ -19,6 +19,13 @@ def test_a_release_survives_its_target(release_of: Any) -> None:
     assert Release.from_target("prod", release.target()) == release
 
 
+def test_a_release_names_its_provenance_and_one_without_stays_as_it_was(release_of: Any) -> None:
+    release = release_of(provenance_sha256="e" * 64)
+
+    assert Release.from_target("prod", release.target()) == release
+    assert "provenance_sha256" not in release_of().custom()
+
+
 @given(reason=_PLAIN, actor=_PLAIN, number=st.integers(1, MAX_INTEGER))
 def test_decoding_inverts_encoding(reason: str, actor: str, number: int) -> None:
     release = Release(
@@ -60,6 +67,8 @@ def test_plain_text_never_holds_a_line_break_or_control_character(text: str) -> 
         {"sha256": "b" * 63},
         {"content_sha256": "B" * 64},
         {"policy_sha256": None},
+        {"provenance_sha256": None},
+        {"provenance_sha256": "e" * 63},
     ],
     ids=str,
 )
