@@ -60,7 +60,9 @@ _RESTRICTIONS = [
     Decision.CONSTRAIN,
     Decision.DENY,
 ]
-_constraints = st.sampled_from([{"max_targets": 1}, {"max_targets": 2}, {"run_as": "bot"}, {"run_as": "root"}])
+_constraints: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
+    [{"max_targets": 1}, {"max_targets": 2}, {"run_as": "bot"}, {"run_as": "root"}]
+)
 
 
 @st.composite
