@@ -163,6 +163,32 @@ def test_any_other_request_has_another_digest():
     assert len({request_digest(other) for other in [request(), *others]}) == 4
 
 
+def test_requests_that_look_alike_have_digests_of_their_own():
+    values = [1, 1.0, True, "1", None, [1], ["1"], [[1]], {"1": 1}, {"a": 1}, "", [], {}, "é", "e\u0301"]
+    shapes = [{"a": value} for value in values] + [{"b": 1}, {"a": 1, "b": 1}, {"a,b": 1}]
+    parts = [
+        {"subject": {"type": "a", "id": "b"}, "action": {"name": "c"}, "resource": {"type": "d", "id": "e"}, **moved}
+        for moved in (
+            {"subject": {"type": "ab", "id": ""}},
+            {"subject": {"type": "d", "id": "e"}, "resource": {"type": "a", "id": "b"}},
+            {"subject": {"type": "a", "id": "b", "properties": {"name": "c"}}},
+            {"action": {"name": "c", "properties": {"name": "c"}}},
+            {"context": {"name": "c"}},
+            {"context": {"context": {}}},
+            {"context": {"inner": {"grants": []}}},
+        )
+    ]
+
+    digests = [request_digest(request(**shape)) for shape in shapes]
+    digests += [request_digest(normalise(raw, now=NOW, host={})) for raw in parts]
+
+    assert len(set(digests)) == len(digests)
+
+
+def test_the_order_of_members_is_no_part_of_a_digest():
+    assert request_digest(request(a=1, b={"c": 1, "d": 2})) == request_digest(request(b={"d": 2, "c": 1}, a=1))
+
+
 def test_grants_are_no_part_of_what_they_approve():
     assert request_digest(request(grant())) == ASK.request_digest
 
