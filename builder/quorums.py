@@ -20,11 +20,16 @@ def find_unreachable_quorums(
     The documents must be those of files without a problem.
     """
     teams = sorted({team for approver in approvers for team in approver.teams})
+    known: dict[tuple[tuple[str, int], ...], Mapping[str, int]] = {}  # most rules ask the same teams
     for document in documents:
         for number, rule in enumerate(document.rules):
-            missing = missing_approvals(rule.approval.quorum, approvers) if rule.approval else {}
+            if rule.approval is None:
+                continue
+            quorum = tuple(rule.approval.quorum.items())
+            if quorum not in known:
+                known[quorum] = missing_approvals(rule.approval.quorum, approvers)
             path = ("rules", number, "approval", "from")
-            for team, (message, hint) in _complaints(missing, teams):
+            for team, (message, hint) in _complaints(known[quorum], teams):
                 place = locate(document.file, files[document.file], (*path, team), at_key=bool(team))
                 yield Problem(document.file, place.line, place.column, message, hint, Code.INVALID_VALUE)
 

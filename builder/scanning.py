@@ -11,6 +11,7 @@ import functools
 import gzip
 import hashlib
 import io
+import itertools
 import re
 import zlib
 from collections.abc import Callable, Collection, Mapping
@@ -69,6 +70,7 @@ def note_secrets(files: Mapping[str, bytes], not_secrets: Collection[NotSecret],
     """
     permitted = {entry.sha256: entry for entry in not_secrets}
     seen: set[str] = set()
+    leaks: dict[str, list[Problem]] = {}
     for path, packed in files.items():
         if path.startswith("trust/"):
             continue
@@ -77,10 +79,11 @@ def note_secrets(files: Mapping[str, bytes], not_secrets: Collection[NotSecret],
         seen |= found.keys()
         secrets = [secret for digest, secret in found.items() if digest not in permitted or secret.kind == _PRIVATE_KEY]
         if secrets:
-            for findings in (overall.problems, overall.warnings):
-                findings[:] = [finding for finding in findings if finding.file != path]
             secrets.sort(key=lambda secret: secret.start)
-            overall.problems.extend(_problem(path, content, secret) for secret in secrets[:MAX_FINDINGS])
+            leaks[path] = [_problem(path, content, secret) for secret in secrets[:MAX_FINDINGS]]
+    for findings in (overall.problems, overall.warnings):
+        findings[:] = [finding for finding in findings if finding.file not in leaks]
+    overall.problems.extend(itertools.chain.from_iterable(leaks.values()))
     for digest in permitted.keys() - seen:
         message = f"not_secrets: sha256:{digest[:12]}… is in no file"
         overall.warnings.append(Problem(FILE, *permitted[digest].place, message, "remove it", Code.UNUSED_ALLOWANCE))

@@ -254,8 +254,11 @@ def missing_approvals(quorum: Mapping[str, int], approvers: Sequence[Approver]) 
                     return True
         return False
 
+    hopeless: set[frozenset[str]] = set()  # who finds no seat finds none later, nor does anybody of the same teams
     for approver in approvers:
-        sit(approver, set())
+        wanted = quorum.keys() & frozenset(approver.teams)
+        if wanted not in hopeless and not sit(approver, set()):
+            hopeless.add(frozenset(wanted))
     lacking: dict[str, int] = {}
     for seat, team in enumerate(seats):
         if seat not in holder:

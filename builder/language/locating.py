@@ -3,8 +3,9 @@
 import json
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
-from builder.language.nodes import BrokenNode, ListNode, MapNode, Place, Report
+from builder.language.nodes import BrokenNode, ListNode, MapNode, Node, Place, Report
 from builder.language.yamlfile import read_yaml
 
 _JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
@@ -17,7 +18,7 @@ def locate(file: str, content: bytes, path: Sequence[str | int], *, at_key: bool
     """
     if file.endswith(".json"):
         return _in_json(content.decode(), path, at_key=at_key)
-    node = read_yaml(content, Report(file))
+    node = _root(content)
     place: Place = node or BrokenNode(0, 0)
     for step in path:
         if type(node) is MapNode and (entry := node.entries.get(str(step))):
@@ -28,6 +29,12 @@ def locate(file: str, content: bytes, path: Sequence[str | int], *, at_key: bool
         else:
             break
     return place
+
+
+@lru_cache(maxsize=1)
+def _root(content: bytes) -> Node | None:
+    """Return the root of a file; the last one is remembered, as a file with one problem may have thousands."""
+    return read_yaml(content, Report(""))
 
 
 def _in_json(text: str, path: Sequence[str | int], *, at_key: bool) -> Place:

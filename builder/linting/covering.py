@@ -5,10 +5,14 @@ Each entry is filed under the rarest of its facets, and only entries filed under
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from builder.linting.facets import ANY_TAG, TAGS, Facets, Key, covers
 from policy_core.glob import is_glob, literal_prefix, literal_suffix
+
+MAX_COMPARED = 256
+"""Of the entries filed in one place; what lies further back is not found."""
 
 T = TypeVar("T")
 _Drawer = tuple[Key, str, Any]
@@ -36,10 +40,10 @@ class CoverIndex(Generic[T]):
 
     def covering(self, narrow: Facets) -> Iterator[T]:
         """Yield the entries that are sure to hold wherever all the given facets do, possibly itself among them."""
-        for _, entry in self._everywhere:
+        for _, entry in islice(self._everywhere, MAX_COMPARED):
             yield entry
         for drawer in self._looked_up(narrow):
-            for facets, entry in self._filed.get(drawer, ()):
+            for facets, entry in islice(self._filed.get(drawer, ()), MAX_COMPARED):
                 if covers(facets, narrow):
                     yield entry
 

@@ -1,6 +1,7 @@
 """What a repository demands of itself is judged with everything else, each shortfall with its place."""
 
 import datetime
+import time
 from collections.abc import Mapping
 
 import pytest
@@ -144,3 +145,22 @@ BO = f"  bo: {{key: '{'b2' * 32}', teams: [security, platform], subjects: [bo]}}
 )  # fmt: skip
 def test_an_approval_that_nobody_can_give_is_found(quorum: str, settings: str, expected: list[str]) -> None:
     assert problems(settings=settings, policies__a=asking(quorum)) == expected
+
+
+def test_a_thousand_approvers_and_a_thousand_impossible_approvals_take_time_in_proportion() -> None:
+    people = "".join(
+        f"  p{number}: {{key: '{number + 1_000:064x}', teams: [security, platform], subjects: [p{number}]}}\n"
+        for number in range(1_000)
+    )
+    rules = "".join(
+        f"  - {{id: r{number}, decision: require_approval, approval: "
+        f"{{from: {{security: 8, platform: 7, t{number}: 1}}, expires_in: 1h}}}}\n"
+        for number in range(1_000)
+    )
+    started = time.process_time()
+
+    found = problems(settings=f"approvers:\n{people}", policies__a=POLICY + rules)
+
+    assert len(found) == 1_000
+    assert found[-1].endswith("no approver is in team 't999'")
+    assert time.process_time() - started < 30

@@ -7,7 +7,7 @@ from effort import examples
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from builder.linting.covering import CoverIndex
+from builder.linting.covering import MAX_COMPARED, CoverIndex
 from builder.linting.facets import clause_facets, covers, excluded_facets, implied, rule_facets
 from builder.linting.reachability import _excludes_all
 from policy_core.attributes import holds
@@ -128,3 +128,10 @@ def test_the_index_finds_what_comparing_all_finds(drawn: list[tuple[Rule, Rule]]
 
     for facets in asked:
         assert set(index.covering(facets)) == {number for number, wide in enumerate(asked) if covers(wide, facets)}
+
+
+def test_the_index_compares_a_bounded_number_of_what_is_alike() -> None:
+    index = CoverIndex([({("any", "actions"): frozenset([f"x*{number}*"])}, number) for number in range(10_000)])
+
+    assert list(index.covering({("any", "actions"): frozenset([f"x*{MAX_COMPARED - 1}*"])})) == [MAX_COMPARED - 1]
+    assert list(index.covering({("any", "actions"): frozenset([f"x*{MAX_COMPARED}*"])})) == []
