@@ -7,6 +7,7 @@ the machine that builds, can sign any bundle; only building it again elsewhere t
 from collections.abc import Sequence
 
 from builder.compiling import bundle_of, compile_tree
+from builder.ledger.commits import SourceMissingError
 from builder.publishing.provenance import DISTRIBUTION, Provenance, fetch_provenance
 from builder.publishing.rollback import NoSuchReleaseError, find_release
 from builder.publishing.staging import check_bundle
@@ -49,7 +50,8 @@ def provenance_of(store: Store, release: Release, history: Sequence[HistoryEntry
 def rebuild_release(repository: PolicyRepository, store: Store, history: Sequence[HistoryEntry], which: str) -> Release:
     """Build the bundle of a release (a number, or `LIVE`) again and return the release if the content is the same.
 
-    Raises RebuildError, ProvenanceError, NoSuchReleaseError, TrustError for a damaged bundle, RemoteError, UsageError.
+    Raises RebuildError, ProvenanceError, NoSuchReleaseError, SourceMissingError, TrustError for a damaged bundle,
+    RemoteError, UsageError.
     """
     release = _find(history, which)
     provenance = provenance_of(store, release, history)
@@ -57,6 +59,10 @@ def rebuild_release(repository: PolicyRepository, store: Store, history: Sequenc
     released = check_bundle(release, read_signed(store, name, max_bytes=release.length).body)
     where = f"release {release.release} of {release.channel}: its commit {release.revision[:12]}"
     hint = _hint(provenance)
+    try:
+        repository.resolve(release.revision)
+    except UsageError as error:
+        raise SourceMissingError(f"{where} is not in this clone") from error
     try:
         _, built = bundle_of(compile_tree(repository.tree(release.revision), today=None))
     except InvalidPolicyError as error:

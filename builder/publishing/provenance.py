@@ -55,11 +55,11 @@ class TestCounts(msgspec.Struct, frozen=True):
     skipped: int
 
 
-class Gates(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Which gates were passed, and the release that demanded them (0: the first release is held to none)."""
+class Gates(msgspec.Struct, frozen=True):
+    """Which gates were passed, and the release that demanded them (0: a first release, which is held to none)."""
 
-    of_release: int = 0
-    passed: tuple[str, ...] = ()
+    of_release: int
+    passed: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ def publish(publisher: Publisher, repository: PolicyRepository, candidate: Candi
         if live is not None and live.revision not in passed:
             tree = repository.tree(live.revision)
             passed[live.revision] = require_live_gates(f"release {live.release}", tree, candidate)
-        gates = Gates(live.release, passed[live.revision]) if live else Gates()
+        gates = Gates(live.release, passed[live.revision]) if live else Gates(0, ())
         statement = _statement(publisher.channel, repository, candidate, gates)
         if statement not in sealed:
             sealed[statement] = publisher.seal(statement, PAYLOAD_TYPE, state)
