@@ -4,19 +4,23 @@ The store's commit point is what counts. Everything after it can be repeated: a 
 is live all the same, and ``writ ledger sync`` adds the commit with the very id it would have had.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from builder.ledger.branch import Ledger, check_store_is_current, extend_ledger, rebuild_ledger
 from builder.ledger.commits import check_source
 from builder.ledger.remote import Origin, OriginError
 from builder.publishing.candidate import prepare_candidate
+from builder.publishing.channels import read_channels
 from builder.publishing.commit import Outcome, Publisher
+from builder.publishing.enrol import enrol
+from builder.publishing.maintain import Maintained, maintain
 from builder.publishing.publish import publish
 from builder.publishing.refresh import Refreshed, refresh
 from builder.publishing.rollback import roll_back
 from builder.publishing.workspace import Workspace
 from bundle_store.probe import probe_conditional_writes
-from policy_core.errors import KnownError
+from policy_core.errors import KnownError, UsageError
 from policy_core.trust.release import Release
 
 
@@ -71,10 +75,33 @@ def refresh_store(workspace: Workspace) -> Refreshed:
 
     A store that was put back to an older state is not made to look new. Raises as `refresh`, and LedgerError.
     """
-    publishers = [workspace.publisher(channel) for channel in workspace.project.channels]
-    for publisher in publishers:
-        _check_store(workspace, publisher)
-    return refresh(publishers)
+    publishers, warnings = _publishers(workspace)
+    refreshed = refresh(list(publishers.values()))
+    return replace(refreshed, warnings=(*warnings, *refreshed.warnings))
+
+
+def maintain_store(workspace: Workspace) -> Maintained:
+    """Sign anew whatever expires soon, root and targets included; raises as `maintain`, and LedgerError."""
+    publishers, warnings = _publishers(workspace)
+    maintained = maintain(publishers)
+    return replace(maintained, warnings=(*warnings, *maintained.warnings))
+
+
+def enrolling(workspace: Workspace, channel: str) -> dict[str, Publisher]:
+    """Return what it takes to add a channel that ``writ.yaml`` names: a publisher for it and for all that are there.
+
+    Raises UsageError if ``writ.yaml`` does not name it, LedgerError for a store that was put back.
+    """
+    if workspace.channel(channel) not in workspace.project.channels:
+        raise UsageError(f"channel {channel}: is not in writ.yaml", hint="add it to `channels` there and commit that")
+    publishers, _ = _publishers(workspace)
+    return {**publishers, channel: workspace.publisher(channel)}
+
+
+def add_channel(channel: str, publishers: Mapping[str, Publisher]) -> bool:
+    """Add a channel to the store; `publishers` as `enrolling` returns them. Raises and returns as `enrol`."""
+    probe_conditional_writes(publishers[channel].store)
+    return enrol(channel, publishers)
 
 
 def sync_ledger(workspace: Workspace, channel: str) -> Ledger:
@@ -91,6 +118,23 @@ def sync_ledger(workspace: Workspace, channel: str) -> Ledger:
     if origin:
         origin.push(channel, ledger.tip)
     return ledger
+
+
+def _publishers(workspace: Workspace) -> tuple[dict[str, Publisher], tuple[str, ...]]:
+    """Return a publisher for each channel that the store has, and a warning for each that it does not have yet.
+
+    A channel whose name was merged before it was added must not keep the others from being refreshed.
+    """
+    publishers = {channel: workspace.publisher(channel) for channel in workspace.project.channels}
+    there = read_channels(lambda channel: publishers[channel].reader, tuple(publishers))
+    warnings = tuple(
+        f"channel {channel} is not in the store yet: run `writ keys add-channel {channel}`"
+        for channel in publishers
+        if channel not in there
+    )
+    for channel in there:
+        _check_store(workspace, publishers[channel])
+    return {channel: publishers[channel] for channel in there}, warnings
 
 
 def _check_store(workspace: Workspace, publisher: Publisher) -> None:

@@ -2,12 +2,17 @@
 
 import json
 import os
+import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from builder.cli.shared import format_option, print_json, progress
+
+if TYPE_CHECKING:
+    from builder.publishing.enrol import Enrolment
 
 
 @click.group()
@@ -89,6 +94,46 @@ def keys_show(context: click.Context, output_format: str) -> None:
         click.echo(f"warning: {channel} is not in the store yet: run `writ keys add-channel {channel}`", err=True)
 
 
+@keys.command("add-channel")
+@click.argument("channel", metavar="NAME")
+@click.option("--dry-run", is_flag=True, help="Show what would change and who must sign; change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask once more.")
+@format_option
+@click.pass_context
+def keys_add_channel(context: click.Context, channel: str, dry_run: bool, yes: bool, output_format: str) -> None:
+    """Add the channel NAME, which writ.yaml names already, to the store: its key, its role, and who may sign it.
+
+    Makes a key file for it, unless WRIT_SIGNER_<NAME> names a signer. Publishers of other channels are not disturbed. A
+    run that was cut short is completed by the next one.
+
+    \b
+    Example:
+      writ keys add-channel staging --dry-run
+      writ keys add-channel staging
+    """
+    from builder.publishing.enrol import preview_enrolment
+    from builder.publishing.workspace import Workspace
+    from builder.releasing import add_channel, enrolling
+
+    progress("reading the store …")
+    publishers = enrolling(Workspace.open(context.obj), channel)
+    preview = preview_enrolment(channel, publishers)
+    if not preview.there:
+        for line in _described(preview):
+            click.echo(line, err=True)
+        if not dry_run and not yes and sys.stdin.isatty():
+            click.confirm("Add it?", err=True, abort=True)
+    added = not dry_run and add_channel(channel, publishers)
+    if output_format == "json":
+        print_json({**asdict(preview), "added": added})
+    elif preview.there:
+        click.echo(f"{channel}: is in the store already, nothing to do")
+    elif added:
+        click.echo(f"{channel}: added, its key is {preview.signatories[0].source}")
+    else:
+        click.echo(f"{channel}: would be added")
+
+
 @keys.command("approver")
 @click.argument("name")
 @click.option(
@@ -144,3 +189,16 @@ def keys_approver(
 def _new_passphrase() -> str:
     passphrase: str = click.prompt("Passphrase", hide_input=True, confirmation_prompt=True, err=True)
     return passphrase
+
+
+def _described(preview: "Enrolment") -> list[str]:
+    """Return what adding a channel changes and who must sign that, as lines."""
+    targets = preview.targets_version
+    lines = [
+        f"targets    version {targets} to {targets + 1}: delegates {preview.channel}/* to one new role",
+        f"{preview.channel}: first version, without a release",
+    ]
+    for one in preview.signatories:
+        where = (f"new key file {one.source}" if one.new_key else one.source) or "not here"
+        lines.append(f"signed by  {one.role}: {one.threshold} of {one.keys} ({where})")
+    return lines

@@ -31,6 +31,7 @@ COMMANDS = {
     "publish": ("publish", "publish"),
     "rollback": ("publish", "rollback"),
     "refresh": ("publish", "refresh"),
+    "maintain": ("publish", "maintain"),
     "live": ("live", "live"),
     "verify": ("verify", "verify"),
     "ledger": ("ledger", "ledger"),

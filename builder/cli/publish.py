@@ -1,4 +1,4 @@
-"""``writ publish``, ``writ rollback`` and ``writ refresh``: what changes the store."""
+"""``writ publish``, ``writ rollback``, ``writ refresh`` and ``writ maintain``: what changes the store."""
 
 from typing import TYPE_CHECKING
 
@@ -97,6 +97,36 @@ def refresh(context: click.Context, output_format: str) -> None:
     click.echo(f"timestamp signed, expires {format_time(refreshed.expires)}")
     for channel in refreshed.renewed:
         click.echo(f"{channel}: signed anew")
+
+
+@click.command()
+@format_option
+@click.pass_context
+def maintain(context: click.Context, output_format: str) -> None:
+    """Sign anew whatever expires soon, root and targets included; run it every week.
+
+    Everything within 60 days of its end, the timestamp within 14, gets a new version with the same keys, in one commit.
+    It releases nothing. Roles whose keys are not here become warnings.
+
+    \b
+    Example:
+      writ maintain
+    """
+    from builder.publishing.workspace import Workspace
+    from builder.releasing import maintain_store
+
+    workspace = Workspace.open(context.obj)
+    progress("reading the store and signing …")
+    maintained = maintain_store(workspace)
+    for warning in maintained.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    if output_format == "json":
+        print_json({"renewed": maintained.renewed})
+        return
+    for role in maintained.renewed:
+        click.echo(f"{role}: signed anew")
+    if not maintained.renewed:
+        click.echo("nothing was signed" if maintained.warnings else "nothing is due")
 
 
 def _print(released: "Released", output_format: str) -> None:

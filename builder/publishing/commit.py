@@ -6,8 +6,6 @@ Who loses the race at step 5 starts again at step 1. Whoever dies anywhere leave
 """
 
 import hashlib
-import random
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,15 +15,13 @@ from builder.publishing import metadata
 from builder.publishing.keys import AnyRole, KeyRing
 from builder.publishing.staging import verify_staged
 from builder.publishing.state import ChannelReader, LiveState
-from builder.publishing.writing import RaceLostError, put_immutable, put_numbered, swap_timestamp
+from builder.publishing.writing import RaceLostError, attempts, put_immutable, put_numbered, swap_timestamp
 from bundle_store.port import WritableStore
-from policy_core.errors import ConflictError, TrustError
+from policy_core.errors import TrustError
 from policy_core.trust import layout
 from policy_core.trust.history import HistoryEntry, walk_history
 from policy_core.trust.release import Release
 
-MAX_ATTEMPTS = 8
-FIRST_PAUSE_S = 0.05
 MAX_CLOCK_DIFFERENCE = timedelta(days=1)
 
 Clock = Callable[[], datetime]
@@ -124,7 +120,7 @@ def commit(publisher: Publisher, propose: Propose) -> Outcome:
     """
     reader = publisher.reader
     written = _Written()
-    for attempt in range(MAX_ATTEMPTS):
+    for _ in attempts(publisher.store.url):
         state = reader.read()
         if written.snapshot_version and written.is_committed(reader, state):
             return _overtaken(written.release, state)
@@ -134,12 +130,9 @@ def commit(publisher: Publisher, propose: Propose) -> Outcome:
         try:
             _commit_once(publisher, state, proposal, written)
         except RaceLostError:
-            time.sleep(random.SystemRandom().uniform(0, FIRST_PAUSE_S * 2**attempt))
-        else:
-            return Outcome(proposal.release, committed=True)
-    raise ConflictError(
-        f"{publisher.store.url}: lost {MAX_ATTEMPTS} races against other publishers", hint="run the command again"
-    )
+            continue
+        return Outcome(proposal.release, committed=True)
+    raise AssertionError  # `attempts` raises
 
 
 def _overtaken(release: Release | None, state: LiveState) -> Outcome:

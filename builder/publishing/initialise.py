@@ -60,6 +60,7 @@ def initialise(workspace: Workspace) -> Initialised:
 
 def create_trust(key_ring: KeyRing, channels: Sequence[str], now: datetime) -> bytes:
     """Create the keys of all roles and return the first root, signed; raises ConflictError if keys exist."""
+    key_ring.require_outside()
     keys = create_keys(key_ring.directory, [*TOP_LEVEL, *channels])
     root = metadata.first_root({role: keys[role] for role in TOP_LEVEL}, now)
     return key_ring.sign("root", root, [keys["root"]])

@@ -122,6 +122,32 @@ class KeyRing:
         except ValueError as error:
             raise KeyUnusableError(f"role {role}: {self.source(role)}: {one_line(error)}") from error
 
+    def create(self, role: str) -> None:
+        """Create the key file of a role, which appears complete or not at all.
+
+        Raises ConflictError if it exists, KeyUnusableError if it would lie in the repository.
+        """
+        self.require_outside()
+        path = self.path(role)
+        try:
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=self.directory, prefix=".new-") as temporary:  # mode 0700
+                complete = Path(temporary) / "key"
+                write_private(complete, CryptoSigner.generate_ed25519().private_bytes)
+                path.hardlink_to(complete)
+            sync_folder(self.directory)
+        except FileExistsError as error:
+            raise ConflictError(f"{path}: exists already", hint="keys are never overwritten") from error
+        except OSError as error:
+            raise UsageError(f"{path}: cannot be written ({error.strerror})") from error
+
+    def require_outside(self) -> None:
+        """Raise KeyUnusableError if the key directory lies in the repository."""
+        if self.repository and self.directory.resolve().is_relative_to(self.repository.resolve()):
+            raise KeyUnusableError(
+                f"{self.directory}: lies in the policy repository", hint="point XDG_CONFIG_HOME elsewhere"
+            )
+
     def _signer(self, role: str, key: Key) -> Signer:
         if self.is_service(role):
             return service_signer(self.uri(role), key, lambda name: self._passphrase(role, f"{role} ({name})"))

@@ -17,6 +17,7 @@ from tuf.api.metadata import (
     Timestamp,
 )
 
+from policy_core.trust.errors import MetadataError
 from policy_core.trust.layout import PREVIOUS, SIGNED_AT, format_time
 from policy_core.trust.release import Release
 
@@ -40,12 +41,24 @@ def first_root(keys: Mapping[str, Key], now: datetime) -> Root:
 
 def first_targets(version: int, channel_keys: Mapping[str, Key], now: datetime) -> Targets:
     """Return a targets role without targets that delegates ``<channel>/*``, and nothing else, to each channel."""
-    roles = {
-        channel: DelegatedRole(channel, [key.keyid], 1, terminating=True, paths=[f"{channel}/*"])
-        for channel, key in channel_keys.items()
-    }
-    delegations = Delegations({key.keyid: key for key in channel_keys.values()}, roles)
-    return Targets(version, expires=now + TARGETS_LIFETIME, delegations=delegations)
+    targets = Targets(version, expires=now + TARGETS_LIFETIME, delegations=Delegations({}, {}))
+    _delegate(targets, channel_keys)
+    return targets
+
+
+def next_targets(version: int, live: Targets, added: Mapping[str, Key], now: datetime) -> Targets:
+    """Return the successor of the live targets role: all delegations kept, those of `added` channels new."""
+    targets = copy.deepcopy(live)
+    targets.version, targets.expires = version, now + TARGETS_LIFETIME
+    _delegate(targets, added)
+    return targets
+
+
+def next_root(live: Root, now: datetime) -> Root:
+    """Return the successor of the newest root, with the same keys."""
+    root = copy.deepcopy(live)
+    root.version, root.expires = live.version + 1, now + ROOT_LIFETIME
+    return root
 
 
 def channel_role(version: int, release: Release | None, now: datetime) -> Targets:
@@ -93,3 +106,12 @@ def timestamp(version: int, pin: MetaFile, signed_at: datetime) -> Timestamp:
 def pin_of(version: int, data: bytes) -> MetaFile:
     """Return what pins a metadata file: version, length and SHA-256 of its bytes."""
     return MetaFile.from_data(version, data, ["sha256"])
+
+
+def _delegate(targets: Targets, channel_keys: Mapping[str, Key]) -> None:
+    if targets.delegations is None or targets.delegations.roles is None:
+        raise MetadataError("targets: delegates nothing")
+    for channel, key in channel_keys.items():
+        role = DelegatedRole(channel, [], 1, terminating=True, paths=[f"{channel}/*"])
+        targets.delegations.roles[channel] = role
+        targets.add_key(key, channel)

@@ -4,7 +4,9 @@ A lost answer (409, 5xx, timeout) leaves the outcome of a conditional write open
 compared, never written again blindly.
 """
 
-from collections.abc import Callable
+import random
+import time
+from collections.abc import Callable, Iterator
 
 from bundle_store.port import (
     ObjectNotFoundError,
@@ -22,8 +24,23 @@ MAX_ORPHANS = 1000  # consecutive numbers taken by publishers that lost a race o
 _UNKNOWN_HINT = "run the same command again: what was written already is recognised"
 
 
+MAX_RACES = 8
+FIRST_PAUSE_S = 0.05
+
+
 class RaceLostError(ConflictError):
     """Somebody else committed first: read the new state and start over."""
+
+
+def attempts(url: str) -> Iterator[int]:
+    """Yield once for each attempt at a commit, after a pause that grows and varies if the last one lost its race.
+
+    Raises ConflictError after too many; `url` names the store.
+    """
+    for attempt in range(MAX_RACES):
+        yield attempt
+        time.sleep(random.SystemRandom().uniform(0, FIRST_PAUSE_S * 2**attempt))
+    raise ConflictError(f"{url}: lost {MAX_RACES} races against other publishers", hint="run the command again")
 
 
 def put_immutable(store: WritableStore, name: str, body: bytes) -> bool:

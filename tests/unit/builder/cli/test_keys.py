@@ -2,7 +2,11 @@
 
 import datetime
 import json
+import os
+import shutil
+import types
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from builder.cli.main import main
+from builder.publishing.commit import Publisher
 
 Run = Callable[..., Any]
 
@@ -47,8 +52,6 @@ def writ(folder: Any, capsys: pytest.CaptureFixture[str]) -> Run:
 @pytest.fixture
 def keys(writ: Run, tmp_path: Path) -> Path:
     """Return the directory of the keys."""
-    import os
-
     return Path(os.environ["XDG_CONFIG_HOME"]) / "writ/keys/demo-policies"
 
 
@@ -148,3 +151,100 @@ class TestShow:
         shown = writ("keys", "show")
 
         assert (shown.code, shown.out) == (5, "")
+
+
+class TestAddChannel:
+    def test_that_writ_yaml_does_not_name_is_refused(self, writ: Run) -> None:
+        refused = writ("keys", "add-channel", "staging")
+
+        assert (refused.code, refused.out) == (2, "")
+        assert "error: channel staging: is not in writ.yaml" in refused.err
+
+    @pytest.mark.parametrize("name", ["root", "../x", "Prod", "-x\n", ""])
+    def test_with_a_bad_name_is_refused(self, writ: Run, keys: Path, name: str) -> None:
+        before = sorted(keys.iterdir())
+
+        assert writ("keys", "add-channel", "--", name).code == 2
+        assert sorted(keys.iterdir()) == before
+
+    def test_is_previewed_by_a_dry_run(self, writ: Run, folder: Any, keys: Path, tmp_path: Path) -> None:
+        add_to_settings(folder, "staging")
+        before = sorted((tmp_path / "store").rglob("*"))
+
+        shown = writ("keys", "add-channel", "staging", "--dry-run")
+
+        assert shown.code == 0
+        assert shown.out == "staging: would be added\n"
+        assert "version 1 to 2: delegates staging/* to one new role" in shown.err
+        assert f"signed by  staging: 1 of 1 (new key file {keys / 'staging.pem'})" in shown.err
+        assert f"signed by  targets: 1 of 1 ({keys / 'targets.pem'})" in shown.err
+        assert not (keys / "staging.pem").exists()
+        assert sorted((tmp_path / "store").rglob("*")) == before
+
+    def test_that_somebody_else_must_sign_is_refused_by_name(self, writ: Run, folder: Any, keys: Path) -> None:
+        add_to_settings(folder, "staging")
+        (keys / "targets.pem").unlink()
+
+        refused = writ("keys", "add-channel", "staging")
+
+        assert refused.code == 2
+        assert "signed by  targets: 1 of 1 (not here)" in refused.err
+        assert "must be signed by targets too" in refused.err
+
+    def test_then_it_is_published_to_and_verified(self, writ: Run, folder: Any) -> None:
+        add_to_settings(folder, "staging")
+        refused = writ("publish", "--channel", "staging")
+        assert refused.code == 2
+        assert "`writ keys add-channel staging`" in refused.err
+
+        added = writ("keys", "add-channel", "staging", "--format", "json")
+
+        assert (added.code, added.json["added"]) == (0, True)
+        for arguments in (("publish", "--channel", "staging"), ("publish",), ("verify", "--channel", "staging")):
+            ran = writ(*arguments)
+            assert ran.code == 0, ran.err
+        assert writ("keys", "add-channel", "staging").out == "staging: is in the store already, nothing to do\n"
+        assert "staging" in roles(writ("keys", "show", "--format", "json"))
+
+    def test_that_is_not_there_yet_does_not_stop_the_refresh(self, writ: Run, folder: Any) -> None:
+        add_to_settings(folder, "staging")
+
+        for command in ("refresh", "maintain"):
+            ran = writ(command)
+            assert ran.code == 0, ran.err
+            assert "warning: channel staging is not in the store yet" in ran.err
+
+
+class TestMaintain:
+    def test_says_that_nothing_is_due(self, writ: Run) -> None:
+        assert writ("maintain") == Ran(0, "nothing is due\n", "")
+        assert writ("maintain", "--format", "json").json == {"renewed": []}
+
+    def test_signs_anew_and_warns_of_what_it_cannot_sign(
+        self, writ: Run, keys: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        later_now = datetime.datetime.now(datetime.UTC).replace(microsecond=0) + datetime.timedelta(days=310)
+        clock = types.SimpleNamespace(
+            datetime=types.SimpleNamespace(now=lambda _: later_now), timezone=datetime.timezone
+        )
+        monkeypatch.setattr("tuf.ngclient._internal.trusted_metadata_set.datetime", clock)
+        monkeypatch.setattr("builder.publishing.workspace.Publisher", partial(Publisher, clock=lambda: later_now))
+        (keys / "root.pem").unlink()
+
+        kept = writ("maintain")
+
+        assert kept.code == 0
+        assert kept.out.splitlines() == [
+            f"{role}: signed anew" for role in ("prod", "snapshot", "targets", "timestamp")
+        ]
+        assert "warning: root expires on " in kept.err
+
+    def test_does_not_sign_over_a_store_that_was_put_back(self, writ: Run, folder: Any, tmp_path: Path) -> None:
+        assert writ("publish").code == 0
+        shutil.copytree(tmp_path / "store", tmp_path / "backup")
+        folder.commit_policy("second")
+        assert writ("publish").code == 0
+        shutil.rmtree(tmp_path / "store")
+        shutil.copytree(tmp_path / "backup", tmp_path / "store")
+
+        assert writ("maintain").code == 5

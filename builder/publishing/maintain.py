@@ -1,0 +1,63 @@
+"""Keep everything that is signed from expiring, root and targets included: ``writ maintain``, once a week.
+
+What is close to its end is signed anew with the same keys, in one commit. No release comes of it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from builder.publishing.commit import Publisher
+from builder.publishing.expiry import is_due
+from builder.publishing.private_keys import KeyMissingError
+from builder.publishing.roles import Change, States, change_roles
+from builder.publishing.state import LiveState
+
+
+@dataclass(frozen=True, slots=True)
+class Maintained:
+    """The roles that were signed anew, and what could not be."""
+
+    renewed: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def maintain(publishers: Mapping[str, Publisher]) -> Maintained:
+    """Sign anew what is due (see `expiry`) and whose keys are here; the others become warnings.
+
+    `publishers` is by channel, of one store. Raises KeyMissingError without the timestamp's key if something is due,
+    ConflictError, TrustError, RemoteError.
+    """
+    publisher = next(iter(publishers.values()))
+    warnings: list[str] = []
+
+    def propose(states: States) -> Change | None:
+        now = publisher.clock()
+        expires = {role: time for state in states.values() for role, time in state.verified.expires.items()}
+        due = [role for role, time in expires.items() if is_due(role, time, now)]
+        live = next(iter(states.values()))
+        obstacles = {role: _obstacle(publisher, role, live) for role in (*due, "snapshot", "timestamp")}
+        if due and obstacles["timestamp"]:
+            raise KeyMissingError(
+                f"role timestamp: {obstacles['timestamp']}", hint="nothing can be signed anew without it"
+            )
+        able = [role for role in due if not obstacles[role]]
+        if obstacles["snapshot"]:  # it pins all others but these two
+            able = [role for role in able if role in {"root", "timestamp"}]
+        warnings[:] = [
+            f"{role} expires on {expires[role]:%Y-%m-%d}, but "
+            + (obstacles[role] or f"the snapshot role that pins it cannot be signed: {obstacles['snapshot']}")
+            for role in due
+            if role not in able
+        ]
+        return Change(renewed=frozenset(able)) if able else None
+
+    change = change_roles(publishers, propose)
+    return Maintained(tuple(sorted(change.renewed)) if change else (), tuple(warnings))
+
+
+def _obstacle(publisher: Publisher, role: str, state: LiveState) -> str:
+    """Return why a role cannot be signed here, empty if it can."""
+    threshold = state.threshold(role)
+    if threshold > 1:
+        return f"it takes {threshold} signatures"
+    return "" if publisher.key_ring.has(role) else f"no key at {publisher.key_ring.source(role)}"

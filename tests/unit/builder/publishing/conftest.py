@@ -1,0 +1,54 @@
+"""A store in which something happens at a chosen write."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nobody catches it."""
+
+
+@pytest.fixture
+def killed() -> type[Killed]:
+    return Killed
+
+
+@pytest.fixture
+def disturbed(recording: type[Any]) -> Callable[..., Any]:
+    """Make a store that calls `event` once, before its write number `at`, or after it (applied, answer lost)."""
+
+    class Disturbed(recording):  # type: ignore[misc]
+        def before(self, call: str) -> None:
+            super().before(call)
+            self.writes += call.startswith("put")
+            self.happen(call, applied=False)
+
+        def after(self, call: str) -> None:
+            self.happen(call, applied=True)
+
+        def happen(self, call: str, *, applied: bool) -> None:
+            if call.startswith("put") and applied is self.applied and self.writes == self.at:
+                event, self.event = self.event, lambda: None
+                event()
+
+    def make(store: Any, at: int, event: Callable[[], object], *, applied: bool = False) -> Any:
+        made = Disturbed(store)
+        made.at, made.event, made.applied, made.writes = at, event, applied, 0
+        return made
+
+    return make
+
+
+@pytest.fixture
+def raising() -> Callable[[BaseException], Callable[[], object]]:
+    """Make an event of an exception."""
+
+    def make(error: BaseException) -> Callable[[], object]:
+        def event() -> object:
+            raise error
+
+        return event
+
+    return make
