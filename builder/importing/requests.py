@@ -7,6 +7,8 @@ from itertools import combinations, product
 from math import prod
 from typing import Any
 
+from builder.importing.meeting import meeting_names
+
 MAX_REQUESTS = 20_000
 _SEED = 20_261_121
 _MAX_SUBSETS_OF = 5
@@ -73,6 +75,8 @@ def space_of(document: Mapping[str, Any], *, most: int = MAX_REQUESTS) -> Space:
         hints.append(hint)
         for name, mentioned in hint.items():
             found.setdefault(name, {}).update(dict.fromkeys(mentioned))
+    patterns = [pattern.strip() for match in matches for pattern in match.get("topics") or ()]
+    found["topic"].update(dict.fromkeys(meeting_names(patterns)))
     for selector in selectors:
         for name in _SELECTORS:
             if name in selector:

@@ -186,10 +186,11 @@ def _controls(report: Report, found: MapNode) -> tuple[str, ...]:
 
 def _check_people(report: Report, found: MapNode, document: ExceptionDocument) -> None:
     node = found.get("approved_by")
-    if document.requested_by in document.approved_by and type(node) is ListNode:
-        at = node.items[document.approved_by.index(document.requested_by)]
+    requester = document.requested_by.casefold()  # to a directory of people, Ana is ana
+    approvers = [name.casefold() for name in document.approved_by]
+    if requester in approvers and type(node) is ListNode:
         message = f"{document.requested_by} cannot approve an exception of their own"
-        report.at(at, message, "let somebody else approve it")
+        report.at(node.items[approvers.index(requester)], message, "let somebody else approve it")
 
 
 def _check_times(report: Report, found: MapNode, document: ExceptionDocument, today: datetime.date | None) -> None:

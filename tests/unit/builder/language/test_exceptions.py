@@ -108,6 +108,7 @@ def test_only_compensating_controls_may_be_left_out() -> None:
         ("[Two people watch, A copy exists]", "[]", ["9:24 compensating_controls is an empty list"]),
         ("[bo, cy]", "[]", ["11:14 approved_by is an empty list"]),
         ("[bo, cy]", "[bo, ana]", ["11:19 ana cannot approve an exception of their own"]),
+        ("[bo, cy]", "[bo, ANA]", ["11:19 ana cannot approve an exception of their own"]),
         ("[bo, cy]", "bo", ["11:14 approved_by: expected a list, found the text 'bo'"]),
         ("ticket: CHG-4711", "tickets: CHG-4711",
          ["1:1 exception has no ticket", "12:1 unknown key 'tickets' in exception"]),
