@@ -76,9 +76,7 @@ class Provenance:
     gates: Gates
 
 
-def make_statement(
-    bundle: Bundle, *, channel: str, repository_url: str, tests: TestCounts, gates: Gates
-) -> bytes:  # fmt: skip
+def make_statement(bundle: Bundle, *, channel: str, repository_url: str, tests: TestCounts, gates: Gates) -> bytes:
     """Return the statement about a bundle, to be sealed with `PAYLOAD_TYPE`."""
     source = _Resource(uri=repository_url, digest={"gitCommit": bundle.revision})
     statement = _Statement(

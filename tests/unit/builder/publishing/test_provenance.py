@@ -1,5 +1,6 @@
 """What a publish says about its bundle, and attacks on that by those who hold the store, or the key of a channel."""
 
+import base64
 import datetime
 import hashlib
 import json
@@ -8,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from securesystemslib.dsse import Envelope
 from securesystemslib.signer import CryptoSigner
 
@@ -106,6 +108,15 @@ class TestAStatement:
         key = world.keys.public_key("prod")
         assert envelope.payload_type == PAYLOAD_TYPE
         assert list(envelope.verify([key], 1)) == [key.keyid]
+
+    def test_is_verified_by_whoever_knows_dsse_and_no_library_of_ours(self, world: World) -> None:
+        found = json.loads(stored(world, live(world)))
+        payload = base64.b64decode(found["payload"])
+        signed = b"DSSEv1 28 application/vnd.in-toto+json %d %s" % (len(payload), payload)
+        key = load_pem_private_key(world.keys.path("prod").read_bytes(), password=None).public_key()
+
+        (signature,) = found["signatures"]
+        key.verify(base64.b64decode(signature["sig"]), signed)  # raises InvalidSignature
 
     def test_counts_tests_and_names_the_gates_of_what_was_live(self, world: World) -> None:
         head = world.folder.git("show", "HEAD:writ.yaml") + "\n"
