@@ -123,7 +123,7 @@ class _Grants:
 
     def __init__(self, grants: list[Rule]) -> None:
         filed = [(_beginning(action), action, rule) for rule in grants for action in rule.match.actions or ("*",)]
-        self._filed = sorted(filed, key=lambda entry: entry[0])
+        self._filed = sorted(filed, key=lambda entry: (entry[0], entry[1] == "*"))
         self._beginnings = [beginning for beginning, _, _ in self._filed]
         self._lengths = sorted({len(beginning) for beginning in self._beginnings})
 

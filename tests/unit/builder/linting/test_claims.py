@@ -105,11 +105,13 @@ def test_a_grant_about_the_same_requests_is_found_however_it_is_written(lint_rul
     assert len(messages(lint_rules(grant + restriction("match: {actions: ['db.rea*'], risk_tags: [pii]}")))) == 1
 
 
-def test_of_several_grants_the_one_that_names_the_action_is_told(lint_rules: LintRules) -> None:
+@pytest.mark.parametrize("action", ["db.read", "*.read"])
+def test_of_several_grants_the_one_that_names_the_action_is_told(lint_rules: LintRules, action: str) -> None:
     sweeping = "  - {id: any, match: {subject: {roles: [a]}}, decision: allow}\n"
-    naming = "  - {id: named, match: {actions: [db.read], subject: {roles: [a]}}, decision: allow}\n"
+    naming = f"  - {{id: named, match: {{actions: ['{action}'], subject: {{roles: [a]}}}}, decision: allow}}\n"
+    restricting = restriction(f"match: {{actions: ['{action}'], risk_tags: [pii]}}")
 
-    (found,) = messages(lint_rules(sweeping + naming + restriction("match: {actions: [db.read], risk_tags: [pii]}")))
+    (found,) = messages(lint_rules(sweeping + naming + restricting))
 
     assert "granted it by a/named" in found
 
