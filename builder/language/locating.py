@@ -2,13 +2,14 @@
 
 import json
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
 
-from builder.language.nodes import BrokenNode, ListNode, MapNode, Node, Place, Report
+from builder.language.nodes import BrokenNode, ListNode, MapNode, Node, Place, Report, ScalarNode
 from builder.language.yamlfile import read_yaml
 
-_JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
+_JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]]|[^\s{}\[\],:"]+')
 
 
 def locate(file: str, content: bytes, path: Sequence[str | int], *, at_key: bool = False) -> Place:
@@ -16,9 +17,7 @@ def locate(file: str, content: bytes, path: Sequence[str | int], *, at_key: bool
 
     Where the path leads nowhere, it is the place of what it reaches.
     """
-    if file.endswith(".json"):
-        return _in_json(content.decode(), path, at_key=at_key)
-    node = _root(content)
+    node = _root(content, is_json=file.endswith(".json"))
     place: Place = node or BrokenNode(0, 0)
     for step in path:
         if type(node) is MapNode and (entry := node.entries.get(str(step))):
@@ -32,36 +31,32 @@ def locate(file: str, content: bytes, path: Sequence[str | int], *, at_key: bool
 
 
 @lru_cache(maxsize=1)
-def _root(content: bytes) -> Node | None:
+def _root(content: bytes, *, is_json: bool) -> Node | None:
     """Return the root of a file; the last one is remembered, as a file with one problem may have thousands."""
-    return read_yaml(content, Report(""))
+    return _json_root(content.decode()) if is_json else read_yaml(content, Report(""))
 
 
-def _in_json(text: str, path: Sequence[str | int], *, at_key: bool) -> Place:
-    """Follow the path through the tokens, skipping whatever it does not lead into."""
-    tokens = list(_JSON_TOKEN.finditer(text))
-    at = key_at = 0
-    for step in path:
-        opening, at_next, index = tokens[at][0], at + 1, 0
-        while opening in "{[" and tokens[at_next][0] not in "}]":
-            start = at_next + 2 if opening == "{" else at_next  # behind key and colon
-            if step == (json.loads(tokens[at_next][0]) if opening == "{" else index):
-                at, key_at = start, at_next
-                break
-            at_next = _behind(tokens, start)
-            at_next += tokens[at_next][0] == ","
-            index += 1
-        else:
-            break
-    offset = tokens[key_at if at_key else at].start()
-    return BrokenNode(text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset))
+def _json_root(text: str) -> Node:
+    """Return the nodes of JSON that could be read; of values that hold no others only the places count."""
+    tokens = _JSON_TOKEN.finditer(text)
+    line_starts = [0, *(match.end() for match in re.finditer("\n", text))]
 
+    def place(token: re.Match[str]) -> tuple[int, int]:
+        line = bisect_right(line_starts, token.start())
+        return line, token.start() - line_starts[line - 1] + 1
 
-def _behind(tokens: Sequence[re.Match[str]], at: int) -> int:
-    """Return the index of the token behind the value that begins at a token."""
-    depth = 0
-    while True:
-        depth += (tokens[at][0] in "{[") - (tokens[at][0] in "}]")
-        at += 1
-        if depth == 0:
-            return at
+    def value(token: re.Match[str]) -> Node:
+        if token[0] == "{":
+            entries: dict[str, tuple[ScalarNode, Node]] = {}
+            while (key := next(tokens))[0] != "}":
+                name = json.loads(key[0])
+                entries[name] = ScalarNode(name, *place(key), '"', *key.span()), value(next(tokens))
+            return MapNode(entries, *place(token))
+        if token[0] == "[":
+            items: list[Node] = []
+            while (item := next(tokens))[0] != "]":
+                items.append(value(item))
+            return ListNode(items, *place(token))
+        return BrokenNode(*place(token))
+
+    return value(next(tokens))
