@@ -46,7 +46,7 @@ def verify(context: click.Context, channel: str | None, rebuild: str | None, out
 
 
 def _record(verified: "Verified") -> dict[str, Any]:
-    from builder.publishing.describing import release_record
+    from builder.publishing.describing import provenance_record, release_record
     from policy_core.trust.layout import format_time
 
     record = {
@@ -59,7 +59,7 @@ def _record(verified: "Verified") -> dict[str, Any]:
             for found in verified.intervals
             if found.release
         ],
-        "provenance": verified.provenance,
+        "provenance": provenance_record(verified.provenance) if verified.provenance else None,
         "ledger": verified.ledger,
     }
     rebuilt = verified.rebuilt

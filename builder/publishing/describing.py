@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+from builder.publishing.provenance import Provenance
 from policy_core.trust.layout import format_time
 from policy_core.trust.release import Release
 
@@ -23,6 +24,20 @@ def release_record(release: Release) -> dict[str, Any]:
         "actor": release.actor,
         "reason": release.reason,
     } | ({"provenance": f"sha256:{release.provenance_sha256}"} if release.provenance_sha256 else {})
+
+
+def provenance_record(provenance: Provenance) -> dict[str, Any]:
+    """Return provenance as JSON output spells it."""
+    return {
+        "digest": f"sha256:{provenance.sha256}",
+        "key": provenance.key,
+        "builder": provenance.builder,
+        "version": provenance.version,
+        "source": provenance.source,
+        "revision": provenance.revision,
+        "tests": provenance.tests,
+        "gates": provenance.gates,
+    }
 
 
 def describe_release(release: Release) -> Iterator[str]:

@@ -84,7 +84,7 @@ def test_provenance_is_shown_to_machines(published: GitFolder, writ: Writ) -> No
     found = json.loads(writ("verify", "--format", "json"))
 
     provenance = found["provenance"]
-    assert f"sha256:{provenance['sha256']}" == found["releases"][-1]["provenance"]
+    assert provenance["digest"] == found["releases"][-1]["provenance"]
     assert provenance["revision"] == published.git("rev-parse", "HEAD")
     assert provenance["tests"] == {"passed": 1, "skipped": 0}
     assert provenance["gates"] == {"of_release": 1, "passed": ["governance"]}
@@ -95,7 +95,7 @@ def test_provenance_is_shown_to_machines(published: GitFolder, writ: Writ) -> No
 def test_an_attack_on_provenance_ends_with_code_5_and_a_hint(
     published: GitFolder, writ: Writ, tmp_path: Path, what: str
 ) -> None:
-    live = json.loads(writ("verify", "--format", "json"))["provenance"]["sha256"]
+    live = json.loads(writ("verify", "--format", "json"))["provenance"]["digest"].removeprefix("sha256:")
     (victim,) = [path for path in provenance_files(tmp_path) if path.name.startswith(live)]
     (other,) = [path for path in provenance_files(tmp_path) if path != victim]
     victim.unlink()
