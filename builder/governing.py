@@ -11,6 +11,8 @@ from builder.language.governance import Governance
 from builder.language.locating import locate
 from builder.language.project import FILE
 from policy_core.errors import Problem
+from policy_core.grants import missing_approvals
+from policy_core.model import Approver
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +61,17 @@ def _exception_problems(governance: Governance, document: ExceptionDocument, gov
         message = f"exception lives for {document.days} days"
         hint = f"governance.exceptions.max_days in {FILE} is {governance.exception_days}: let it expire earlier"
         yield _problem(governed, document.file, ("expires",), message, hint)
-    for team, count in governance.exception_approvals.items():
-        members = governance.teams.get(team, ())
-        found = len({name for name in document.approved_by if name in members})
-        if found < count:
-            message = f"exception needs {count} approval{'' if count == 1 else 's'} of {team}, found {found}"
-            hint = f"members, by governance.teams in {FILE}: {', '.join(members)}"
-            yield _problem(governed, document.file, ("approved_by",), message, hint)
+    needed, teams = governance.exception_approvals, governance.teams
+    approvers = [Approver(name, "", _teams_of(name, teams), ()) for name in dict.fromkeys(document.approved_by)]
+    for team, missing in missing_approvals(needed, approvers).items():
+        count = needed[team]
+        message = f"exception needs {count} approval{'' if count == 1 else 's'} of {team}, found {count - missing}"
+        hint = f"members, by governance.teams in {FILE}: {', '.join(teams.get(team, ()))}; nobody counts for two teams"
+        yield _problem(governed, document.file, ("approved_by",), message, hint)
+
+
+def _teams_of(name: str, teams: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(team for team, members in teams.items() if name in members)
 
 
 def _problem(governed: Governed, file: str, path: tuple[str, ...], message: str, hint: str) -> Problem:

@@ -94,6 +94,13 @@ def test_one_name_twice_is_one_approval() -> None:
     ]
 
 
+def test_nobody_approves_for_two_teams() -> None:
+    demanded = "teams: {security: [bo], platform: [bo, cy]}, exceptions: {approvals: {security: 1, platform: 1}}"
+
+    assert problems(demanded) == ["exceptions/e.yaml:8:14 exception needs 1 approval of platform, found 0"]
+    assert problems(demanded, exceptions__e=EXCEPTION.replace("[bo]", "[bo, cy]")) == []
+
+
 def test_without_a_day_only_what_stays_true_is_judged() -> None:
     demanded = "policies: {max_days: 1}, exceptions: {max_days: 28}"
 
