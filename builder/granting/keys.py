@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from builder.publishing.keys import configuration_home, write_private
+from builder.publishing.key_files import configuration_home, write_private
 from builder.publishing.private_keys import KeyUnusableError, load_private_key, read_private
 from policy_core.errors import ConflictError, UsageError
 

@@ -15,7 +15,8 @@ from tuf.api.metadata import MetaFile, Root
 
 from builder.publishing import metadata
 from builder.publishing.commit import system_clock
-from builder.publishing.keys import AnyRole, KeyRing, create_keys
+from builder.publishing.key_files import create_keys
+from builder.publishing.keys import AnyRole, KeyRing
 from builder.publishing.staging import verify_staged
 from builder.publishing.trust_root import check_can_commit, commit_root, committed_root
 from builder.publishing.workspace import Workspace

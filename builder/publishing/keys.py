@@ -7,7 +7,6 @@ Without that variable the key is the file ``<role>.pem`` in the repository's key
 import json
 import os
 import re
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from securesystemslib.exceptions import UnverifiedSignatureError, VerificationEr
 from securesystemslib.signer import CryptoSigner, Key, Signature, Signer, SSlibKey
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
+from builder.publishing.key_files import configuration_home, create_key
 from builder.publishing.private_keys import (
     KeyMissingError,
     KeyUnusableError,
@@ -27,8 +27,7 @@ from builder.publishing.private_keys import (
     read_private,
 )
 from builder.publishing.signers import SERVICES, read_key, service_public_key, service_signer, split_uri
-from bundle_store.file import sync_folder
-from policy_core.errors import ConflictError, RemoteError, UsageError
+from policy_core.errors import RemoteError, UsageError
 
 AnyRole = TypeVar("AnyRole", Root, Snapshot, Targets, Timestamp)
 
@@ -49,6 +48,7 @@ class KeyRing:
     repository: Path | None = None
     ask: Callable[[str], str] = ask_passphrase
     _asked: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _services: dict[tuple[str, str], Signer] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def sign(self, role: str, signed: AnyRole, keys: Sequence[Key]) -> bytes:
         """Return the metadata file of `role`, signed by one of its public `keys`; raises as `signature`."""
@@ -123,23 +123,9 @@ class KeyRing:
             raise KeyUnusableError(f"role {role}: {self.source(role)}: {one_line(error)}") from error
 
     def create(self, role: str) -> None:
-        """Create the key file of a role, which appears complete or not at all.
-
-        Raises ConflictError if it exists, KeyUnusableError if it would lie in the repository.
-        """
+        """Create the key file of a role; raises as `create_key`, and KeyUnusableError inside the repository."""
         self.require_outside()
-        path = self.path(role)
-        try:
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=self.directory, prefix=".new-") as temporary:  # mode 0700
-                complete = Path(temporary) / "key"
-                write_private(complete, CryptoSigner.generate_ed25519().private_bytes)
-                path.hardlink_to(complete)
-            sync_folder(self.directory)
-        except FileExistsError as error:
-            raise ConflictError(f"{path}: exists already", hint="keys are never overwritten") from error
-        except OSError as error:
-            raise UsageError(f"{path}: cannot be written ({error.strerror})") from error
+        create_key(self.path(role))
 
     def require_outside(self) -> None:
         """Raise KeyUnusableError if the key directory lies in the repository."""
@@ -150,7 +136,12 @@ class KeyRing:
 
     def _signer(self, role: str, key: Key) -> Signer:
         if self.is_service(role):
-            return service_signer(self.uri(role), key, lambda name: self._passphrase(role, f"{role} ({name})"))
+            known = (self.uri(role), key.keyid)
+            if known not in self._services:  # a client takes longer to make than a signature
+                self._services[known] = service_signer(
+                    self.uri(role), key, lambda name: self._passphrase(role, f"{role} ({name})")
+                )
+            return self._services[known]
         if not isinstance(key, SSlibKey):
             raise KeyUnusableError(f"its key {key.keyid[:12]} is none that a private key could belong to")
         return CryptoSigner(self._private_key(role), key)
@@ -197,16 +188,6 @@ def key_ring(name: str, environment: Mapping[str, str], repository: Path | None 
     return KeyRing(configuration_home(environment) / "keys" / name, environment, repository)
 
 
-def configuration_home(environment: Mapping[str, str]) -> Path:
-    """Return the directory below which this account's keys lie. Raises UsageError without a home."""
-    configured = environment.get("XDG_CONFIG_HOME", "")
-    try:  # the XDG rule: absolute or void
-        base = Path(configured) if configured.startswith("/") else Path.home() / ".config"
-    except RuntimeError as error:  # an account without an entry, as containers have them
-        raise UsageError("keys: this account has no home directory", hint="set XDG_CONFIG_HOME, or HOME") from error
-    return base / "writ"
-
-
 def signer_variable(role: str) -> str:
     """Return the environment variable that names a role's signer: ``WRIT_SIGNER_PROD`` for ``prod``."""
     return _variable("SIGNER", role)
@@ -214,39 +195,3 @@ def signer_variable(role: str) -> str:
 
 def _variable(kind: str, role: str) -> str:
     return f"WRIT_{kind}_" + re.sub(r"[^A-Z0-9]", "_", role.upper())
-
-
-def create_keys(directory: Path, roles: Sequence[str]) -> dict[str, Key]:
-    """Create one ed25519 key file for each role in a new directory and return the public keys.
-
-    The directory appears complete or not at all. Raises ConflictError if it exists: keys are never overwritten.
-    """
-    if directory.exists():
-        raise ConflictError(
-            f"{directory}: keys exist already",
-            hint="they may be the only ones for some store; if not, as after a first run that was cut short before it "
-            "committed trust/root.json, move the directory away",
-        )
-    signers = {role: CryptoSigner.generate_ed25519() for role in roles}
-    try:
-        directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".new-") as temporary:  # mode 0700
-            complete = Path(temporary) / "keys"
-            complete.mkdir(mode=0o700)
-            for role, signer in signers.items():
-                write_private(complete / f"{role}.pem", signer.private_bytes)
-            sync_folder(complete)
-            complete.rename(directory)
-        sync_folder(directory.parent)
-    except OSError as error:
-        raise UsageError(f"{directory}: keys cannot be written ({error.strerror})") from error
-    return {role: signer.public_key for role, signer in signers.items()}
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file that must not be there yet, for nobody else to read. Raises OSError."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

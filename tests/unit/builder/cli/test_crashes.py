@@ -15,6 +15,7 @@ ROLLBACK = ("rollback", "--channel", "prod", "--reason", "too strict")
 
 # what appears in the store, in this order
 PUBLISH = {1: "bundle", 2: "provenance", 3: "channel role", 4: "snapshot role", 5: "timestamp"}
+ADDITION = {1: "targets", 2: "channel role", 3: "snapshot role", 4: "timestamp"}
 BEGINNING = {1: "probe", 2: "root", 3: "channel role", 4: "targets", 5: "snapshot role", 6: "timestamp"}
 
 
@@ -85,6 +86,24 @@ def test_a_killed_rollback_is_completed_as_one_release(published: GitFolder, sto
     assert "release 3 (rollback)" in writ(published, "live")
     assert "which is live, has the bundle of release 1" in writ(published, *ROLLBACK, "--to", "1")
     assert "verified, 3 releases" in writ(published, "verify")
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("number", ADDITION)
+def test_a_killed_addition_of_a_channel_disturbs_nobody_and_is_completed(
+    published: GitFolder, store: Path, moment: str, number: int
+) -> None:
+    settings = (published.path / "writ.yaml").read_text()
+    published.commit({"writ.yaml": settings.replace("channels: [prod]", "channels: [prod, staging]")})
+
+    code, _ = dying_writ(published, "SIGKILL", moment, number, store, "keys", "add-channel", "staging")
+
+    assert code == -signal.SIGKILL
+    assert "verified, 1 release," in writ(published, "verify")
+    committed = ADDITION[number] == "timestamp" and moment == "after"
+    assert ("nothing to do" if committed else "added") in writ(published, "keys", "add-channel", "staging")
+    writ(published, "publish", "--channel", "staging")
+    assert "verified, 1 release," in writ(published, "verify", "--channel", "staging")
 
 
 @pytest.mark.parametrize(("moment", "number"), [("before", 1), ("before", 5), ("after", 5)])

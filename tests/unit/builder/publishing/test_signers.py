@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 from securesystemslib.signer import SSlibKey
 from tuf.api.metadata import Metadata, Targets
 
+from builder.publishing.enrol import enrol
 from builder.publishing.keys import KeyRing, SigningError
 from builder.publishing.private_keys import KeyMissingError, KeyUnusableError
 
@@ -334,6 +335,17 @@ class TestAws:
     def test_with_an_unknown_key_says_so(self, ring: Any, kms: Any) -> None:
         with pytest.raises(KeyUnusableError, match="role prod: awskms: "):
             ring(WRIT_SIGNER_PROD="awskms:alias/none").public_key("prod")
+
+    def test_signs_a_channel_that_hosts_follow(self, world: World, make_key: Any) -> None:
+        world.keys = replace(world.keys, environment={"WRIT_SIGNER_STAGING": make_key()})
+
+        enrol("staging", {name: world.publisher(name) for name in ("prod", "staging")})
+        world.publish(channel="staging")
+
+        assert world.seen("staging").release.release == 1
+        (key,) = world.publisher("staging").reader.read().keys("staging")
+        assert key.scheme == "ecdsa-sha2-nistp256"
+        assert not world.keys.path("staging").exists()
 
 
 def test_a_publish_is_signed_by_an_encrypted_key(world: World, file: Any) -> None:
