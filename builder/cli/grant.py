@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from builder.cli.reading import read_input, read_request
-from builder.cli.shared import format_option, print_json
+from builder.cli.shared import ask_passphrase, format_option, print_json
 from policy_core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -81,8 +81,7 @@ def _approvers(directory: Path) -> "tuple[Approver, ...]":
 
 
 def _passphrase(key_file: Path) -> str:
-    passphrase: str = click.prompt(f"Passphrase of {key_file}", hide_input=True, err=True)
-    return passphrase
+    return ask_passphrase(f"Passphrase of {key_file}", hint="whoever approves types it: run it on a terminal")
 
 
 def _lifetime_s(expires: str | None) -> int | None:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from builder.cli.shared import format_option, print_json, progress
+from builder.cli.shared import ask_passphrase, format_option, print_json, progress
 
 if TYPE_CHECKING:
     from builder.publishing.enrol import Enrolment
+
+_NO_TERMINAL = "run it where somebody can type, or leave the key unencrypted with --no-passphrase"
 
 
 @click.group()
@@ -176,7 +178,7 @@ def keys_approver(
         if not NAME.fullmatch(word):
             raise UsageError(f"{word!a}: is no name", hint=f"use {NAME_ALLOWED}")
     path = context.obj / output if output else default_path(name, os.environ)
-    passphrase = "" if no_passphrase else _new_passphrase()
+    passphrase = "" if no_passphrase else ask_passphrase("Passphrase", hint=_NO_TERMINAL, confirm=True)
     key = create_key(path, passphrase=passphrase)
     entry = {"key": public_hex(key), "teams": list(teams), "subjects": list(subjects or (name,))}
     if output_format == "json":
@@ -184,11 +186,6 @@ def keys_approver(
         return
     click.echo(f"private key in {path}; put this into writ.yaml:", err=True)
     click.echo(f"approvers:\n  {name}: {json.dumps(entry)}")
-
-
-def _new_passphrase() -> str:
-    passphrase: str = click.prompt("Passphrase", hide_input=True, confirmation_prompt=True, err=True)
-    return passphrase
 
 
 def _described(preview: "Enrolment") -> list[str]:

@@ -5,6 +5,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 import click
@@ -54,6 +55,15 @@ class LazyGroup(click.Group):
         module, attribute = COMMANDS[cmd_name]
         command: click.Command = getattr(importlib.import_module(f"builder.cli.{module}"), attribute)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command of a command line; a near miss is named, which click does for imported commands alone."""
+        unknown = args[0] not in COMMANDS and not ctx.resilient_parsing  # the latter: a shell completes words
+        if unknown and (near := get_close_matches(args[0], COMMANDS, n=1)):
+            raise UsageError(f"no such command {args[0][:40]!r}", hint=f"did you mean `writ {near[0]}`?")
+        return super().resolve_command(ctx, args)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

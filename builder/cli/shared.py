@@ -1,11 +1,15 @@
 """Options and output that several commands share."""
 
 import sys
+import warnings
 from collections.abc import Callable
+from getpass import GetPassWarning
 from typing import Any, TypeVar
 
 import click
 import msgspec
+
+from policy_core.errors import UsageError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -26,6 +30,17 @@ def print_json(value: object) -> None:
 def as_json(value: object) -> str:
     """Return a value as one indented JSON document."""
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
+def ask_passphrase(prompt: str, *, hint: str, confirm: bool = False) -> str:
+    """Ask for a passphrase on the terminal, twice to `confirm` it. Raises UsageError if there is none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", GetPassWarning)  # it would be read from stdin, and shown
+        try:
+            passphrase: str = click.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True)
+        except GetPassWarning as error:
+            raise UsageError(f"{prompt}: there is no terminal to ask on", hint=hint) from error
+    return passphrase
 
 
 def progress(message: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -223,6 +224,19 @@ def test_an_encrypted_key_takes_its_passphrase(
     refused = writ("grant", "request.json", "answer.json", "--key", str(file))
     assert (refused.code, refused.out) == (2, "")
     assert "wrong" not in refused.err.lower().replace("incorrect", "")
+
+
+def test_where_there_is_no_terminal_nobody_is_asked_for_a_passphrase(tmp_path: Path) -> None:
+    key = tmp_path / "ana.pem"
+
+    run = subprocess.run(
+        [sys.executable, "-m", "builder", "keys", "approver", "ana", "--team", "security", "-o", str(key)],
+        start_new_session=True, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+    hint = "run it where somebody can type, or leave the key unencrypted with --no-passphrase"
+    assert run.stderr == f"error: Passphrase: there is no terminal to ask on\nhint: {hint}\n"
+    assert (run.returncode, run.stdout, key.exists()) == (2, "", False)
 
 
 def test_keys_are_never_overwritten_and_nobody_else_can_read_them(writ: Writ, policies: Any, key: Path) -> None:

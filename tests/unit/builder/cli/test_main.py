@@ -50,6 +50,7 @@ def on_a_terminal(arguments: list[str], at: Path, **environment: str) -> bytes:
     ("arguments", "error", "hint"),
     [
         (["nope"], "no such command 'nope'", "see `writ --help`"),
+        (["lnt"], "no such command 'lnt'", "did you mean `writ lint`?"),
         (["lint", "--nope"], "no such option '--nope'", "see `writ lint --help`"),
         (["lint", "--format", "xml"], "invalid value for '--format': 'xml' is not one of", "see `writ lint --help`"),
         (["explain"], "missing argument 'REQUEST|-'", "see `writ explain --help`"),
