@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from policy_core.attributes import ORDERED
+from builder.policytest.moving import move_number, move_tests
 from policy_core.condition import render_condition
 from policy_core.condition.grammar import ALWAYS_BOOLEAN, CHAINS
 from policy_core.constraints import check_constraint
@@ -28,11 +28,9 @@ from policy_core.model import (
     TimeWindow,
 )
 from policy_core.rates import check_rate
-from policy_core.windows import check_window, describe
 
 _ALWAYS_THERE = ("actions", "types", "ids")  # texts every request has
 _ALWAYS = TimeWindow()
-_MOVABLE_BELOW = 2**53
 _CLASSIFIED_BY = {
     "actions": "match.actions",
     "resource_types": "match.resource.types",
@@ -110,7 +108,7 @@ def _changes(rule: Rule) -> Iterator[tuple[Rule, str]]:
             yield msgspec.structs.replace(rule, unless=smaller), f"drops {path}"
     for side in ("match", "unless"):
         clauses = getattr(rule, side)
-        for changed, change in _moved_tests(clauses, side) if clauses is not None else ():
+        for changed, change in move_tests(clauses, side) if clauses is not None else ():
             yield msgspec.structs.replace(rule, **{side: changed}), change
     if rule.when is not None:
         yield msgspec.structs.replace(rule, when=None), "drops when"
@@ -162,53 +160,10 @@ def _wider_windows(window: TimeWindow, path: str) -> Iterator[tuple[TimeWindow |
             yield None if changed == TimeWindow(tz=window.tz) else changed, f"{path}.{name}"
 
 
-def _moved_windows(window: TimeWindow, path: str) -> Iterator[tuple[TimeWindow, str]]:
-    """Yield a window with each of its limits moved by one: by a second, in ``between`` by a minute."""
-    limits: list[tuple[str, object]] = []
-    for name in ("after", "before"):
-        moment = getattr(window, name)
-        limits += [(name, moment + step) for step in (-1, 1)] if moment is not None else []
-    if window.between is not None:
-        start, end = window.between
-        limits += [("between", (start + step, end)) for step in (-1, 1)]
-        limits += [("between", (start, end + step)) for step in (-1, 1)]
-    was = describe(window)
-    for name, limit in limits:
-        changed = msgspec.structs.replace(window, **{name: limit})
-        if not check_window(changed):
-            yield changed, f"{path}.{name}: {_limit(was[name])} becomes {_limit(describe(changed)[name])}"
-
-
-def _limit(written: str | list[str]) -> str:
-    return written if isinstance(written, str) else " to ".join(written)
-
-
 def _is_wildcard(path: str, clauses: msgspec.Struct) -> bool:
     name = path.rpartition(".")[2]
     patterns = getattr(clauses, name, ()) if name in _ALWAYS_THERE else ()
     return any(set(pattern) == {"*"} for pattern in patterns)
-
-
-def _moved_tests(clauses: msgspec.Struct, path: str) -> Iterator[tuple[Any, str]]:
-    """Yield clauses with each number that is compared by order moved by one."""
-    for field in msgspec.structs.fields(clauses):
-        value, below = getattr(clauses, field.name), f"{path}.{field.encode_name}"
-        changes: Iterator[tuple[Any, str]] = iter(())
-        if isinstance(value, TimeWindow):
-            changes = _moved_windows(value, below)
-        elif isinstance(value, msgspec.Struct):
-            changes = _moved_tests(value, below)
-        elif isinstance(value, dict):
-            changes = (
-                ({**value, key: changed}, change)
-                for key, item in value.items()
-                if isinstance(item, msgspec.Struct)
-                for changed, change in _moved_tests(item, f"{below}.{key}")
-            )
-        elif field.encode_name in ORDERED and value is not None:
-            changes = ((moved, f"{below}: {value} becomes {moved}") for moved in _moved(value))
-        for changed, change in changes:
-            yield msgspec.structs.replace(clauses, **{field.name: changed}), change
 
 
 def _boolean(node: Any) -> Condition:
@@ -223,7 +178,7 @@ def _conditions(node: Condition) -> Iterator[tuple[Any, str]]:
         return  # a microsecond is nothing a test should notice
     if name == "double":
         value = float(str(parts[0]))
-        yield from ((["double", repr(moved)], f"{value} becomes {moved}") for moved in _moved(value))
+        yield from ((["double", repr(moved)], f"{value} becomes {moved}") for moved in move_number(value))
         return
     for index, part in enumerate(parts):
         if name in CHAINS:
@@ -233,7 +188,7 @@ def _conditions(node: Condition) -> Iterator[tuple[Any, str]]:
         if isinstance(part, list):
             changes = _conditions(part)
         elif type(part) is int:
-            changes = ((moved, f"{part} becomes {moved}") for moved in _moved(part))
+            changes = ((moved, f"{part} becomes {moved}") for moved in move_number(part))
         else:
             continue
         for changed, change in changes:
@@ -273,7 +228,7 @@ def _constraints(constraints: Mapping[str, Constraint]) -> Iterator[tuple[dict[s
         if others:  # without any, a rule that constrains is none: that is what another decision changes
             yield others, f"drops constraints.{name}"
         if type(value) in (int, float):
-            for moved in _moved(value):  # type: ignore[arg-type]
+            for moved in move_number(value):  # type: ignore[arg-type]
                 if check_constraint(name, moved) is None:
                     yield {**constraints, name: moved}, f"constraints.{name}: {value} becomes {moved}"
 
@@ -283,10 +238,3 @@ _WHOLE_FIELDS: Mapping[str, Callable[[Any], Iterator[tuple[Any, str]]]] = {
     "approval": _approvals,
     "constraints": _constraints,
 }
-
-
-def _moved(number: int | float) -> Iterator[int | float]:
-    """Yield a number less one and plus one; nothing for one so large that this could leave its range."""
-    if abs(number) < _MOVABLE_BELOW - 1:
-        yield number - 1
-        yield number + 1
