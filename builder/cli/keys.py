@@ -193,7 +193,7 @@ def _described(preview: "Enrolment") -> list[str]:
     targets = preview.targets_version
     lines = [
         f"targets    version {targets} to {targets + 1}: delegates {preview.channel}/* to one new role",
-        f"{preview.channel}: first version, without a release",
+        f"{preview.channel:<10} first version, without a release",
     ]
     for one in preview.signatories:
         where = (f"new key file {one.source}" if one.new_key else one.source) or "not here"
