@@ -39,7 +39,7 @@ def read_json(content: bytes, report: Report) -> Any:
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
-        report.at(BrokenNode(error.lineno, error.colno), *_syntax(text, error))
+        _note_syntax(text, error, report)
     except (_ConstantError, ValueError):  # the latter: an integer of more digits than Python converts
         _note_scalars(text, report)
     else:
@@ -56,10 +56,16 @@ def _refuse_constant(_name: str) -> None:
     raise _ConstantError
 
 
-def _syntax(text: str, error: json.JSONDecodeError) -> tuple[str, str]:
+def _note_syntax(text: str, error: json.JSONDecodeError, report: Report) -> None:
+    """Note what the parser stopped at, a trailing comma in words of our own: they differ between versions of Python."""
+    place = BrokenNode(error.lineno, error.colno)
+    before = text[: error.pos + 1].rstrip("]} \t\r\n")
     if text.startswith("\ufeff"):
-        return "forbidden character U+FEFF", "save the file as UTF-8 without byte order mark"
-    return f"not valid JSON: {error.msg.lower()}", "write it as JSON (RFC 8259), or as YAML"
+        report.at(place, "forbidden character U+FEFF", "save the file as UTF-8 without byte order mark")
+    elif before.endswith(",") and text[len(before) :].lstrip()[:1] in ("]", "}"):
+        report.at(_place(text, len(before) - 1), "not valid JSON: trailing comma", "take the comma away")
+    else:
+        report.at(place, f"not valid JSON: {error.msg.lower()}", "write it as JSON (RFC 8259), or as YAML")
 
 
 def _check_structure(text: str, report: Report) -> None:
