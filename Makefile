@@ -25,7 +25,7 @@ demo: $(VENV)/.demo ## Watch a policy travel from a commit to an enforced decisi
 test: $(VENV)/.dev ## Run the tests, without network (ARGS="-k name" to select)
 	@$(BIN)/pytest -n auto -q $(ARGS)
 
-nightly: $(VENV)/.dev ## Try the laws of the matcher on many more examples (about an hour on two cores)
+nightly: $(VENV)/.dev ## Try the laws of the matcher on many more examples (half an hour on two cores)
 	@WRIT_TEST_PROFILE=nightly $(BIN)/pytest -n auto -q tests/unit/policy_core/matcher tests/unit/policy_core/condition $(ARGS)
 
 lint: $(VENV)/.dev ## Check style and formatting
