@@ -12,7 +12,6 @@ from builder.language.times import duration_s, duration_text
 from policy_core.glob import RESERVED, covers_glob, is_glob
 from policy_core.model import Scalar
 
-SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:\d{2})")
 _YEAR_10000 = 253_402_300_800  # seconds since the epoch
