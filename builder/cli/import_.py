@@ -30,6 +30,7 @@ def import_(context: click.Context, file: Path, output: Path | None, output_form
       writ import safety.yaml
       writ import safety.yaml -o policies/
     """
+    from builder.cli.writing import write_files
     from builder.importing.importer import import_policy
     from builder.importing.report import describe_import, import_record
 
@@ -37,7 +38,7 @@ def import_(context: click.Context, file: Path, output: Path | None, output_form
     target = _target(context.obj, output, file)
     imported = import_policy(content, str(file))
     if target is not None and imported.text:
-        _create(target, imported.text.encode())
+        write_files(target.parent, {target.name: imported.text.encode()})
     if output_format == "json":
         print_json(import_record(imported))
     else:
@@ -46,9 +47,11 @@ def import_(context: click.Context, file: Path, output: Path | None, output_form
         if target is not None and imported.text:
             click.echo(f"written: {target}")
     if imported.refused:
-        context.exit(InvalidError.exit_code)
+        raise InvalidError(
+            f"{file}: not imported", hint="change what is refused in the old file, or leave it out there"
+        )
     if imported.proof is not None and imported.proof.differences:
-        context.exit(GateError.exit_code)
+        raise GateError(f"{file}: the imported policy decides differently", hint="its head says for which requests")
 
 
 def _read(path: Path) -> bytes:
@@ -71,14 +74,3 @@ def _target(directory: Path, output: Path | None, file: Path) -> Path | None:
     if target.exists():
         raise UsageError(f"{target}: exists already", hint="name another file with -o, or remove this one first")
     return target
-
-
-def _create(target: Path, content: bytes) -> None:
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("xb") as stream:
-            stream.write(content)
-    except OSError as error:
-        raise UsageError(
-            f"{target}: cannot be written ({error.strerror})", hint="choose another place with -o"
-        ) from error

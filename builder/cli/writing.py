@@ -51,14 +51,14 @@ def _replace(path: Path, content: bytes, *, mode: int | None = None) -> None:
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write files below a folder by their relative paths, making folders where there are none.
+    """Write files below a folder by their relative paths, each at once or not at all, making folders as needed.
 
     Raises UsageError if one cannot be written.
     """
     try:
         for path, content in files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_bytes(content)
+            _replace(folder / path, content)
     except OSError as error:
         raise UsageError(
             f"{error.filename}: cannot be written ({error.strerror})", hint="name a directory that you may write to"
