@@ -73,6 +73,7 @@ def test_a_refused_field_writes_nothing_and_exits_with_3(writ: Writ, safety: Any
     run = writ("import", "safety.yaml", "-o", "policies")
 
     assert run.code == 3
+    assert "error: safety.yaml: not imported" in run.err
     assert "safety.yaml:5:1: error: input_rules (id, match.keywords) cannot be imported" in run.out
     assert "hint: keep the scanner in the application" in run.out
     assert not (safety / "policies" / "safety.yaml").exists()
@@ -84,6 +85,7 @@ def test_differing_decisions_exit_with_4_and_the_head_of_the_policy_says_so(writ
     run = writ("import", "safety.yaml", "-o", "policies")
 
     assert run.code == 4
+    assert "error: safety.yaml: the imported policy decides differently" in run.err
     assert "throttle by fast -> deny by no (stricter now)" in run.out
     assert "throttle by fast -> deny by no (stricter now)" in (safety / "policies" / "safety.yaml").read_text()
 
