@@ -62,6 +62,7 @@ class _SavedChain(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     snapshot: str
     targets: str
     channel: str
+    oncall: str = ""
 
 
 class SnapshotFolder:
@@ -92,6 +93,7 @@ class SnapshotFolder:
         saved = _SavedChain(
             tuple(root.decode() for root in chain.roots),
             chain.timestamp.decode(), chain.snapshot.decode(), chain.targets.decode(), chain.channel.decode(),
+            chain.oncall.decode(),
         )  # fmt: skip
         write_file(self._chain_path(ref), msgspec.json.encode(saved))
 
@@ -141,6 +143,7 @@ class SnapshotFolder:
             snapshot=saved.snapshot.encode(),
             targets=saved.targets.encode(),
             channel=saved.channel.encode(),
+            oncall=saved.oncall.encode(),
         )
 
     def _chain_path(self, ref: SnapshotRef) -> Path:

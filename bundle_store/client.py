@@ -56,7 +56,8 @@ class TrustedClient:
                 bootstrap=self._trusted_root,
             )
             updater.refresh()
-            updater.get_targetinfo(f"{self._channel}/any")  # loads the channel's role, whatever it lists
+            for role in (self._channel, layout.oncall_role(self._channel)):
+                updater.get_targetinfo(f"{role}/any")  # loads the role, if it is delegated, whatever it lists
             chain = self._read_chain()
         verified = verify_chain(chain, trusted_root=self._trusted_root, channel=self._channel)
         return chain, verified
@@ -78,20 +79,24 @@ class TrustedClient:
         """Read the files the Updater has just accepted; it keeps every root it has seen under its version."""
         newest = decode(self._file("root"), Root, limit=layout.MAX_ROOT_BYTES).signed.version
         first = decode(self._trusted_root, Root, limit=layout.MAX_ROOT_BYTES).signed.version
-        try:
-            channel = self._file(self._channel)
-        except FileNotFoundError:
-            channel = b""  # not delegated, which verifying the chain says better
         return MetadataChain(
             roots=tuple(self._file(f"root_history/{version}.root") for version in range(first + 1, newest + 1)),
             timestamp=self._file("timestamp"),
             snapshot=self._file("snapshot"),
             targets=self._file("targets"),
-            channel=channel,
+            channel=self._file_if_any(self._channel),
+            oncall=self._file_if_any(layout.oncall_role(self._channel)),
         )
 
     def _file(self, name: str) -> bytes:
         return (self._cache / f"{name}.json").read_bytes()
+
+    def _file_if_any(self, role: str) -> bytes:
+        """Return the file of a role; empty if it is not delegated, about which verifying the chain says more."""
+        try:
+            return self._file(role)
+        except FileNotFoundError:
+            return b""
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:

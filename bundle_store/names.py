@@ -10,6 +10,7 @@ MAX_NAME_CHARS = 300
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 
 _MUTABLE = frozenset({"metadata/timestamp.json"})
+_MUTABLE_FOLDER = "pending/"  # what waits for signatures gathers them
 
 
 class ObjectNameError(InvalidError):
@@ -24,8 +25,8 @@ def check_name(name: str) -> str:
 
 
 def cache_control(name: str) -> str:
-    """Return the Cache-Control header: everything but the live timestamp never changes under its name."""
-    return "no-cache" if name in _MUTABLE else "public, max-age=31536000, immutable"
+    """Return the Cache-Control header: what is published never changes under its name, but for the live timestamp."""
+    return "no-cache" if name in _MUTABLE or name.startswith(_MUTABLE_FOLDER) else "public, max-age=31536000, immutable"
 
 
 def content_type(name: str) -> str:

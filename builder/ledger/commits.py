@@ -8,6 +8,8 @@ import pygit2
 
 from policy_core.errors import UsageError
 from policy_core.trust.history import HistoryEntry
+from policy_core.trust.layout import format_time
+from policy_core.trust.oncall import Emergency
 from policy_core.trust.release import Release
 
 LEDGER_PATHS = ("writ.yaml", "policies", "classify", "data", "exceptions")
@@ -64,7 +66,7 @@ def make_commit(git: pygit2.Repository, channel: str, entry: HistoryEntry, paren
     source = [] if release is None else [_source(git, release)]
     parents = [*([parent] if parent else []), *(commit.id for commit in source)]
     signature = pygit2.Signature(_NAME, _EMAIL, int(entry.signed_at.timestamp()), 0)
-    message = _begin_message(channel) if release is None else _message(release)
+    message = _begin_message(channel) if release is None else _message(release, entry)
     try:
         tree = _ledger_tree(git, source[0].tree) if source else git.TreeBuilder().write()
         return git.create_commit(None, signature, signature, message, tree, parents)
@@ -72,18 +74,27 @@ def make_commit(git: pygit2.Repository, channel: str, entry: HistoryEntry, paren
         raise LedgerWriteError(f"ledger of {channel}: git cannot write ({error})") from error
 
 
-def _message(release: Release) -> str:
-    trailers = {
-        "Action": release.action,
-        "Release": str(release.release),
-        "Revision": release.revision,
-        "Bundle": f"sha256:{release.sha256}",
-        "Content": f"sha256:{release.content_sha256}",
-        "Actor": release.actor,
-        "Reason": release.reason,
-    }
-    lines = [f"Writ-{name}: {value}" for name, value in trailers.items() if value.strip()]
+def _message(release: Release, entry: HistoryEntry) -> str:
+    trailers = [
+        ("Action", release.action),
+        ("Release", str(release.release)),
+        ("Revision", release.revision),
+        ("Bundle", f"sha256:{release.sha256}"),
+        ("Content", f"sha256:{release.content_sha256}"),
+        ("From", release.origin),
+        ("Actor", release.actor),
+        ("Reason", release.reason),
+        *(("Reviewed-By", name) for name in release.reviewed_by),
+        *(("Approved-By", name) for name in entry.approved_by),
+        *(("Emergency", _spelt(emergency)) for emergency in entry.emergency),
+    ]
+    lines = [f"Writ-{name}: {value}" for name, value in trailers if value.strip()]
     return f"{release.action}: release {release.release} of {release.channel}\n\n" + "\n".join(lines) + "\n"
+
+
+def _spelt(emergency: Emergency) -> str:
+    what = f"{emergency.kind.value} {emergency.target}".strip()
+    return f"{emergency.id} ({what}) until {format_time(emergency.expires)}: {emergency.reason}"
 
 
 def _begin_message(channel: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from builder.publishing.state import ChannelReader, LiveState, UnknownChannelError
 from policy_core.errors import ConflictError
+from policy_core.trust.layout import is_channel
 
 MAX_READS = 5
 
@@ -33,4 +34,4 @@ def read_channels(reader_of: Callable[[str], ChannelReader], channels: Sequence[
 def delegated_channels(state: LiveState) -> list[str]:
     """Return the channels that the store's targets role delegates, sorted."""
     delegations = state.targets.delegations
-    return sorted(delegations.roles) if delegations and delegations.roles else []
+    return sorted(filter(is_channel, delegations.roles)) if delegations and delegations.roles else []

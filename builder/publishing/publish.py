@@ -19,7 +19,7 @@ from builder.publishing.state import LiveState
 from builder.source import PolicyRepository
 from policy_core.errors import ConflictError
 from policy_core.trust.history import HistoryEntry
-from policy_core.trust.release import PUBLISH, ROLLBACK, Release
+from policy_core.trust.release import PUBLISH, Release
 
 
 class SupersededError(ConflictError):
@@ -37,7 +37,7 @@ def publish(publisher: Publisher, repository: PolicyRepository, candidate: Candi
 
     def propose(state: LiveState, history: Callable[[], Iterator[HistoryEntry]]) -> Proposal | NothingToDo:
         live, bundle = state.verified.release, candidate.bundle
-        newest = live if live and live.action != ROLLBACK else _newest_published(history())
+        newest = live if live and live.brings_in else _newest_published(history())
         if newest is not None:
             if bundle.revision == newest.revision and live is not None and live.revision == newest.revision:
                 return NothingToDo(f"{_short(bundle.revision)} is live already, as release {live.release}")
@@ -84,7 +84,7 @@ def _statement(channel: str, repository: PolicyRepository, candidate: Candidate,
 def _newest_published(history: Iterator[HistoryEntry]) -> Release | None:
     """Return the newest release that brought a new revision, None if nothing was ever released."""
     for entry in history:
-        if entry.release is not None and entry.release.action != ROLLBACK:
+        if entry.release is not None and entry.release.brings_in:
             return entry.release
     return None
 

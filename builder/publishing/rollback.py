@@ -54,13 +54,13 @@ def find_release(releases: Iterable[Release], number: int, live: Release) -> Rel
 
 def _earlier(releases: Iterator[Release], live: Release) -> Release:
     """Return the newest release before the live bundle was first brought in whose policy differs from it."""
-    brought_in = live.action != ROLLBACK
+    brought_in = live.brings_in
     next(releases)  # the live one
     for release in releases:
         if brought_in and release.policy_sha256 != live.policy_sha256:
             return release
         # a revision is brought in only once: descent is strict
-        brought_in = brought_in or (release.action != ROLLBACK and release.revision == live.revision)
+        brought_in = brought_in or (release.brings_in and release.revision == live.revision)
     raise NoSuchReleaseError(
         f"channel {live.channel}: no earlier release with another policy than the live one ({live.release})",
         hint="name one with --to RELEASE",

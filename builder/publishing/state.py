@@ -80,6 +80,7 @@ class ChannelReader:
             snapshot=snapshot_bytes,
             targets=self._fetch_pinned(snapshot, Targets.type),
             channel=self._fetch_pinned(snapshot, self.channel),
+            oncall=self._fetch_if_pinned(snapshot, layout.oncall_role(self.channel)),
         )
         # 3. Verify, then read.
         verified = verify_chain(chain, trusted_root=self.trusted_root, channel=self.channel)
@@ -100,13 +101,17 @@ class ChannelReader:
     def _fetch_pinned(self, snapshot: Snapshot, role: str) -> bytes:
         pin = snapshot.meta.get(f"{role}.json")
         if pin is None:
-            known = {name.removesuffix(".json") for name in snapshot.meta} - layout.TOP_LEVEL_ROLES
+            roles = {name.removesuffix(".json") for name in snapshot.meta} - layout.TOP_LEVEL_ROLES
+            known = {name for name in roles if layout.is_channel(name)}
             raise UnknownChannelError(
                 f"channel {self.channel}: {self.store.url} has no such channel",
                 hint=f"channels there: {', '.join(sorted(known))}; `writ keys add-channel {self.channel}` adds one "
                 "that writ.yaml names",
             )
         return self.fetch(layout.metadata_name(role, pin.version))
+
+    def _fetch_if_pinned(self, snapshot: Snapshot, role: str) -> bytes:
+        return self._fetch_pinned(snapshot, role) if f"{role}.json" in snapshot.meta else b""
 
     def _newer_roots(self) -> Iterator[bytes]:
         first = decode(self.trusted_root, Root, limit=layout.MAX_ROOT_BYTES).signed.version + 1

@@ -5,44 +5,88 @@ reported for the caller to judge, and versions seen earlier are the business of 
 the timestamp is pinned by length and digest, so parts of two states cannot be mixed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
 from tuf.api.exceptions import LengthOrHashMismatchError, RepositoryError
-from tuf.api.metadata import Metadata, MetaFile, Root, Signed, Snapshot, Targets, Timestamp
+from tuf.api.metadata import (
+    DelegatedRole,
+    Key,
+    Metadata,
+    MetaFile,
+    Root,
+    Signed,
+    Snapshot,
+    Targets,
+    Timestamp,
+)
 
 from policy_core.trust import layout
 from policy_core.trust.errors import MetadataError
-from policy_core.trust.release import Release
+from policy_core.trust.oncall import Emergency, OncallDocument, select, selectable_of
+from policy_core.trust.release import Release, is_person
 
 Role = TypeVar("Role", Root, Timestamp, Snapshot, Targets)
 
 
 @dataclass(frozen=True, slots=True)
 class MetadataChain:
-    """The metadata files of one state, byte for byte; `roots` are the successors of the trust root, oldest first."""
+    """The metadata files of one state, byte for byte; `roots` are the successors of the trust root, oldest first.
+
+    `oncall` is empty where the channel has no on-call role.
+    """
 
     roots: tuple[bytes, ...]
     timestamp: bytes
     snapshot: bytes
     targets: bytes
     channel: bytes
+    oncall: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelState:
+    """What a channel's roles say: `release` is live, None while nothing was released.
+
+    `listed` is the release the channel role itself lists, and `selectable` what it offers to people on call, `listed`
+    first; they differ from what is live after an on-call rollback. `emergency` holds entries that have expired, too.
+    """
+
+    release: Release | None
+    listed: Release | None
+    selectable: tuple[Release, ...]
+    oncall: OncallDocument | None
+
+    @property
+    def emergency(self) -> tuple[Emergency, ...]:
+        """Return the emergency entries."""
+        return self.oncall.emergency if self.oncall else ()
 
 
 @dataclass(frozen=True, slots=True)
 class VerifiedRelease:
-    """What a verified chain says.
+    """What a verified chain says about a channel.
 
-    `release` is None while nothing was released to the channel. `signed_at` is when the timestamp was signed; `expires`
-    and `versions` are by role name, the channel's own included.
+    `signed_at` is when the timestamp was signed; `expires` and `versions` are by role name, those of the channel and of
+    its on-call role, if it has one, included.
     """
 
-    release: Release | None
+    channel: ChannelState
     signed_at: datetime
     expires: Mapping[str, datetime]
     versions: Mapping[str, int]
+
+    @property
+    def release(self) -> Release | None:
+        """Return what is live, None while nothing was released."""
+        return self.channel.release
+
+    @property
+    def emergency(self) -> tuple[Emergency, ...]:
+        """Return the emergency entries, those that have expired, too."""
+        return self.channel.emergency
 
 
 def verify_chain(chain: MetadataChain, *, trusted_root: bytes, channel: str) -> VerifiedRelease:
@@ -57,19 +101,17 @@ def verify_chain(chain: MetadataChain, *, trusted_root: bytes, channel: str) -> 
     # 3. Snapshot role, pinned by the timestamp (5.5).
     pin = timestamp.snapshot_meta
     snapshot = verify_role(chain.snapshot, Snapshot, root, limit=layout.MAX_SNAPSHOT_BYTES, pin=pin)
-    # 4. Targets, then the channel, both pinned by the snapshot role (5.6).
+    # 4. Targets, then the channel and its on-call role, all pinned by the snapshot role (5.6).
     pin = pinned(snapshot, "targets")
     targets = verify_role(chain.targets, Targets, root, limit=layout.MAX_TARGETS_BYTES, pin=pin)
-    role = verify_channel_role(chain.channel, targets, channel, pin=pinned(snapshot, channel))
-    roles: dict[str, Signed] = {
-        "root": root,
-        "timestamp": timestamp,
-        "snapshot": snapshot,
-        "targets": targets,
-        channel: role,
-    }
+    roles: dict[str, Signed] = {"root": root, "timestamp": timestamp, "snapshot": snapshot, "targets": targets}
+    files = {channel: chain.channel}
+    if has_oncall(targets, channel):
+        files[layout.oncall_role(channel)] = chain.oncall
+    for name, data in files.items():
+        roles[name] = verify_delegated(data, targets, name, pin=pinned(snapshot, name))
     return VerifiedRelease(
-        release=live_release(role, channel),
+        channel=channel_state(channel, roles),
         signed_at=layout.parse_time(timestamp.unrecognized_fields.get(layout.SIGNED_AT)),
         expires={name: signed.expires for name, signed in roles.items()},
         versions={name: signed.version for name, signed in roles.items()},
@@ -104,30 +146,51 @@ def verify_role(data: bytes, kind: type[Role], root: Root, *, limit: int, pin: M
     return metadata.signed
 
 
-def verify_channel_role(data: bytes, targets: Targets, channel: str, *, pin: MetaFile) -> Targets:
-    """Return a channel role verified against its delegation and its pin, listing nothing beyond its own paths.
+def verify_delegated(data: bytes, targets: Targets, name: str, *, pin: MetaFile) -> Targets:
+    """Return a channel's role, or its on-call role, verified against delegation and pin, listing only paths of its own.
 
     Raises MetadataError.
     """
-    role = targets.delegations.roles.get(channel) if targets.delegations and targets.delegations.roles else None
+    role = _delegation(targets, name)
     if role is None:
-        raise MetadataError(f"channel {channel}: not delegated", hint="the targets role lists the channels there are")
-    metadata = decode(data, Targets, limit=layout.MAX_TARGETS_BYTES, name=channel)
-    check_pin(channel, data, metadata.signed.version, pin)
-    _check_signatures(targets, channel, metadata)
+        raise MetadataError(f"channel {name}: not delegated", hint="the targets role lists the channels there are")
+    metadata = decode(data, Targets, limit=layout.MAX_TARGETS_BYTES, name=name)
+    check_pin(name, data, metadata.signed.version, pin)
+    _check_signatures(targets, name, metadata)
     for path in metadata.signed.targets:
         if not role.is_delegated_path(path):
-            raise MetadataError(f"channel {channel}: lists {path!r}, which is not its own")
+            raise MetadataError(f"channel {name}: lists {path!r}, which is not its own")
     return metadata.signed
 
 
-def live_release(role: Targets, channel: str) -> Release | None:
-    """Return the release a verified channel role lists, None if it lists none; raises MetadataError for several."""
-    if len(role.targets) > 1:
-        raise MetadataError(f"channel {channel}: lists {len(role.targets)} targets (expected one)")
-    for target in role.targets.values():
-        return Release.from_target(channel, target)
-    return None
+def has_oncall(targets: Targets, channel: str) -> bool:
+    """Tell whether a channel has an on-call role; from then on it is pinned, too, even while it says nothing."""
+    return _delegation(targets, layout.oncall_role(channel)) is not None
+
+
+def channel_state(channel: str, roles: Mapping[str, Signed]) -> ChannelState:
+    """Return what the verified roles of a channel, by name, say together; raises MetadataError."""
+    role, oncall = roles[channel], roles.get(layout.oncall_role(channel))
+    targets = list(role.targets.values()) if isinstance(role, Targets) else []
+    if len(targets) > 1:
+        raise MetadataError(f"channel {channel}: lists {len(targets)} targets (expected one)")
+    selectable = selectable_of(channel, targets[0]) if targets else ()
+    listed = selectable[0] if selectable else None
+    document = OncallDocument.from_role(oncall) if isinstance(oncall, Targets) else None
+    live = select(document, listed, selectable) if document else listed
+    return ChannelState(live, listed, selectable, document)
+
+
+def signed_by(data: bytes, targets: Targets, name: str) -> tuple[str, ...]:
+    """Return the people, sorted, whose signatures of a verified delegated role hold: owners of its keys."""
+    metadata = decode(data, Targets, limit=layout.MAX_TARGETS_BYTES, name=name)
+    keys = targets.get_verification_result(name, metadata.signed_bytes, metadata.signatures).signed.values()
+    return owners_of(tuple(keys))
+
+
+def owners_of(keys: Sequence[Key]) -> tuple[str, ...]:
+    """Return whose keys these are, sorted; keys without an owner belong to a machine."""
+    return tuple(sorted({str(owner) for key in keys if is_person(owner := key.unrecognized_fields.get(layout.OWNER))}))
 
 
 def pinned(snapshot: Snapshot, role: str) -> MetaFile:
@@ -162,6 +225,10 @@ def decode(data: bytes, kind: type[Role], *, limit: int, name: str = "") -> Meta
     if metadata.signed.type != kind.type:
         raise MetadataError(f"{where}: is metadata of type {metadata.signed.type} (expected {kind.type})")
     return metadata
+
+
+def _delegation(targets: Targets, name: str) -> DelegatedRole | None:
+    return targets.delegations.roles.get(name) if targets.delegations and targets.delegations.roles else None
 
 
 def _verify_first_root(data: bytes) -> Root:

@@ -15,16 +15,20 @@ from tuf.api.metadata import Key, MetaFile, Root, Snapshot, Targets
 
 from policy_core.trust import layout
 from policy_core.trust.chain import (
+    ChannelState,
     MetadataChain,
+    channel_state,
     check_pin,
     decode,
-    live_release,
+    has_oncall,
     pinned,
-    verify_channel_role,
+    signed_by,
+    verify_delegated,
     verify_role,
     verify_roots,
 )
 from policy_core.trust.errors import MetadataError
+from policy_core.trust.oncall import Emergency
 from policy_core.trust.release import Release
 
 Fetch = Callable[[str], bytes]
@@ -44,12 +48,15 @@ class CommittedState:
 class HistoryEntry:
     """From `signed_at` on, `release` was live in the channel (None: the channel existed, without a release).
 
-    `keys` are the public keys that might sign for the channel then.
+    `keys` are the public keys that might sign for the channel then; `approved_by` are the people, sorted, who did sign
+    what made this release, and `emergency` the entries that it brought along.
     """
 
     release: Release | None
     signed_at: datetime
     keys: tuple[Key, ...]
+    approved_by: tuple[str, ...] = ()
+    emergency: tuple[Emergency, ...] = ()
 
 
 def walk_history(snapshot: bytes, fetch: Fetch) -> Iterator[CommittedState]:
@@ -77,17 +84,14 @@ def channel_history(chain: MetadataChain, *, trusted_root: bytes, channel: str, 
     """
     verifier = _ChannelVerifier(channel, verify_roots(chain.roots, trusted_root=trusted_root), fetch)
     entry: HistoryEntry | None = None
-    pin: MetaFile | None = None
     for state in walk_history(chain.snapshot, fetch):
-        older_pin = state.snapshot.meta.get(f"{channel}.json")
-        if older_pin is None:
+        if f"{channel}.json" not in state.snapshot.meta:
             break  # the channel was added later
-        release = entry.release if entry and older_pin == pin else verifier.release(state.snapshot)
-        if entry is not None and release != entry.release:
-            _check_step(channel, release, entry.release)
+        older = verifier.entry(state)
+        if entry is not None and older.release != entry.release:
+            _check_step(channel, older.release, entry.release)
             yield entry
-        entry = HistoryEntry(release=release, signed_at=state.signed_at, keys=verifier.keys(state.snapshot))
-        pin = older_pin
+        entry = older
     if entry is None:
         raise MetadataError(f"channel {channel}: the snapshot role does not list it")
     if entry.release is not None:
@@ -103,15 +107,31 @@ class _ChannelVerifier:
         self._roots = roots
         self._fetch = fetch
         self._targets: dict[int, Targets] = {}
+        self._seen_pins: tuple[int, Mapping[str, MetaFile]] = (0, {})
+        self._seen: tuple[ChannelState, tuple[str, ...]]
 
-    def release(self, snapshot: Snapshot) -> Release | None:
-        pin = pinned(snapshot, self._channel)
-        data = self._fetch(layout.metadata_name(self._channel, pin.version))
-        role = verify_channel_role(data, self._targets_of(pinned(snapshot, Targets.type)), self._channel, pin=pin)
-        return live_release(role, self._channel)
+    def entry(self, state: CommittedState) -> HistoryEntry:
+        """Return what was live in a state, reading only what the states seen before did not share with it."""
+        targets = self._targets_of(pinned(state.snapshot, Targets.type))
+        names = [self._channel]
+        if has_oncall(targets, self._channel):
+            names.append(layout.oncall_role(self._channel))
+        pins = {name: pinned(state.snapshot, name) for name in names}
+        if (targets.version, pins) != self._seen_pins:
+            self._seen_pins, self._seen = (targets.version, pins), self._read(targets, pins)
+        said, approved_by = self._seen
+        emergency = said.emergency if said.release != said.listed else ()
+        return HistoryEntry(said.release, state.signed_at, self._keys(targets), approved_by, emergency)
 
-    def keys(self, snapshot: Snapshot) -> tuple[Key, ...]:
-        targets = self._targets_of(pinned(snapshot, Targets.type))
+    def _read(self, targets: Targets, pins: Mapping[str, MetaFile]) -> tuple[ChannelState, tuple[str, ...]]:
+        """Return what the pinned roles say, and who signed the one that made it so."""
+        files = {name: self._fetch(layout.metadata_name(name, pin.version)) for name, pin in pins.items()}
+        roles = {name: verify_delegated(files[name], targets, name, pin=pin) for name, pin in pins.items()}
+        said = channel_state(self._channel, roles)
+        maker = self._channel if said.release == said.listed else layout.oncall_role(self._channel)
+        return said, signed_by(files[maker], targets, maker)
+
+    def _keys(self, targets: Targets) -> tuple[Key, ...]:
         try:
             return tuple(targets.get_key(keyid) for keyid in targets.get_delegated_role(self._channel).keyids)
         except ValueError as error:

@@ -18,10 +18,14 @@ MAX_TIMESTAMP_BYTES = 16_384
 MAX_SNAPSHOT_BYTES = 2_000_000
 MAX_TARGETS_BYTES = 5_000_000  # of the targets role and of each channel role
 MAX_PROVENANCE_BYTES = 65_536
+MAX_PENDING_BYTES = 6_000_000
 MAX_ROOT_ROTATIONS = 256
 
 SIGNED_AT = "x-signed-at"
 PREVIOUS = "x-previous"
+ONCALL = "x-oncall"
+OWNER = "x-owner"
+"""Field of a public key: whose it is, for keys of people."""
 
 TOP_LEVEL_ROLES = frozenset({"root", "targets", "snapshot", "timestamp"})
 MAX_CHANNEL_CHARS = 40
@@ -41,9 +45,14 @@ def check_channel(name: str) -> str:
     """Return `name` if it can be a channel; raises ChannelNameError otherwise."""
     if name in TOP_LEVEL_ROLES:
         raise ChannelNameError(f"channel {name!r}: is the name of a TUF role")
-    if len(name) > MAX_CHANNEL_CHARS or not _CHANNEL.fullmatch(name):
+    if not is_channel(name):
         raise ChannelNameError(f"channel {name[:MAX_CHANNEL_CHARS]!r}: not a channel name")
     return name
+
+
+def is_channel(name: str) -> bool:
+    """Tell whether a role's name is that of a channel: neither a top-level role nor an on-call role."""
+    return name not in TOP_LEVEL_ROLES and len(name) <= MAX_CHANNEL_CHARS and _CHANNEL.fullmatch(name) is not None
 
 
 def is_bundle_name(name: str) -> bool:
@@ -54,6 +63,16 @@ def is_bundle_name(name: str) -> bool:
 def metadata_name(role: str, version: int) -> str:
     """Return the object name of a numbered metadata file."""
     return f"metadata/{version}.{role}.json"
+
+
+def oncall_role(channel: str) -> str:
+    """Return the name of a channel's on-call role, which no channel can have."""
+    return f"{channel}.oncall"
+
+
+def pending_object(channel: str, version: int) -> str:
+    """Return the object name of what waits for signatures to become that version of the channel role."""
+    return f"pending/{channel}/{version}.json"
 
 
 def target_path(channel: str, bundle_name: str) -> str:

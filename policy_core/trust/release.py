@@ -18,20 +18,27 @@ MAX_TEXT_CHARS = 500
 MAX_INTEGER = 2**53 - 1  # what every JSON reader keeps exactly
 
 PUBLISH = "publish"
+PROMOTE = "promote"
 ROLLBACK = "rollback"
+EMERGENCY = "emergency"
+_BRINGING_IN = frozenset({PUBLISH, PROMOTE})
+MAX_REVIEWERS = 64
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _REVISION = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _ACTION = re.compile(r"[a-z][a-z_]{0,19}")
 _TEXT = re.compile(r"[ -~]*")
+_ORIGIN = re.compile(r"([a-z][a-z0-9-]{0,39}/[1-9][0-9]{0,15})?")
+_PERSON = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
     """One release of a channel. `sha256` and `length` (bytes) are of the bundle file, `revision` is its source commit.
 
-    Digests are 64 lower-case hex digits; that of the provenance is empty where none was made. Raises MetadataError for
-    a value that is not of its form.
+    Digests are 64 lower-case hex digits; that of the provenance is empty where none was made. `origin` is where a
+    promotion took it from, such as ``staging/41``; `reviewed_by` are the people, sorted, whose approvals of the merge
+    were checked. Raises MetadataError for a value that is not of its form.
     """
 
     channel: str
@@ -46,6 +53,8 @@ class Release:
     content_sha256: str
     policy_sha256: str
     provenance_sha256: str = ""
+    origin: str = ""
+    reviewed_by: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what could not have been published."""
@@ -61,10 +70,17 @@ class Release:
             "content_sha256": _matches(_SHA256, self.content_sha256),
             "policy_sha256": _matches(_SHA256, self.policy_sha256),
             "provenance_sha256": self.provenance_sha256 == "" or _matches(_SHA256, self.provenance_sha256),
+            "from": _matches(_ORIGIN, self.origin),
+            "reviewed_by": _are_people(self.reviewed_by),
         }
         wrong = [field for field, holds in checks.items() if not holds]
         if wrong:
             raise MetadataError(f"release of channel {self.channel}: bad {', '.join(wrong)}")
+
+    @property
+    def brings_in(self) -> bool:
+        """Tell whether it brought its revision into the channel, rather than going back or acting on what was there."""
+        return self.action in _BRINGING_IN
 
     @property
     def path(self) -> str:
@@ -72,7 +88,12 @@ class Release:
         return target_path(self.channel, self.name)
 
     def custom(self) -> dict[str, Any]:
-        """Return the signed `custom` part of the target."""
+        """Return the signed `custom` part of the target; what is empty is absent."""
+        optional = {
+            "provenance_sha256": self.provenance_sha256,
+            "from": self.origin,
+            "reviewed_by": list(self.reviewed_by),
+        }
         return {
             "schema": SCHEMA,
             "release": self.release,
@@ -82,11 +103,11 @@ class Release:
             "action": self.action,
             "reason": self.reason,
             "actor": self.actor,
-        } | ({"provenance_sha256": self.provenance_sha256} if self.provenance_sha256 else {})
+        } | {name: value for name, value in optional.items() if value}
 
-    def target(self) -> TargetFile:
-        """Return the target a channel role lists for this release."""
-        return TargetFile(self.length, {"sha256": self.sha256}, self.path, {"custom": self.custom()})
+    def target(self, **more: Any) -> TargetFile:
+        """Return the target a channel role lists for this release; `more` is added to `custom`."""
+        return TargetFile(self.length, {"sha256": self.sha256}, self.path, {"custom": self.custom() | more})
 
     @classmethod
     def from_target(cls, channel: str, target: TargetFile) -> "Release":
@@ -116,6 +137,8 @@ class Release:
             sha256=target.hashes.get("sha256", ""),
             length=target.length,
             provenance_sha256=custom.get("provenance_sha256", ""),
+            origin=custom.get("from", ""),
+            reviewed_by=_tuple(custom.get("reviewed_by", [])),
             **{field: custom[field] for field in fields},
         )
 
@@ -123,6 +146,25 @@ class Release:
 def is_plain_text(text: object) -> bool:
     """Tell whether `text` is printable ASCII on one line, within the limit."""
     return isinstance(text, str) and len(text) <= MAX_TEXT_CHARS and _TEXT.fullmatch(text) is not None
+
+
+def is_person(name: object) -> bool:
+    """Tell whether `name` can stand for a person in what is signed: an owner of a key, or who reviewed."""
+    return _matches(_PERSON, name)
+
+
+def _are_people(names: object) -> bool:
+    return (
+        isinstance(names, tuple)
+        and len(names) <= MAX_REVIEWERS
+        and all(map(is_person, names))
+        and list(names) == sorted(set(names))
+    )
+
+
+def _tuple(value: object) -> Any:
+    """Return a list of JSON as a tuple, anything else as it is, which will be refused."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _is_count(value: object) -> bool:

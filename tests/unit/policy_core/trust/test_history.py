@@ -46,8 +46,8 @@ def test_history_is_fetched_only_as_far_as_it_is_read(signing: Signing, chain: M
     next(channel_history(chain, trusted_root=signing.root(), channel="prod", fetch=fetch))
 
     assert fetched == [
-        "metadata/3.prod.json",
         "metadata/1.targets.json",
+        "metadata/3.prod.json",
         "metadata/2.snapshot.json",
         "metadata/2.prod.json",
     ]
