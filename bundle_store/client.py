@@ -7,13 +7,12 @@ is what a host keeps beside the bundle and starts from without network.
 
 import contextlib
 import fcntl
-import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from tuf.api import exceptions as tuf_errors
-from tuf.api.metadata import Root
+from tuf.api.metadata import Root, TargetFile
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from bundle_store.port import ObjectNotFoundError, ObjectTooLargeError, Store, StoredObject, StoreUnavailableError
@@ -47,14 +46,7 @@ class TrustedClient:
 
         Raises MetadataError, RollbackError, ExpiredError, RemoteError.
         """
-        with self._locked(), self._converting():
-            updater = Updater(
-                metadata_dir=str(self._cache),
-                metadata_base_url="metadata/",  # the fetcher takes object names for URLs
-                fetcher=_StoreFetcher(self._store),
-                config=_CONFIG,
-                bootstrap=self._trusted_root,
-            )
+        with updating(self._store, "metadata/", trusted_root=self._trusted_root, cache=self._cache) as updater:
             updater.refresh()
             for role in (self._channel, layout.oncall_role(self._channel)):
                 updater.get_targetinfo(f"{role}/any")  # loads the role, if it is delegated, whatever it lists
@@ -68,12 +60,7 @@ class TrustedClient:
         Raises MetadataError if the bytes are not the signed ones, RemoteError.
         """
         name = layout.target_object(release.channel, release.name, release.sha256)
-        body = read_signed(self._store, name, max_bytes=release.length).body
-        if len(body) != release.length:
-            raise MetadataError(f"{self._store.url}: {name}: {len(body)} bytes (expected {release.length})")
-        if hashlib.sha256(body).hexdigest() != release.sha256:
-            raise MetadataError(f"{self._store.url}: {name}: content does not have the signed digest")
-        return body
+        return read_target(self._store, name, release.target())
 
     def _read_chain(self) -> MetadataChain:
         """Read the files the Updater has just accepted; it keeps every root it has seen under its version."""
@@ -98,40 +85,22 @@ class TrustedClient:
         except FileNotFoundError:
             return b""
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Keep other users of the cache out: two Updaters in one directory damage each other's files."""
-        try:
-            self._cache.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self._cache / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise CacheError(f"{self._cache}: {error.strerror}") from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)  # held for one update, whose requests all have timeouts
-            yield
-        finally:
-            os.close(descriptor)
 
-    @contextlib.contextmanager
-    def _converting(self) -> Iterator[None]:
-        url = self._store.url
-        try:
-            yield
-        except tuf_errors.DownloadError as error:
-            cause = error.__cause__
-            if isinstance(cause, ObjectNotFoundError) and layout.TIMESTAMP in cause.message:
-                cause.hint = "nothing was ever published here: check the store's address, or run `writ keys init`"
-            if isinstance(cause, RemoteError | MetadataError):
-                raise cause from None
-            raise MetadataError(f"{url}: {_one_line(error)}") from error
-        except tuf_errors.ExpiredMetadataError as error:
-            raise ExpiredError(f"{url}: {_one_line(error)}") from error
-        except tuf_errors.BadVersionNumberError as error:
-            raise RollbackError(f"{url}: {_one_line(error)}") from error
-        except tuf_errors.RepositoryError as error:
-            raise MetadataError(f"{url}: {_one_line(error)}") from error
-        except OSError as error:
-            raise CacheError(f"{self._cache}: {error.strerror or error}") from error
+@contextlib.contextmanager
+def updating(store: Store, folder: str, *, trusted_root: bytes, cache: Path) -> Iterator[Updater]:
+    """Yield python-tuf's client of the repository whose metadata lies in `folder` of a store, as every host uses it.
+
+    Nobody else uses `cache` meanwhile, and what the library raises in the block becomes MetadataError, RollbackError,
+    ExpiredError, CacheError or another RemoteError.
+    """
+    with _locked(cache), _converting(store, cache):
+        yield Updater(
+            metadata_dir=str(cache),
+            metadata_base_url=folder,  # the fetcher takes object names for URLs
+            fetcher=_StoreFetcher(store),
+            config=_CONFIG,
+            bootstrap=trusted_root,
+        )
 
 
 def read_signed(store: Store, name: str, *, max_bytes: int) -> StoredObject:
@@ -146,6 +115,57 @@ def read_signed(store: Store, name: str, *, max_bytes: int) -> StoredObject:
     if stored is None:
         raise StoreUnavailableError(f"{store.url}: {name}: answered 'not modified' to an unconditional request")
     return stored
+
+
+def read_target(store: Store, name: str, target: TargetFile) -> bytes:
+    """Return the bytes of a verified target, their length and digests checked.
+
+    Raises MetadataError if they are not the signed ones, RemoteError.
+    """
+    body = read_signed(store, name, max_bytes=target.length).body
+    if len(body) != target.length:
+        raise MetadataError(f"{store.url}: {name}: {len(body)} bytes (expected {target.length})")
+    try:
+        target.verify_length_and_hashes(body)
+    except tuf_errors.LengthOrHashMismatchError as error:
+        raise MetadataError(f"{store.url}: {name}: content does not have the signed digest") from error
+    return body
+
+
+@contextlib.contextmanager
+def _locked(cache: Path) -> Iterator[None]:
+    """Keep other users of the cache out: two Updaters in one directory damage each other's files."""
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(cache / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise CacheError(f"{cache}: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # held for one update, whose requests all have timeouts
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _converting(store: Store, cache: Path) -> Iterator[None]:
+    try:
+        yield
+    except tuf_errors.DownloadError as error:
+        cause = error.__cause__
+        if isinstance(cause, ObjectNotFoundError) and layout.TIMESTAMP in cause.message:
+            cause.hint = "nothing was ever published here: check the store's address, or run `writ keys init`"
+        if isinstance(cause, RemoteError | MetadataError):
+            raise cause from None
+        raise MetadataError(f"{store.url}: {_one_line(error)}") from error
+    except tuf_errors.ExpiredMetadataError as error:
+        raise ExpiredError(f"{store.url}: {_one_line(error)}") from error
+    except tuf_errors.BadVersionNumberError as error:
+        raise RollbackError(f"{store.url}: {_one_line(error)}") from error
+    except tuf_errors.RepositoryError as error:
+        raise MetadataError(f"{store.url}: {_one_line(error)}") from error
+    except OSError as error:
+        raise CacheError(f"{cache}: {error.strerror or error}") from error
 
 
 class _StoreFetcher(FetcherInterface):
