@@ -17,12 +17,12 @@ from urllib.parse import parse_qs, urlsplit
 
 from policy_core.errors import InvalidError, UsageError
 from policy_core.grants import ANY_AUDIENCE
+from policy_core.model import MAX_PIN_S
 from policy_core.trust.layout import check_channel
 
 MAX_ROOT_BYTES = 1 << 20
 MIN_TOKEN_BYTES, MAX_TOKEN_BYTES = 16, 4096
 MIN_POLL_S, MAX_POLL_S = 0.1, 3600.0
-MAX_PIN_S = 7 * 86400.0
 MAX_HOST_LABELS = 64
 MAX_HOST_ID_CHARS = 253
 TLS_FILES = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})

@@ -4,6 +4,9 @@ The only writer of `active`, the one reference requests are answered from. Whate
 first and takes effect with one assignment after it. Going back needs no network, as the previous snapshot stays loaded;
 a second rollback is refused, so it never toggles. Releases verified during a rollback become the current snapshot and
 wait for its end.
+
+The newest verified policy limits a rollback, also one that holds already: how long, and how far back. A snapshot whose
+keys were revoked since is forgotten, so that nothing goes back to it either.
 """
 
 import math
@@ -20,10 +23,12 @@ from agent_sidecar.durable import StateError
 from agent_sidecar.history import History, HistoryEvent, moment
 from agent_sidecar.host_clock import HostClock
 from agent_sidecar.snapshots import Snapshot, SnapshotError, SnapshotRef
-from agent_sidecar.state import MAX_REJECTED, Pin, Rejection, State, StateDirectory
+from agent_sidecar.state import MAX_REJECTED, Limits, Pin, Rejection, State, StateDirectory
 from policy_core.errors import ConflictError, InvalidError, KnownError, UsageError
 from policy_core.matcher import Matcher
+from policy_core.model import HostLimits
 from policy_core.trust.chain import MetadataChain, VerifiedRelease
+from policy_core.trust.recovery import is_still_signed
 
 MAX_REASON_CHARS = 500
 NO_POLICY = Unavailable("no verified policy has been loaded yet")
@@ -42,8 +47,7 @@ class Enforcement:
         self._snapshots = directory.snapshots
         self._clock = clock
         self._history = history
-        self._min_release = min_release
-        self._max_pin_s = max_pin_s
+        self._own_limits = Limits(max_pin_s, min_release)
         self._loaded: dict[SnapshotRef, Activation] = {}
         self._deny_after = math.inf
         self._lock = threading.RLock()
@@ -53,6 +57,16 @@ class Enforcement:
     def state(self) -> State:
         """Return the durable state as of now."""
         return self._directory.state
+
+    @property
+    def trusted_root(self) -> bytes:
+        """Return the trust root everything is verified from."""
+        return self._directory.trusted_root
+
+    @property
+    def limits(self) -> Limits:
+        """Return how far a host rollback may go: the stricter of configuration and newest verified policy."""
+        return _stricter(self._own_limits, self.state.limits)
 
     def is_loaded(self, ref: SnapshotRef | None) -> bool:
         """Tell whether a snapshot could take effect at once."""
@@ -105,7 +119,8 @@ class Enforcement:
             previous = state.previous
             if not state.pin and state.current and state.current.sha256 != ref.sha256 and self.is_loaded(state.current):
                 previous = state.current
-            self._save(current=ref, previous=previous, highest_release=ref.release, versions=dict(verified.versions))
+            limits = _limits_of(activation)
+            self._take_over(chain, verified, previous, limits, current=ref, highest_release=ref.release)
             before, loaded = self._loaded, {**self._loaded, ref: activation}
             self._loaded = {kept: loaded[kept] for kept in self.state.referenced if kept in loaded}
             gone = [old.matcher for kept, old in before.items() if self._loaded.get(kept) is not old]
@@ -123,10 +138,10 @@ class Enforcement:
         Raises StateError.
         """
         with self._lock:
-            versions = dict(verified.versions)
-            if versions != self.state.versions:
+            if dict(verified.versions) != self.state.versions:
                 self._snapshots.save_chain(ref, chain)
-                self._save(versions=versions)
+                self._take_over(chain, verified, self.state.previous, self.state.limits)
+                self._select()
 
     def reject(self, rejection: Rejection) -> None:
         """Remember a refusal that is about the bytes, so that they are not fetched again. Raises StateError."""
@@ -151,7 +166,7 @@ class Enforcement:
         with self._lock:
             previous = self._rollback_target()
             now = self._clock()
-            self._save(pin=Pin(now, now + self._max_pin_s, reason, by))
+            self._save(pin=Pin(now, now + self.limits.max_pin_s, reason, by))
             self._select()
         self._record("rollback", previous, reason=reason, by=by)
 
@@ -184,6 +199,29 @@ class Enforcement:
         self._record("resume", current, reason="the longest time a rollback may hold is over", by="timer")
         return True
 
+    def _take_over(
+        self, chain: MetadataChain, verified: VerifiedRelease, previous: SnapshotRef | None, limits: Limits, **more: Any
+    ) -> None:
+        """Make newer metadata durable, with what it leaves of a host rollback and of the snapshot to go back to."""
+        revoked = previous and self._is_revoked(previous, chain, verified)
+        kept = None if revoked else previous
+        pin, ended = _limited(self.state.pin, kept, _stricter(self._own_limits, limits))
+        self._save(versions=dict(verified.versions), previous=kept, limits=limits, pin=pin, **more)
+        if previous and revoked:
+            self._record("revoked", previous, reason="the keys the channel has now do not vouch for it")
+        if ended and self.state.current:
+            self._record("resume", self.state.current, reason=ended, by="policy")
+
+    def _is_revoked(self, ref: SnapshotRef, chain: MetadataChain, verified: VerifiedRelease) -> bool:
+        """Tell whether newer metadata no longer gives a snapshot's keys the channel; asked when that may have changed.
+
+        One that is damaged is no longer vouched for either.
+        """
+        if verified.versions["targets"] == self.state.versions.get("targets"):
+            return False
+        before = self._snapshots.chain(ref)
+        return before is None or not is_still_signed(before, chain, channel=self.state.settings.channel)
+
     def _rollback_target(self) -> SnapshotRef:
         state = self.state
         if state.pin:
@@ -196,6 +234,12 @@ class Enforcement:
             raise ConflictError("rollback: there is no previous snapshot", hint="see writ-sidecar history")
         if previous.sha256 == current.sha256:
             raise ConflictError("rollback: the previous snapshot holds the same policy as the current one")
+        if previous.release < self.limits.min_release:
+            raise ConflictError(
+                f"rollback: the previous snapshot is release {previous.release}, below the least this host accepts "
+                f"({self.limits.min_release})",
+                hint="writ rollback makes an older policy live again as a higher release",
+            )
         if not self.is_loaded(previous) and not self._load(previous):
             raise ConflictError(f"rollback: the previous snapshot cannot be used: {self.unusable[previous]}")
         return previous
@@ -225,7 +269,7 @@ class Enforcement:
                 ref,
                 trusted_root=self._directory.trusted_root,
                 channel=self.state.settings.channel,
-                min_release=self._min_release,
+                min_release=(self._own_limits if ref == self.state.current else self.limits).min_release,
             )
         except SnapshotError as error:
             self._mark_unusable(ref, error)
@@ -258,3 +302,23 @@ class Enforcement:
                 channel=self.state.settings.channel, release=ref.release, reason=reason, by=by,
             )
         )  # fmt: skip
+
+
+def _limits_of(activation: Activation) -> Limits:
+    signed = activation.matcher.provisions.hosts or HostLimits()
+    return Limits(signed.max_pin_s, signed.min_release.get(activation.policy.channel, 0))
+
+
+def _stricter(one: Limits, other: Limits) -> Limits:
+    return Limits(min(one.max_pin_s, other.max_pin_s), max(one.min_release, other.min_release))
+
+
+def _limited(pin: Pin | None, previous: SnapshotRef | None, limits: Limits) -> tuple[Pin | None, str]:
+    """Return what limits leave of a host rollback to `previous`, and why it ends if it does."""
+    if pin is None:
+        return None, ""
+    if previous is None:
+        return None, "the keys the channel has now do not vouch for what this host went back to"
+    if previous.release < limits.min_release:
+        return None, f"the policy forbids to go below release {limits.min_release}"
+    return msgspec.structs.replace(pin, until=min(pin.until, pin.since + limits.max_pin_s)), ""

@@ -97,6 +97,13 @@ class SnapshotFolder:
         )  # fmt: skip
         write_file(self._chain_path(ref), msgspec.json.encode(saved))
 
+    def chain(self, ref: SnapshotRef) -> MetadataChain | None:
+        """Return the chain kept for a release, unverified; None if it is missing or damaged."""
+        try:
+            return self._read_chain(ref)
+        except (FileNotFoundError, ValueError, RecursionError, StateError):
+            return None
+
     def load(self, ref: SnapshotRef, *, trusted_root: bytes, channel: str, min_release: int = 0) -> Snapshot:
         """Return the snapshot, its chain verified again from the trust root (expiry is reported, not enforced).
 

@@ -17,6 +17,7 @@ import msgspec
 from agent_sidecar.durable import TEMPORARY, StateError, make_directory, read_file, write_file
 from agent_sidecar.snapshots import SnapshotFolder, SnapshotRef
 from policy_core.errors import ConflictError, UsageError
+from policy_core.model import MAX_PIN_S
 
 FORMAT = 1
 MAX_STATE_BYTES = 1 << 20
@@ -46,6 +47,13 @@ class Pin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     by: str
 
 
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How far a host may go back by itself: seconds a rollback may hold, and the least release it may go back to."""
+
+    max_pin_s: Annotated[float, msgspec.Meta(gt=0)] = MAX_PIN_S
+    min_release: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+
 class Rejection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """Why a release was refused; with `sha256`, these very bytes were, by this version of the sidecar."""
 
@@ -59,13 +67,17 @@ class Rejection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
 
 
 class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What survives a restart. `versions` are the highest of each TUF role, `time_seen` the highest host time."""
+    """What survives a restart. `versions` are the highest of each TUF role, `time_seen` the highest host time.
+
+    `limits` are those of the newest verified policy, which hold even if its snapshot is damaged later.
+    """
 
     format: int = FORMAT
     settings: Settings
     current: SnapshotRef | None = None
     previous: SnapshotRef | None = None
     pin: Pin | None = None
+    limits: Limits = Limits()
     rejected: tuple[Rejection, ...] = ()
     highest_release: Annotated[int, msgspec.Meta(ge=0)] = 0
     versions: dict[str, int] = {}

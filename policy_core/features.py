@@ -12,8 +12,8 @@ from policy_core.model import Clauses, Provisions, Rule
 
 BASIC = frozenset({"rules.v1", "cel.v1"})
 RULES_V2, RATES, APPROVALS = "rules.v2", "rates.v1", "approvals.v1"
-EXCEPTIONS, CLASSIFY = "exceptions.v1", "classify.v1"
-SUPPORTED = BASIC | {RULES_V2, RATES, APPROVALS, EXCEPTIONS, CLASSIFY}
+EXCEPTIONS, CLASSIFY, HOSTS = "exceptions.v1", "classify.v1", "hosts.v1"
+SUPPORTED = BASIC | {RULES_V2, RATES, APPROVALS, EXCEPTIONS, CLASSIFY, HOSTS}
 """What this version can evaluate."""
 
 _MERGES_V1 = frozenset({Merge.LEAST, Merge.INTERSECTION})
@@ -35,6 +35,8 @@ def needed_features(rules: Iterable[Rule], provisions: Provisions) -> frozenset[
             found.add(RULES_V2)
     if provisions.classifications:
         found.add(CLASSIFY)
+    if provisions.hosts:
+        found.add(HOSTS)
     return frozenset(found)
 
 

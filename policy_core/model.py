@@ -6,7 +6,7 @@ means *no such clause* (authored empty lists are refused before they get here).
 """
 
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 
@@ -14,6 +14,10 @@ Scalar: TypeAlias = str | int | float | bool
 Constraint: TypeAlias = bool | int | float | str | tuple[str, ...]
 Condition: TypeAlias = list[object]
 """A lowered ``when`` expression; its grammar is in `policy_core.condition`."""
+
+
+MAX_PIN_S = 7 * 86_400
+"""The longest a host may go back by itself, whatever it is told."""
 
 
 class Decision(StrEnum):
@@ -227,6 +231,16 @@ class Approver(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     subjects: tuple[str, ...]
 
 
+class HostLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How far a host may go back by itself: for `max_pin_s` seconds at most, and never below a release.
+
+    `min_release` is by channel, as one bundle can be live in several.
+    """
+
+    max_pin_s: Annotated[int, msgspec.Meta(ge=1, le=MAX_PIN_S)] = MAX_PIN_S
+    min_release: dict[str, Annotated[int, msgspec.Meta(ge=1, lt=2**53)]] = {}
+
+
 class Provisions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a policy consists of beside its rules; `data` is the reference data that conditions see."""
 
@@ -234,3 +248,4 @@ class Provisions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     exceptions: tuple[PolicyException, ...] = ()
     classifications: tuple[Classification, ...] = ()
     approvers: tuple[Approver, ...] = ()
+    hosts: HostLimits | None = None

@@ -1,4 +1,4 @@
-"""``provisions.json``: what a bundle holds beside rules and data - exceptions, classifications and approvers."""
+"""``provisions.json``: what a bundle holds beside rules and data - exceptions, approvers and the like."""
 
 import re
 

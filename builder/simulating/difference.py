@@ -24,7 +24,7 @@ def unaffected(before: Matcher, after: Matcher) -> Callable[[Request], bool]:
     """
     old, new = ({msgspec.json.encode(rule): rule for rule in side.rules} for side in (before, after))
     shared = old.keys() & new.keys()
-    same_beside = msgspec.json.encode(before.provisions) == msgspec.json.encode(after.provisions)
+    same_beside = _beside(before) == _beside(after)
     same_order = [key for key in old if key in shared] == [key for key in new if key in shared]
     if not same_beside or not same_order or 2 * len(shared) < max(len(old), len(new)):
         return lambda _: False
@@ -34,6 +34,11 @@ def unaffected(before: Matcher, after: Matcher) -> Callable[[Request], bool]:
     )  # what a rule says is asked, not whether it counts
     decide = load(encode_rules(probes), policy=_NOWHERE, provisions=beside).decide
     return lambda request: decide(request).reason_code == NO_MATCHING_RULE
+
+
+def _beside(side: Matcher) -> bytes:
+    """Return what decides beside the rules; limits for hosts decide nothing."""
+    return msgspec.json.encode(msgspec.structs.replace(side.provisions, hosts=None))
 
 
 def _probes(rules: Iterable[Rule]) -> list[Rule]:
