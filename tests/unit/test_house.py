@@ -1,5 +1,6 @@
 """What newcomers and CI rely on: the locks, the make targets, the workflow."""
 
+import json
 import os
 import re
 import subprocess
@@ -68,6 +69,19 @@ def test_the_build_needs_nothing_beyond_the_lock() -> None:
     backend = PROJECT["build-system"]["requires"]
 
     assert backend == [f"hatchling=={pins('demo')['hatchling']}"]
+
+
+def test_packages_of_the_other_client_are_locked_with_digests_and_no_address() -> None:
+    folder = ROOT / "tests/independent"
+    asked = json.loads((folder / "package.json").read_text())["dependencies"]
+    locked = json.loads((folder / "package-lock.json").read_text())["packages"]
+    assert locked.pop("")["dependencies"] == asked
+
+    assert set(asked) <= {path.removeprefix("node_modules/") for path in locked}
+    for path, package in locked.items():
+        assert re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", package["version"]), path
+        assert re.fullmatch(r"sha512-[A-Za-z0-9+/]{86}==", package["integrity"]), path
+        assert "resolved" not in package, path
 
 
 def test_make_lists_every_target() -> None:
