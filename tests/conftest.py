@@ -1,13 +1,15 @@
-"""What tests share: a home of their own, an S3 API over HTTP, and a real policy repository under git."""
+"""What tests share: a home of their own, S3 servers, and a real policy repository under git."""
 
+import contextlib
+import functools
 import os
 import subprocess
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import s3_servers
 
 WRIT_YAML = """\
 version: v1
@@ -38,36 +40,24 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 
 @pytest.fixture(scope="session")
-def s3_endpoint() -> Iterator[str]:
-    """Serve moto's S3 API on a free loopback port, once per worker."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+def s3_endpoints() -> Iterator[Callable[[str], str]]:
+    """Start the S3 servers that are asked for, each once per worker; give a name, get an endpoint."""
+    with contextlib.ExitStack() as running:
+        yield functools.cache(lambda name: running.enter_context(s3_servers.SERVERS[name]()))
 
 
 @pytest.fixture
-def aws(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Point boto3 at the S3 server; the value is its endpoint."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    return s3_endpoint
+def aws(s3_endpoints: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """Point boto3 at moto; the value is its endpoint."""
+    endpoint = s3_endpoints("moto")
+    s3_servers.use(endpoint, monkeypatch)
+    return endpoint
 
 
 @pytest.fixture
 def bucket(aws: str) -> str:
     """Create a bucket of the test's own."""
-    import boto3
-
-    name = f"writ-{uuid.uuid4()}"
-    boto3.session.Session().client("s3").create_bucket(Bucket=name)
-    return name
+    return s3_servers.make_bucket()
 
 
 @pytest.fixture
@@ -82,11 +72,15 @@ def file_url(tmp_path: Path) -> str:
     return (tmp_path / "store").as_uri()
 
 
-@pytest.fixture(params=["file", "s3"])
-def store_url(request: pytest.FixtureRequest) -> str:
-    """Name an empty store, once of each writable kind."""
-    url: str = request.getfixturevalue(f"{request.param}_url")
-    return url
+@pytest.fixture(params=["file", *s3_servers.SERVERS])
+def store_url(
+    request: pytest.FixtureRequest, s3_endpoints: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> str:
+    """Name an empty store, once of each writable kind and server."""
+    if request.param == "file":
+        return (tmp_path / "store").as_uri()
+    s3_servers.use(s3_endpoints(request.param), monkeypatch)
+    return f"s3://{s3_servers.make_bucket()}/policies"
 
 
 @dataclass(frozen=True)

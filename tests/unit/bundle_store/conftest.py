@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 import pytest
+import s3_servers
 
 
 @dataclass
@@ -42,6 +43,14 @@ class Proxy:
             return self.answer(method, Answer(response.status, response.getheaders(), response.read()))
         finally:
             connection.close()
+
+
+@pytest.fixture(params=s3_servers.SERVERS)
+def aws(request: pytest.FixtureRequest, s3_endpoints: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """Point boto3 at each of the S3 servers."""
+    endpoint = s3_endpoints(request.param)
+    s3_servers.use(endpoint, monkeypatch)
+    return endpoint
 
 
 @pytest.fixture

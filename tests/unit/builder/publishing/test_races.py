@@ -141,7 +141,8 @@ def test_a_refresh_that_loses_is_done(world: World, interleaved: Any) -> None:
     assert world.seen().release.release == 2
 
 
-def test_a_publisher_that_always_loses_gives_up(world: World, recording: Any) -> None:
+def test_a_publisher_that_always_loses_gives_up(world: World, recording: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("builder.publishing.writing.time.sleep", lambda _: None)
     world.folder.commit_policy("second")
 
     class Busy(recording):  # type: ignore[misc]
