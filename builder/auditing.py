@@ -8,9 +8,9 @@ import pygit2
 from builder.ledger.branch import Ledger, verify_ledger
 from builder.ledger.commits import LEDGER_PATHS, SourceMissingError
 from builder.ledger.moments import Interval, intervals, live_during, parse_when
-from builder.publishing.commit import system_clock
 from builder.publishing.expiry import alarms
 from builder.publishing.provenance import Provenance
+from builder.publishing.publisher import system_clock
 from builder.publishing.staging import check_bundle, scratch_folder
 from builder.publishing.workspace import Workspace
 from builder.rebuilding import provenance_of, rebuild_release

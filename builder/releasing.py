@@ -12,10 +12,11 @@ from builder.ledger.commits import check_source
 from builder.ledger.remote import Origin, OriginError
 from builder.publishing.candidate import prepare_candidate
 from builder.publishing.channels import read_channels
-from builder.publishing.commit import Outcome, Publisher
+from builder.publishing.commit import Outcome
 from builder.publishing.enrol import enrol
 from builder.publishing.maintain import Maintained, maintain
 from builder.publishing.publish import publish
+from builder.publishing.publisher import Publisher
 from builder.publishing.refresh import Refreshed, refresh
 from builder.publishing.rollback import roll_back
 from builder.publishing.workspace import Workspace

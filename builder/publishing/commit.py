@@ -1,88 +1,32 @@
-"""The one way a channel changes: write everything new beside the old, verify it as a host would, swap the timestamp.
+"""The one way a channel gets a release: write everything new beside the old, then make it live in one transaction.
 
-1. read the live state; 2. ask what to release on top of it; 3. bundle, provenance, channel role, snapshot role, each
-under a name of its own; 4. a real client verifies the staged state; 5. one conditional write of ``timestamp.json``.
-Who loses the race at step 5 starts again at step 1. Whoever dies anywhere leaves orphans, never a half-published state.
+1. read the live state; 2. ask what to release on top of it; 3. bundle, provenance and channel role, each under its own
+name; 4. the transaction, whose last step is one conditional write. Who loses that race starts again at step 1. Where
+the channel takes more than one signature, step 3 ends in a pending document for the people who sign.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import cached_property, partial
+from dataclasses import dataclass, field
+from functools import partial
 
 from builder.publishing import metadata
-from builder.publishing.keys import AnyRole, KeyRing
-from builder.publishing.staging import verify_staged
-from builder.publishing.state import ChannelReader, LiveState
-from builder.publishing.writing import RaceLostError, attempts, put_immutable, put_numbered, swap_timestamp
+from builder.publishing.pending import write_pending
+from builder.publishing.publisher import Publisher
+from builder.publishing.state import LiveState
+from builder.publishing.transaction import Change, WrittenSnapshot, make_live
+from builder.publishing.writing import RaceLostError, attempts, put_immutable, put_numbered
 from bundle_store.port import WritableStore
 from policy_core.errors import TrustError
 from policy_core.trust import layout
-from policy_core.trust.history import HistoryEntry, walk_history
+from policy_core.trust.history import HistoryEntry
 from policy_core.trust.release import Release
-
-MAX_CLOCK_DIFFERENCE = timedelta(days=1)
-
-Clock = Callable[[], datetime]
-
-
-class SignedInFutureError(TrustError):
-    """The live state says that it was signed later than now; signing on top of it would make that time history."""
-
-    default_hint = "check the clock of this machine; if it is right, the key of that role may be in foreign hands"
-
-
-def system_clock() -> datetime:
-    """Return the present time, aware, in whole seconds as metadata spells it."""
-    return datetime.now(UTC).replace(microsecond=0)
-
-
-@dataclass(frozen=True)  # without slots: its reader is made once
-class Publisher:
-    """Where and as whom to publish: one channel of one store, its trust root, and the keys at hand."""
-
-    store: WritableStore
-    channel: str
-    trusted_root: bytes
-    key_ring: KeyRing
-    clock: Clock = system_clock
-
-    @cached_property
-    def reader(self) -> ChannelReader:
-        """Return the reading half."""
-        return ChannelReader(self.store, self.channel, self.trusted_root)
-
-    def sign(self, role: str, signed: AnyRole, state: LiveState) -> bytes:
-        """Return the signed metadata file of a role; raises as `KeyRing.sign`."""
-        return self.key_ring.sign(role, signed, state.keys(role))
-
-    def seal(self, payload: bytes, payload_type: str, state: LiveState) -> bytes:
-        """Return a DSSE envelope signed for the channel; raises as `KeyRing.sign`."""
-        return self.key_ring.seal(self.channel, payload, payload_type, state.keys(self.channel))
-
-    def signing_time(self, state: LiveState) -> datetime:
-        """Return the time to sign with: now, but never before a time signed already (a clock may be behind).
-
-        Raises SignedInFutureError if that is more than `MAX_CLOCK_DIFFERENCE` ahead: times in the ledger never
-        decrease, so whoever has stolen a refresher's key could spoil them for good.
-        """
-        now = self.clock()
-        last = layout.parse_time(state.snapshot.unrecognized_fields.get(layout.SIGNED_AT))
-        for role, signed_at in (("timestamp", state.verified.signed_at), ("snapshot", last)):
-            if signed_at > now + MAX_CLOCK_DIFFERENCE:
-                raise SignedInFutureError(
-                    f"{self.store.url}: the {role} role was signed at {layout.format_time(signed_at)}, "
-                    f"but here it is {layout.format_time(now)}"
-                )
-        return max(now, state.verified.signed_at, last)
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
     """What to make live: a release and, unless the store holds them already, its bundle and provenance.
 
-    The live release itself means that its metadata is only signed anew.
+    The release that the channel role lists already means that its metadata is only signed anew.
     """
 
     release: Release | None
@@ -101,12 +45,14 @@ class NothingToDo:
 class Outcome:
     """A release and whether this call committed it; then it is live unless `note` says what is, by now.
 
-    Not committed: `release` is what is live, and `note` says why nothing was to be done.
+    Not committed: `release` is what is live, and `note` says why nothing was to be done; or `pending` is the number of
+    the document in which `release` waits for signatures.
     """
 
     release: Release | None
     committed: bool
     note: str = ""
+    pending: int = 0
 
 
 Propose = Callable[[LiveState, Callable[[], Iterator[HistoryEntry]]], Proposal | NothingToDo]
@@ -114,7 +60,7 @@ Propose = Callable[[LiveState, Callable[[], Iterator[HistoryEntry]]], Proposal |
 
 
 def commit(publisher: Publisher, propose: Propose) -> Outcome:
-    """Make what `propose` asks for live and return the outcome.
+    """Make what `propose` asks for live, or leave it for people to sign, and return the outcome.
 
     Raises ConflictError after too many lost races, TrustError, RemoteError, and what `propose` and the signers raise.
     """
@@ -122,13 +68,17 @@ def commit(publisher: Publisher, propose: Propose) -> Outcome:
     written = _Written()
     for _ in attempts(publisher.store.url):
         state = reader.read()
-        if written.snapshot_version and written.is_committed(reader, state):
+        if written.snapshot.is_committed(reader, state):
             return _overtaken(written.release, state)
         proposal = propose(state, partial(reader.history, state))
         if isinstance(proposal, NothingToDo):
             return Outcome(state.verified.release, committed=False, note=proposal.reason)
+        _put_targets(publisher, proposal)
+        if state.threshold(publisher.channel) > 1:
+            number = write_pending(publisher, state, proposal.release)
+            return Outcome(proposal.release, committed=False, pending=number)
         try:
-            _commit_once(publisher, state, proposal, written)
+            _commit_once(publisher, state, proposal.release, written)
         except RaceLostError:
             continue
         return Outcome(proposal.release, committed=True)
@@ -152,49 +102,34 @@ class _Written:
     base: bytes = b""
     channel_version: int = 0
     channel_role: bytes = b""
-    snapshot_version: int = 0
-    snapshot_sha256: str = ""
-
-    def is_committed(self, reader: ChannelReader, state: LiveState) -> bool:
-        """Tell whether the snapshot role of the last attempt is part of the committed history."""
-        for past in walk_history(state.chain.snapshot, reader.fetch):
-            if past.snapshot.version <= self.snapshot_version:
-                return past.sha256 == self.snapshot_sha256
-        return False
+    snapshot: WrittenSnapshot = field(default_factory=WrittenSnapshot)
 
 
-def _commit_once(publisher: Publisher, state: LiveState, proposal: Proposal, written: _Written) -> None:
+def _commit_once(publisher: Publisher, state: LiveState, release: Release | None, written: _Written) -> None:
     """Go from the live state to the proposed one; raises RaceLostError if the live state is another by now."""
-    store, channel, release = publisher.store, publisher.channel, proposal.release
-    now = publisher.signing_time(state)
-    if release is not None:
-        _put(store, layout.target_object(channel, release.name, release.sha256), proposal.bundle)
-        _put(store, layout.provenance_object(channel, release.name, release.provenance_sha256), proposal.provenance)
-
+    channel, now = publisher.channel, publisher.signing_time(state)
     if (written.base, written.release) != (state.chain.channel, release):  # else the last attempt's file still fits
         written.channel_version, written.channel_role = put_numbered(
-            store,
+            publisher.store,
             channel,
             state.verified.versions[channel] + 1,
-            lambda version: publisher.sign(channel, metadata.channel_role(version, release, now), state),
+            lambda version: publisher.sign(
+                channel, metadata.channel_role(version, release, state.verified.channel, now), state
+            ),
         )
         written.base, written.release = state.chain.channel, release
+    pin = metadata.pin_of(written.channel_version, written.channel_role)
+    seen = state.verified.release if release == state.verified.channel.listed else release
+    make_live(publisher, {channel: state}, Change({channel: pin}, {channel: seen}), written.snapshot)
 
-    pins = {channel: metadata.pin_of(written.channel_version, written.channel_role)}
-    written.snapshot_version, snapshot = put_numbered(
-        store,
-        "snapshot",
-        state.snapshot.version + 1,
-        lambda version: publisher.sign(
-            "snapshot", metadata.next_snapshot(version, state.snapshot, state.chain.snapshot, pins, now), state
-        ),
-    )
-    written.snapshot_sha256 = hashlib.sha256(snapshot).hexdigest()
 
-    pin = metadata.pin_of(written.snapshot_version, snapshot)
-    timestamp = publisher.sign("timestamp", metadata.timestamp(state.timestamp.version + 1, pin, now), state)
-    verify_staged(store, timestamp, trusted_root=publisher.trusted_root, channel=channel, release=release, live=state)
-    swap_timestamp(store, timestamp, etag=state.etag)
+def _put_targets(publisher: Publisher, proposal: Proposal) -> None:
+    """Write bundle and provenance, if they are given, under the names that the release has for them."""
+    release = proposal.release
+    if release is not None:
+        about = (release.channel, release.name)
+        _put(publisher.store, layout.target_object(*about, release.sha256), proposal.bundle)
+        _put(publisher.store, layout.provenance_object(*about, release.provenance_sha256), proposal.provenance)
 
 
 def _put(store: WritableStore, name: str, body: bytes | None) -> None:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from securesystemslib.signer import Key
 
 from builder.publishing.channels import delegated_channels, read_channels
-from builder.publishing.commit import Publisher
 from builder.publishing.private_keys import KeyMissingError
-from builder.publishing.roles import Change, States, change_roles
+from builder.publishing.publisher import Publisher
+from builder.publishing.roles import RoleChange, States, change_roles
 from policy_core.errors import ConflictError
 
 
@@ -79,10 +79,10 @@ def enrol(channel: str, publishers: Mapping[str, Publisher]) -> bool:
     return not preview.there
 
 
-def _proposal(channel: str, key: Key | None, states: States) -> Change | None:
+def _proposal(channel: str, key: Key | None, states: States) -> RoleChange | None:
     state = next(iter(states.values()))
     if channel not in delegated_channels(state):
-        return Change(added={channel: key}) if key else None
+        return RoleChange(added={channel: key}) if key else None
     if key is not None and key.keyid not in {known.keyid for known in state.keys(channel)}:
         raise ConflictError(
             f"channel {channel}: is there already, with another key than the one here",

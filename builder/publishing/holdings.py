@@ -7,10 +7,10 @@ from datetime import datetime
 from securesystemslib.signer import Key
 
 from builder.publishing.channels import delegated_channels, read_channels
-from builder.publishing.commit import system_clock
 from builder.publishing.expiry import alarm, is_due
 from builder.publishing.keys import KeyRing
 from builder.publishing.private_keys import KeyMissingError, KeyUnusableError
+from builder.publishing.publisher import system_clock
 from builder.publishing.state import LiveState
 from builder.publishing.workspace import Workspace
 

@@ -14,9 +14,9 @@ from securesystemslib.signer import Key
 from tuf.api.metadata import MetaFile, Root
 
 from builder.publishing import metadata
-from builder.publishing.commit import system_clock
 from builder.publishing.key_files import create_keys
 from builder.publishing.keys import AnyRole, KeyRing
+from builder.publishing.publisher import system_clock
 from builder.publishing.staging import verify_staged
 from builder.publishing.trust_root import check_can_commit, commit_root, committed_root
 from builder.publishing.workspace import Workspace
@@ -87,7 +87,7 @@ def initialise_store(
 
     channel_keys = {channel: key_ring.public_key(channel) for channel in channels}
     pins = {
-        channel: put(channel, lambda version: metadata.channel_role(version, None, now), [key])
+        channel: put(channel, lambda version: metadata.channel_role(version, None, None, now), [key])
         for channel, key in channel_keys.items()
     }
     pins["targets"] = put(

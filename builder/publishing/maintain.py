@@ -6,10 +6,10 @@ What is close to its end is signed anew with the same keys, in one commit. No re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from builder.publishing.commit import Publisher
 from builder.publishing.expiry import is_due
 from builder.publishing.private_keys import KeyMissingError
-from builder.publishing.roles import Change, States, change_roles
+from builder.publishing.publisher import Publisher
+from builder.publishing.roles import RoleChange, States, change_roles
 from builder.publishing.state import LiveState
 
 
@@ -30,7 +30,7 @@ def maintain(publishers: Mapping[str, Publisher]) -> Maintained:
     publisher = next(iter(publishers.values()))
     warnings: list[str] = []
 
-    def propose(states: States) -> Change | None:
+    def propose(states: States) -> RoleChange | None:
         now = publisher.clock()
         expires = {role: time for state in states.values() for role, time in state.verified.expires.items()}
         due = [role for role, time in expires.items() if is_due(role, time, now)]
@@ -49,7 +49,7 @@ def maintain(publishers: Mapping[str, Publisher]) -> Maintained:
             for role in due
             if role not in able
         ]
-        return Change(renewed=frozenset(able)) if able else None
+        return RoleChange(renewed=frozenset(able)) if able else None
 
     change = change_roles(publishers, propose)
     return Maintained(tuple(sorted(change.renewed)) if change else (), tuple(warnings))

@@ -17,15 +17,22 @@ from tuf.api.metadata import (
     Timestamp,
 )
 
+from policy_core.trust.chain import ChannelState
 from policy_core.trust.errors import MetadataError
-from policy_core.trust.layout import PREVIOUS, SIGNED_AT, format_time
+from policy_core.trust.layout import ONCALL, PREVIOUS, SIGNED_AT, format_time
+from policy_core.trust.oncall import OncallDocument, offer
 from policy_core.trust.release import Release
 
 ROOT_LIFETIME = timedelta(days=365)
 TARGETS_LIFETIME = timedelta(days=365)
 CHANNEL_LIFETIME = timedelta(days=180)
+ONCALL_LIFETIME = timedelta(days=365)  # only people on call can sign it anew
 SNAPSHOT_LIFETIME = timedelta(days=180)
 TIMESTAMP_LIFETIME = timedelta(days=30)  # file keys: nobody runs a refresher every hour for them
+
+
+BASE = "x-base"
+"""Signed field of a role file that people sign: the version and digest of the one it follows."""
 
 
 def first_root(keys: Mapping[str, Key], now: datetime) -> Root:
@@ -61,10 +68,25 @@ def next_root(live: Root, now: datetime) -> Root:
     return root
 
 
-def channel_role(version: int, release: Release | None, now: datetime) -> Targets:
-    """Return the role of a channel: its one live target, or none before the first release."""
-    targets = {release.path: release.target()} if release else {}
+def channel_role(version: int, release: Release | None, live: ChannelState | None, now: datetime) -> Targets:
+    """Return the role of a channel: its one target, or none before the first release.
+
+    People on call may select that release, and what they could select in the `live` state (None: a new channel).
+    """
+    offered = offer(release, live.selectable if live else ()) if release else []
+    targets = {release.path: release.target(**({"selectable": offered} if offered else {}))} if release else {}
     return Targets(version, expires=now + CHANNEL_LIFETIME, targets=targets)
+
+
+def oncall_role(version: int, document: OncallDocument | None, now: datetime) -> Targets:
+    """Return the on-call role of a channel: its document, or none before it is first used."""
+    said = {ONCALL: document.signed_field()} if document else {}
+    return Targets(version, expires=now + ONCALL_LIFETIME, unrecognized_fields=said)
+
+
+def base_of(version: int, data: bytes) -> dict[str, object]:
+    """Return what `BASE` says about a role file."""
+    return {"version": version, "sha256": hashlib.sha256(data).hexdigest()}
 
 
 def first_snapshot(version: int, pins: Mapping[str, MetaFile], signed_at: datetime) -> Snapshot:

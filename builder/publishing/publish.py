@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 
 from builder.policytest import Status
 from builder.publishing.candidate import Candidate
-from builder.publishing.commit import NothingToDo, Outcome, Proposal, Publisher, commit
+from builder.publishing.commit import NothingToDo, Outcome, Proposal, commit
 from builder.publishing.gates import require_live_gates
 from builder.publishing.provenance import PAYLOAD_TYPE, Gates, TestCounts, make_statement, origin_url
+from builder.publishing.publisher import Publisher
 from builder.publishing.state import LiveState
 from builder.source import PolicyRepository
 from policy_core.errors import ConflictError

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from builder.publishing import metadata
-from builder.publishing.commit import Proposal, Publisher, commit
+from builder.publishing.commit import Proposal, commit
 from builder.publishing.expiry import is_due
 from builder.publishing.private_keys import KeyMissingError
+from builder.publishing.publisher import Publisher
 from builder.publishing.staging import verify_staged
 from builder.publishing.state import LiveState
 from builder.publishing.writing import RaceLostError, swap_timestamp
@@ -36,7 +37,7 @@ def refresh(publishers: Sequence[Publisher]) -> Refreshed:
         state = publisher.reader.read()
         if _is_due(publisher, state):
             try:
-                commit(publisher, lambda live, _: Proposal(live.verified.release))
+                commit(publisher, lambda live, _: Proposal(live.verified.channel.listed))
                 renewed.append(publisher.channel)
             except KeyMissingError as error:
                 expires = min(state.verified.expires[role] for role in ("snapshot", publisher.channel))

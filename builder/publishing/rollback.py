@@ -7,7 +7,8 @@ policy further back; it never returns to what was just left.
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from builder.publishing.commit import NothingToDo, Outcome, Proposal, Publisher, commit
+from builder.publishing.commit import NothingToDo, Outcome, Proposal, commit
+from builder.publishing.publisher import Publisher
 from builder.publishing.staging import check_bundle
 from builder.publishing.state import LiveState
 from bundle_store.client import read_signed

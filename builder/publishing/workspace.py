@@ -11,8 +11,8 @@ from pathlib import Path
 
 from builder.language.nodes import Report
 from builder.language.project import FILE, Project, read_project
-from builder.publishing.commit import Publisher
 from builder.publishing.keys import KeyRing, key_ring
+from builder.publishing.publisher import Publisher
 from builder.publishing.state import ChannelReader
 from builder.publishing.trust_root import trusted_root
 from builder.source import PolicyRepository

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from builder.publishing.candidate import prepare_candidate
-from builder.publishing.commit import Outcome, Publisher
+from builder.publishing.commit import Outcome
 from builder.publishing.initialise import create_trust, initialise_store
 from builder.publishing.keys import KeyRing, key_ring
 from builder.publishing.publish import publish
+from builder.publishing.publisher import Publisher
 from builder.publishing.rollback import roll_back
 from builder.source import PolicyRepository
 from bundle_store.client import TrustedClient

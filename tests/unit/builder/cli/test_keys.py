@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from builder.cli.main import main
-from builder.publishing.commit import Publisher
+from builder.publishing.publisher import Publisher
 
 Run = Callable[..., Any]
 

@@ -13,7 +13,7 @@ from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, Signed
 
 from builder.publishing import metadata
-from builder.publishing.commit import SignedInFutureError
+from builder.publishing.publisher import SignedInFutureError
 from builder.publishing.refresh import refresh
 from builder.publishing.staging import StagedStateError
 from builder.publishing.state import LiveState
@@ -179,14 +179,14 @@ class TestStolenOnlineKeys:
     """Snapshot and timestamp keys are stolen; the channel's is not."""
 
     def test_a_channel_role_by_a_foreign_key_is_refused(self, world: World, host: Any, live: LiveState) -> None:
-        forged = metadata.channel_role(9, None, world.now)
+        forged = metadata.channel_role(9, None, None, world.now)
         serve(world, live, {"prod": signed(world, "prod", forged, by="foreign")})
 
         with pytest.raises(MetadataError, match="signed by 0/1 keys"):
             host.refresh()
 
     def test_the_key_of_another_channel_does_not_do(self, world: World, host: Any, live: LiveState) -> None:
-        forged = metadata.channel_role(9, live.verified.release, world.now)
+        forged = metadata.channel_role(9, live.verified.release, None, world.now)
         serve(world, live, {"prod": signed(world, "prod", forged, by="staging")})
 
         with pytest.raises(MetadataError, match="signed by 0/1 keys"):
@@ -194,7 +194,7 @@ class TestStolenOnlineKeys:
 
     def test_a_channel_cannot_list_the_bundle_of_another(self, world: World, live: LiveState) -> None:
         """With the staging key stolen too: its role lists prod's path, under staging's name."""
-        forged = metadata.channel_role(9, live.verified.release, world.now)
+        forged = metadata.channel_role(9, live.verified.release, None, world.now)
         serve(world, live, {"staging": signed(world, "staging", forged)})
 
         with pytest.raises(MetadataError, match=r"lists 'prod/demo-policies\.tar\.gz', which is not its own"):
@@ -236,14 +236,16 @@ class TestStolenOnlineKeys:
 
     def test_a_forged_past_is_found(self, world: World, live: LiveState) -> None:
         """History is rewritten: the predecessor is replaced by one that lists a release nobody with prod's key made."""
-        forged_role = signed(world, "prod", metadata.channel_role(7, live.verified.release, world.now), by="foreign")
+        forged_role = signed(
+            world, "prod", metadata.channel_role(7, live.verified.release, None, world.now), by="foreign"
+        )
         overwrite(world, "metadata/7.prod.json", forged_role)
         past = copy.deepcopy(live.snapshot)
         past.version = 90
         past.meta["prod.json"] = metadata.pin_of(7, forged_role)
         past_data = signed(world, "snapshot", past)
         overwrite(world, "metadata/90.snapshot.json", past_data)
-        role = signed(world, "prod", metadata.channel_role(8, live.verified.release, world.now))
+        role = signed(world, "prod", metadata.channel_role(8, live.verified.release, None, world.now))
         overwrite(world, "metadata/8.prod.json", role)
         snapshot = metadata.next_snapshot(91, past, past_data, {"prod": metadata.pin_of(8, role)}, world.now)
         serve_snapshot(world, live, signed(world, "snapshot", snapshot))

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from builder.publishing import metadata
-from builder.publishing.commit import Publisher
 from builder.publishing.enrol import enrol, preview_enrolment
 from builder.publishing.private_keys import KeyMissingError, KeyUnusableError
+from builder.publishing.publisher import Publisher
 from builder.publishing.writing import put_numbered, swap_timestamp
 from bundle_store.port import StoreUnavailableError
 from policy_core.errors import ConflictError, TrustError

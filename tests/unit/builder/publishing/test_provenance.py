@@ -463,7 +463,7 @@ def give_channel_a_new_key(world: World) -> None:
     version = state.targets.version + 1
     targets = metadata.first_targets(version, {"staging": staging, "prod": signer.public_key}, world.now)
     world.keys.path("prod").write_bytes(signer.private_bytes)
-    role = metadata.channel_role(state.verified.versions["prod"] + 1, state.verified.release, world.now)
+    role = metadata.channel_role(state.verified.versions["prod"] + 1, state.verified.release, None, world.now)
     signed = {
         "targets": world.keys.sign("targets", targets, [world.keys.public_key("targets")]),
         "prod": world.keys.sign("prod", role, [signer.public_key]),

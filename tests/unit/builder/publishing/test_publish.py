@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from builder.publishing.commit import MAX_CLOCK_DIFFERENCE
 from builder.publishing.publish import SupersededError
+from builder.publishing.publisher import MAX_CLOCK_DIFFERENCE
 
 World = Any  # of conftest.py
 

@@ -1,0 +1,221 @@
+"""Role files that wait for signatures: pending documents in the store, and ceremony files carried by hand.
+
+A document holds role files exactly as they will be published, but for signatures that are missing. Each of them signs
+which file it follows (`BASE`), so a document made on top of a state that is no longer live is known to be stale,
+whatever else was done meanwhile. Whoever may write a document can make it useless, and nothing more.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from securesystemslib.signer import Key, Signature
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import Metadata, Root, Targets
+
+from builder.publishing import metadata
+from builder.publishing.publisher import Publisher
+from builder.publishing.state import ChannelReader, LiveState
+from builder.publishing.writing import MAX_ORPHANS, put_immutable
+from bundle_store.client import read_signed
+from bundle_store.port import ObjectNotFoundError
+from policy_core.errors import ConflictError, TrustError
+from policy_core.trust import layout
+from policy_core.trust.errors import MetadataError
+from policy_core.trust.oncall import selectable_of
+from policy_core.trust.release import Release
+
+SCHEMA = 1
+
+
+class PendingError(TrustError):
+    """A pending document is not what it should be: nobody should sign it."""
+
+    default_hint = "somebody else wrote it, or changed it: find out who writes to the store, then propose again"
+
+
+class StaleError(ConflictError):
+    """A pending document was made on top of what is no longer live."""
+
+    default_hint = "propose the change again: it is made on top of what is live now"
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Role files by role name, each with the signatures gathered so far."""
+
+    roles: Mapping[str, Metadata[Any]]
+
+    def to_bytes(self) -> bytes:
+        """Return the document."""
+        roles = {name: role.to_dict() for name, role in self.roles.items()}
+        return json.dumps({"schema": SCHEMA, "roles": roles}, indent=1, sort_keys=True).encode() + b"\n"
+
+    @classmethod
+    def from_bytes(cls, data: bytes, where: str) -> "Pending":
+        """Read a document, nothing of which is verified; `where` names it in messages. Raises PendingError."""
+        try:
+            found = json.loads(data, object_pairs_hook=_without_duplicates)
+            if found.keys() != {"schema", "roles"} or found["schema"] != SCHEMA:
+                raise PendingError(f"{where}: is no pending document of schema {SCHEMA}")
+            roles = {str(name): Metadata.from_dict(role) for name, role in found["roles"].items()}
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, RepositoryError) as error:
+            raise PendingError(f"{where}: is no pending document ({type(error).__name__})") from error
+        if not all(isinstance(role.signed, Root | Targets) for role in roles.values()):
+            raise PendingError(f"{where}: holds roles that people do not sign")
+        return cls(roles)
+
+    def signed_with(self, role: str, signature: Signature) -> "Pending":
+        """Return the document with one more signature."""
+        before = self.roles[role]
+        signatures = {**before.signatures, signature.keyid: signature}
+        return replace(self, roles={**self.roles, role: Metadata(before.signed, signatures)})
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A pending document of a channel that was checked: what it would release, and who has signed it.
+
+    `release` is the one that is listed already if the role is merely signed anew. `etag` is of the document.
+    """
+
+    version: int
+    pending: Pending
+    etag: str
+    release: Release | None
+    renewal: bool
+    signed: tuple[Key, ...]
+    threshold: int
+
+    @property
+    def is_complete(self) -> bool:
+        """Tell whether it has all the signatures it takes."""
+        return len(self.signed) >= self.threshold
+
+
+def write_pending(publisher: Publisher, state: LiveState, release: Release | None) -> int:
+    """Leave `release` for people to sign and return the number of the document; one that waits already is enough.
+
+    Raises ConflictError after too many orphans, RemoteError.
+    """
+    store, channel = publisher.store, publisher.channel
+    first = state.verified.versions[channel] + 1
+    for version in range(first, first + MAX_ORPHANS):
+        if _is_taken(publisher.reader, version):
+            continue
+        role = _expected(state, channel, version, release, publisher.signing_time(state) + metadata.CHANNEL_LIFETIME)
+        document = Pending({channel: Metadata(role)})
+        if put_immutable(store, layout.pending_object(channel, version), document.to_bytes()):
+            return version
+        there = read_pending(publisher.reader, version)
+        if there is not None and _same_but_for_expiry(there[0].roles.get(channel), role):
+            return version
+    raise ConflictError(f"{store.url}: {MAX_ORPHANS} numbers for pending documents of {channel} are taken")
+
+
+def find_pending(reader: ChannelReader, state: LiveState) -> Waiting | None:
+    """Return the newest pending document of the channel, checked, None if there is none above what is live.
+
+    Raises PendingError, StaleError, RemoteError.
+    """
+    newest: tuple[int, Pending, str] | None = None
+    first = state.verified.versions[reader.channel] + 1
+    for version in range(first, first + MAX_ORPHANS):
+        found = read_pending(reader, version)
+        if found is not None:
+            newest = (version, *found)
+        elif not _is_taken(reader, version):
+            break
+    return check_pending(reader.channel, state, *newest) if newest else None
+
+
+def read_pending(reader: ChannelReader, version: int) -> tuple[Pending, str] | None:
+    """Return a pending document, unverified, and its ETag; None if there is none. Raises PendingError, RemoteError."""
+    name = layout.pending_object(reader.channel, version)
+    try:
+        stored = read_signed(reader.store, name, max_bytes=layout.MAX_PENDING_BYTES)
+    except ObjectNotFoundError:
+        return None
+    return Pending.from_bytes(stored.body, name), stored.etag
+
+
+def check_pending(channel: str, state: LiveState, version: int, pending: Pending, etag: str) -> Waiting:
+    """Return what a pending document of a channel is about.
+
+    It must be exactly what a publisher would propose on top of the live `state`, but for its expiry, and every
+    signature in it must hold. Raises PendingError, StaleError.
+    """
+    where = layout.pending_object(channel, version)
+    metadata_file = pending.roles.get(channel)
+    if set(pending.roles) != {channel} or metadata_file is None or not isinstance(metadata_file.signed, Targets):
+        raise PendingError(f"{where}: is not about the role of {channel}")
+    role, said = metadata_file.signed, state.verified.channel
+    if role.unrecognized_fields.get(metadata.BASE) != metadata.base_of(
+        state.verified.versions[channel], state.chain.channel
+    ):
+        raise StaleError(f"{where}: is stale: {channel} has changed since it was proposed")
+    release = _release(where, channel, role)
+    renewal = release == said.listed
+    expected = (said.release.release if said.release else 0) + 1
+    if release and not renewal and release.release != expected:
+        raise StaleError(f"{where}: is stale: it is release {release.release}, but the next one is {expected}")
+    if role.expires > state.verified.signed_at + 2 * metadata.CHANNEL_LIFETIME:
+        raise PendingError(f"{where}: would be valid until {role.expires:%Y-%m-%d}, which is too long")
+    if role.to_dict() != _expected(state, channel, version, release, role.expires).to_dict():
+        raise PendingError(f"{where}: is not what a publisher would propose")
+    signed = valid_signatures(where, metadata_file, state.keys(channel))
+    return Waiting(version, pending, etag, release, renewal, signed, state.threshold(channel))
+
+
+def valid_signatures(where: str, signed: Metadata[Any], keys: Sequence[Key]) -> tuple[Key, ...]:
+    """Return the keys whose signatures are there; raises PendingError for one that does not hold, or by a stranger."""
+    known = {key.keyid: key for key in keys}
+    for keyid, signature in signed.signatures.items():
+        try:
+            known[keyid].verify_signature(signature, signed.signed_bytes)
+        except KeyError as error:
+            raise PendingError(f"{where}: is signed by key {keyid[:12]}, which may not sign it") from error
+        except Exception as error:  # securesystemslib lets several kinds through
+            raise PendingError(f"{where}: the signature of key {keyid[:12]} does not hold") from error
+    return tuple(known[keyid] for keyid in signed.signatures)
+
+
+def _expected(state: LiveState, channel: str, version: int, release: Release | None, expires: datetime) -> Targets:
+    """Return the role that a publisher proposes on top of a state."""
+    role = metadata.channel_role(version, release, state.verified.channel, expires - metadata.CHANNEL_LIFETIME)
+    role.unrecognized_fields[metadata.BASE] = metadata.base_of(state.verified.versions[channel], state.chain.channel)
+    return role
+
+
+def _release(where: str, channel: str, role: Targets) -> Release | None:
+    targets = list(role.targets.values())
+    if len(targets) > 1:
+        raise PendingError(f"{where}: lists {len(targets)} targets (expected one)")
+    try:
+        return selectable_of(channel, targets[0])[0] if targets else None
+    except MetadataError as error:
+        raise PendingError(f"{where}: {error.message}") from error
+
+
+def _same_but_for_expiry(there: Metadata[Any] | None, role: Targets) -> bool:
+    if there is None or not isinstance(there.signed, Targets):
+        return False
+    return {**there.signed.to_dict(), "expires": ""} == {**role.to_dict(), "expires": ""}
+
+
+def _is_taken(reader: ChannelReader, version: int) -> bool:
+    """Tell whether a channel role file lies there: an orphan, as nothing live points at it."""
+    try:
+        reader.fetch(layout.metadata_name(reader.channel, version))
+    except ObjectNotFoundError:
+        return False
+    return True
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key is there twice")
+    return found
