@@ -10,6 +10,9 @@ import sys
 
 from builder.cli.main import main
 
+# What a shell starts in the background ignores SIGINT, and so would we.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 name, moment, number, folder, *arguments = sys.argv[1:]
 seen = 0
 
