@@ -28,6 +28,10 @@ class HostClock:
         """Take note of a trustworthy later time: a signed one, or one persisted by an earlier run."""
         self.highest = max(self.highest, seconds)
 
+    def is_ahead(self, seconds: float, *, tolerance_s: float) -> bool:
+        """Tell whether a moment is later than the system clock by more than the tolerance."""
+        return seconds > self._clock() + tolerance_s
+
     @property
     def behind_s(self) -> float:
         """Return by how much the system clock is behind host time; 0 within the tolerance."""

@@ -1,9 +1,9 @@
 """One poll of the store: is there something new, is it to be trusted, does it work; only then it is enforced.
 
 The order is the guarantee. (1) One conditional GET of the timestamp; unchanged, and no root probe due: done.
-(2) A full TUF update from the trust root. (3) Host time, versions and release may not fall. (4) The bundle, from disk
-or store, is loaded and tests itself aside. (5) Snapshot durable, state durable, then one reference changes. (6) Only
-now the ETag is remembered, so that nothing hides a failed update.
+(2) A full TUF update from the trust root. (3) Host time, versions and release may not fall, nor leap ahead
+(`acceptance`). (4) The bundle, from disk or store, is loaded and tests itself aside. (5) Snapshot durable, state
+durable, then one reference changes. (6) Only now the ETag is remembered, so that nothing hides a failed update.
 
 A refusal is permanent until something changes: it is reported once, and while the store serves the same timestamp a
 poll costs one conditional GET. Bytes that were refused although their digest was signed are never fetched again.
@@ -19,6 +19,7 @@ from msgspec import structs
 
 import agent_sidecar.lean_imports  # noqa: F401 - before TUF
 from agent_sidecar import logs
+from agent_sidecar.acceptance import ReleaseError, check_expiry, check_release, check_signed_time, check_versions
 from agent_sidecar.activation import prepare
 from agent_sidecar.durable import StateError
 from agent_sidecar.enforcement import Enforcement
@@ -32,7 +33,6 @@ from policy_core import __version__
 from policy_core.errors import InvalidError, KnownError, RemoteError, TrustError
 from policy_core.matcher import Matcher
 from policy_core.trust.chain import MetadataChain, VerifiedRelease
-from policy_core.trust.errors import ExpiredError, RollbackError
 from policy_core.trust.layout import MAX_TIMESTAMP_BYTES, TIMESTAMP
 from policy_core.trust.release import Release
 
@@ -51,12 +51,6 @@ class Outcome(StrEnum):
     ACTIVATED = "activated"
     REJECTED = "rejected"
     UNREACHABLE = "unreachable"
-
-
-class ReleaseError(TrustError):
-    """A correctly signed release that this host must not go to."""
-
-    default_hint = "a rollback is published as a higher release: writ rollback"
 
 
 class Client(Protocol):
@@ -144,17 +138,19 @@ class Updater:
 
     def _update(self) -> Outcome:
         chain, verified = self._client.refresh()
-        self._check_versions(verified)
-        self._check_expiry(verified)
+        state = self._enforcement.state
+        check_signed_time(verified, self._clock)
+        check_versions(state, self._snapshots, chain, verified, trusted_root=self._enforcement.trusted_root)
+        check_expiry(verified, self._clock)
         self._take_times(self.freshness.verified(verified, self._clock()), verified)
         release = verified.release
         if release is None:
-            if self._enforcement.state.highest_release:
+            if state.highest_release:
                 raise ReleaseError("channel: lists no release any more")
             return Outcome.UNCHANGED
-        self._check_release(release)
+        check_release(release, state, self._clock, min_release=self._min_release)
         ref = SnapshotRef.of(release)
-        if ref == self._enforcement.state.current and self._enforcement.is_loaded(ref):
+        if ref == state.current and self._enforcement.is_loaded(ref):
             self._enforcement.keep_chain(ref, chain, verified)
             self.rejection = None
             return Outcome.UNCHANGED
@@ -162,7 +158,7 @@ class Updater:
             self.rejection = known
             return Outcome.REJECTED
         blob = self._snapshots.bundle(release.sha256) or self._client.download(release)
-        host, now = self._enforcement.state.settings.host, self._clock()
+        host, now = state.settings.host, self._clock()
         try:
             activation = prepare(blob, release, host=host, now=now, pause=_let_others_run)
         except InvalidError as error:
@@ -179,40 +175,6 @@ class Updater:
             for matcher in gone:
                 for _ in matcher.dismantle():
                     _let_others_run()
-
-    def _check_versions(self, verified: VerifiedRelease) -> None:
-        """Refuse metadata older than what was in force, even if the TUF client's own memory was lost.
-
-        A new root may reset the other roles: that is how a repository recovers from a stolen key that signed huge
-        versions (TUF 5.3.11).
-        """
-        seen, found = self._enforcement.state.versions, verified.versions
-        roles = ("root",) if found["root"] != seen.get("root", 0) else tuple(seen)
-        for role in roles:
-            if found.get(role, 0) < seen.get(role, 0):
-                raise RollbackError(f"{role}: version {found.get(role, 0)} (expected at least {seen[role]})")
-
-    def _check_expiry(self, verified: VerifiedRelease) -> None:
-        """Refuse what expired by host time; the TUF client went by the system clock, which may have been set back."""
-        now = self._clock()
-        for role, expires in verified.expires.items():
-            if expires.timestamp() <= now:
-                raise ExpiredError(
-                    f"{role}: expired at {moment(expires.timestamp())} (host time {moment(now)})",
-                    hint=_CLOCK_WAS_AHEAD if self._clock.behind_s else None,
-                )
-
-    def _check_release(self, release: Release) -> None:
-        state, number = self._enforcement.state, release.release
-        if number < self._min_release:
-            raise ReleaseError(
-                f"release {number}: below the least this host accepts ({self._min_release})",
-                hint="the store may have been replaced by an older one; if it is right, lower min_release",
-            )
-        if number < state.highest_release:
-            raise ReleaseError(f"release {number}: lower than {state.highest_release}, which this host has seen")
-        if state.current and number == state.current.release and SnapshotRef.of(release) != state.current:
-            raise ReleaseError(f"release {number}: lists other bytes than before")
 
     def _refused_before(self, release: Release) -> Rejection | None:
         """Return the refusal of these very bytes by this version of the sidecar, which would end the same way."""
@@ -271,12 +233,6 @@ class Updater:
                 reason=reason,
             )
         )
-
-
-_CLOCK_WAS_AHEAD = (
-    "the system clock is behind the latest time this host has seen: correct it; if it once was ahead instead, stop the "
-    "sidecar and move state.json away"
-)
 
 
 def _let_others_run() -> None:

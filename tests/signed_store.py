@@ -143,6 +143,19 @@ class SignedStore:
         self.write(metadata_name("root", self.versions["root"]), self._make_root())
         self._sign_timestamp()
 
+    def replace_keys(self, *roles: str, **versions: int) -> None:
+        """Give roles new keys, as after a theft, and sign everything again; `versions` start some anew."""
+        old = self.signers["root"]
+        self.signers |= {role: CryptoSigner.generate_ed25519() for role in roles}
+        if not {"root", "timestamp", "snapshot", "targets"}.isdisjoint(roles):
+            self.versions["root"] += 1
+            root = Metadata.from_bytes(self._make_root())
+            root.sign(old, append=True)
+            self.write(metadata_name("root", self.versions["root"]), root.to_bytes())
+        renewed = {role: self.versions[role] + 1 for role in ROLES if role != "root"}
+        self.versions |= renewed | versions
+        self.commit()
+
     def sign(self, role: str, signed: Any) -> bytes:
         """Return signed metadata as bytes."""
         metadata = Metadata(signed)
