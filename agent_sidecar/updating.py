@@ -28,7 +28,7 @@ from agent_sidecar.history import History, HistoryEvent, moment
 from agent_sidecar.host_clock import HostClock
 from agent_sidecar.snapshots import SnapshotFolder, SnapshotRef
 from agent_sidecar.state import Rejection
-from bundle_store.port import Store
+from bundle_store.port import Store, StoredObject
 from policy_core import __version__
 from policy_core.errors import InvalidError, KnownError, RemoteError, TrustError
 from policy_core.matcher import Matcher
@@ -56,8 +56,8 @@ class Outcome(StrEnum):
 class Client(Protocol):
     """What is needed of `bundle_store.client.TrustedClient`."""
 
-    def refresh(self) -> tuple[MetadataChain, VerifiedRelease]:
-        """Return the newest metadata, verified. Raises TrustError, RemoteError."""
+    def refresh(self, *, timestamp: StoredObject | None) -> tuple[MetadataChain, VerifiedRelease]:
+        """Return the newest metadata, verified, as of a timestamp just read. Raises TrustError, RemoteError."""
         ...
 
     def download(self, release: Release) -> bytes:
@@ -94,7 +94,7 @@ class Updater:
         self._min_release = min_release
         self._monotonic = monotonic
         self._wait_for_requests = wait_for_requests
-        self._etag = ""
+        self._polled: StoredObject | None = None
         self._probe_due = 0.0
         self._clock_reported = False
         self._reported: dict[str, float] = {}
@@ -120,24 +120,25 @@ class Updater:
         return outcome
 
     def _poll(self, *, full: bool) -> Outcome:
-        found = self._store.get(TIMESTAMP, max_bytes=MAX_TIMESTAMP_BYTES, unless_etag=self._etag)
+        known = self._polled
+        found = self._store.get(TIMESTAMP, max_bytes=MAX_TIMESTAMP_BYTES, unless_etag=known.etag if known else "")
         if found is None and not full and self._monotonic() < self._probe_due:
             self._answered()
             return Outcome.UNCHANGED
         try:
-            outcome = self._update()
+            outcome = self._update(found or known)
         except (RemoteError, StateError):
             raise
         except (TrustError, InvalidError) as error:
             self._answered()
             self._reject(error)
             outcome = Outcome.REJECTED
-        self._etag = found.etag if found else self._etag
+        self._polled = found or known
         self._probe_due = self._monotonic() + ROOT_PROBE_S
         return outcome
 
-    def _update(self) -> Outcome:
-        chain, verified = self._client.refresh()
+    def _update(self, timestamp: StoredObject | None) -> Outcome:
+        chain, verified = self._client.refresh(timestamp=timestamp)
         state = self._enforcement.state
         check_signed_time(verified, self._clock)
         check_versions(state, self._snapshots, chain, verified, trusted_root=self._enforcement.trusted_root)

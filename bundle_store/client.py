@@ -41,12 +41,14 @@ class TrustedClient:
         self._channel = layout.check_channel(channel)
         self._cache = cache
 
-    def refresh(self) -> tuple[MetadataChain, VerifiedRelease]:
+    def refresh(self, *, timestamp: StoredObject | None = None) -> tuple[MetadataChain, VerifiedRelease]:
         """Update from the store and return the chain of metadata now in force, with what it says.
 
-        Raises MetadataError, RollbackError, ExpiredError, RemoteError.
+        A `timestamp` that was read a moment ago is verified like any other, and not read again. Raises MetadataError,
+        RollbackError, ExpiredError, RemoteError.
         """
-        with updating(self._store, "metadata/", trusted_root=self._trusted_root, cache=self._cache) as updater:
+        store = _Polled(self._store, timestamp) if timestamp else self._store
+        with updating(store, "metadata/", trusted_root=self._trusted_root, cache=self._cache) as updater:
             updater.refresh()
             for role in (self._channel, layout.oncall_role(self._channel)):
                 updater.get_targetinfo(f"{role}/any")  # loads the role, if it is delegated, whatever it lists
@@ -166,6 +168,23 @@ def _converting(store: Store, cache: Path) -> Iterator[None]:
         raise MetadataError(f"{store.url}: {_one_line(error)}") from error
     except OSError as error:
         raise CacheError(f"{cache}: {error.strerror or error}") from error
+
+
+class _Polled:
+    """A store whose timestamp is at hand. A newer root may have other keys for it: then it is read after that root."""
+
+    def __init__(self, store: Store, timestamp: StoredObject) -> None:
+        self.url = store.url
+        self._store = store
+        self._timestamp: StoredObject | None = timestamp
+
+    def get(self, name: str, *, max_bytes: int, unless_etag: str = "") -> StoredObject | None:
+        if name == layout.TIMESTAMP and self._timestamp:
+            return self._timestamp
+        found = self._store.get(name, max_bytes=max_bytes, unless_etag=unless_etag)
+        if name.endswith(".root.json"):
+            self._timestamp = None
+        return found
 
 
 class _StoreFetcher(FetcherInterface):

@@ -107,9 +107,56 @@ def test_the_root_is_probed_though_the_timestamp_is_unchanged(store: SignedStore
 
     host.poll()
 
-    assert "metadata/2.root.json" in host.store.reads
+    assert host.store.reads == [TIMESTAMP, "metadata/2.root.json"]
     host.poll()
     assert host.store.reads == [TIMESTAMP]
+
+
+def test_a_refreshed_timestamp_over_the_same_state_costs_no_more_than_a_root_probe(
+    store: SignedStore, host: Any
+) -> None:
+    store.publish(ALLOW)
+    host.poll()
+    store.refresh()
+
+    outcome = host.poll()
+
+    assert outcome is Outcome.UNCHANGED
+    assert host.store.reads == [TIMESTAMP, "metadata/2.root.json"]
+    assert host.enforcement.state.versions["timestamp"] == store.versions["timestamp"]
+
+
+def test_a_release_costs_one_read_of_each_new_file(store: SignedStore, host: Any) -> None:
+    store.publish(ALLOW)
+    host.poll()
+    release = store.publish(DENY)
+
+    host.poll()
+
+    assert host.store.reads == [
+        TIMESTAMP, "metadata/2.root.json", "metadata/3.snapshot.json", "metadata/3.prod.json",
+        f"targets/prod/{release.sha256}.acme.tar.gz",
+    ]  # fmt: skip
+
+
+def test_a_timestamp_read_before_a_new_root_is_read_again_after_it(store: SignedStore, host: Any) -> None:
+    store.publish(ALLOW)
+    host.poll()
+    read = host.store.get
+
+    def rotating(name: str, **options: Any) -> Any:
+        found = read(name, **options)
+        if name == TIMESTAMP and store.versions["root"] == 1:
+            store.replace_keys("timestamp")
+        return found
+
+    host.store.get = rotating
+    host.seconds += ROOT_PROBE_S
+
+    outcome = host.poll()
+
+    assert (outcome, host.updater.rejection) == (Outcome.UNCHANGED, None)
+    assert host.enforcement.state.versions["root"] == 2
 
 
 # attacks: each leaves the old policy in force, is reported once, and is not fetched in a loop
