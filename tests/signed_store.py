@@ -66,7 +66,9 @@ class SignedStore:
         self.directory = directory
         self.url = directory.as_uri()
         self.lifetime = lifetime
+        self.signed_at: datetime | None = None  # now
         self.signers = {role: CryptoSigner.generate_ed25519() for role in ROLES}
+        self._channel_key: Key = self.signers["prod"].public_key
         self.versions = dict.fromkeys(ROLES, 1)
         self.release: Release | None = None
         self.root = self._make_root()
@@ -133,7 +135,7 @@ class SignedStore:
         expires = datetime.now(UTC).replace(microsecond=0) + self.lifetime
         pin = self._pin("snapshot", self._snapshot)
         timestamp = Timestamp(self.versions["timestamp"], expires=expires, snapshot_meta=pin)
-        timestamp.unrecognized_fields["x-signed-at"] = format_time(datetime.now(UTC))
+        timestamp.unrecognized_fields["x-signed-at"] = format_time(self.signed_at or datetime.now(UTC))
         self.write("metadata/timestamp.json", self.sign("timestamp", timestamp))
 
     def rotate_root(self) -> None:
@@ -152,6 +154,7 @@ class SignedStore:
             root = Metadata.from_bytes(self._make_root())
             root.sign(old, append=True)
             self.write(metadata_name("root", self.versions["root"]), root.to_bytes())
+        self._channel_key = self.signers["prod"].public_key
         renewed = {role: self.versions[role] + 1 for role in ROLES if role != "root"}
         self.versions |= renewed | versions
         self.commit()
@@ -177,7 +180,7 @@ class SignedStore:
         return self.sign("root", Root(self.versions["root"], expires=expires, keys=keys, roles=roles))
 
     def _delegating(self, expires: datetime) -> Targets:
-        key: Key = self.signers["prod"].public_key
+        key = self._channel_key
         role = DelegatedRole("prod", [key.keyid], 1, terminating=True, paths=["prod/*"])
         delegations = Delegations({key.keyid: key}, {"prod": role})
         return Targets(self.versions["targets"], expires=expires, delegations=delegations)
