@@ -14,7 +14,7 @@ COMPILE  := uv pip compile --quiet --universal --python-version 3.11 --generate-
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test nightly lint types bench lock clean
+.PHONY: help demo test nightly ceph lint types bench lock clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ test: $(VENV)/.dev ## Run the tests, without network (ARGS="-k name" to select)
 
 nightly: $(VENV)/.dev ## Try the laws of the matcher on many more examples (half an hour on two cores)
 	@WRIT_TEST_PROFILE=nightly $(BIN)/pytest -n auto -q tests/unit/policy_core/matcher tests/unit/policy_core/condition $(ARGS)
+
+ceph: $(VENV)/.dev ## Ask a real S3 server: the tests of stores and of publishing under stress (needs Debian's radosgw)
+	@tests/with_ceph.sh $(BIN)/pytest -q -k ceph tests/unit/bundle_store/test_contract.py tests/unit/builder/publishing $(ARGS)
 
 lint: $(VENV)/.dev ## Check style and formatting
 	@$(BIN)/ruff check .

@@ -59,9 +59,8 @@ def ceph() -> Iterator[str]:
     yield CEPH
 
 
-SERVERS: dict[str, Callable[[], AbstractContextManager[str]]] = {"moto": moto, "ministack": ministack}
-if CEPH:
-    SERVERS["ceph"] = ceph
+EMULATORS: dict[str, Callable[[], AbstractContextManager[str]]] = {"moto": moto, "ministack": ministack}
+SERVERS = EMULATORS | ({"ceph": ceph} if CEPH else {})
 
 
 def use(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
