@@ -37,6 +37,7 @@ COMMANDS = {
     "verify": ("verify", "verify"),
     "ledger": ("ledger", "ledger"),
     "grant": ("grant", "grant"),
+    "render": ("render", "render"),
     "demo": ("demo", "demo"),
 }
 

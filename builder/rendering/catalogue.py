@@ -1,0 +1,95 @@
+"""All that ``writ render`` can make, as a table: a name, what it is, and a function for each form it comes in.
+
+A function takes the `Settings` and returns files: name to content. It reads nothing and writes nothing, so the same
+settings give the same bytes.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from builder.rendering import cloudformation, terraform
+from builder.rendering.access import Place, bucket_policy, policy_of, principals
+from policy_core.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What is rendered for: the policy repository's name, its store and its channels, as ``writ.yaml`` has them."""
+
+    name: str
+    store: str
+    channels: Sequence[str]
+
+    def bucket(self) -> tuple[str, str]:
+        """Return bucket and prefix of the store; raises UsageError unless it is on S3."""
+        parts = urlsplit(self.store)
+        if parts.scheme != "s3":
+            raise UsageError(
+                f"store {self.store}: is in no bucket, so there is no access to be granted",
+                hint="set `store` in writ.yaml to s3://BUCKET/PREFIX and commit that",
+            )
+        return parts.netloc, parts.path.strip("/")
+
+
+Files = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Renderable:
+    """One thing to render; the first of its `forms` is the default."""
+
+    name: str
+    what: str
+    forms: Mapping[str, Callable[[Settings], Files]]
+
+
+def _cloudformation(settings: Settings) -> Files:
+    document = cloudformation.template(settings.name, *settings.bucket(), principals(settings.channels))
+    return {"writ-access.cloudformation.json": _json(document)}
+
+
+def _terraform(settings: Settings) -> Files:
+    document = terraform.configuration(settings.name, *settings.bucket(), principals(settings.channels))
+    return {"writ-access.tf.json": _json(document)}
+
+
+def _policies(settings: Settings) -> Files:
+    place = Place(*settings.bucket())
+    policies = {principal.name: policy_of(principal, place) for principal in principals(settings.channels)}
+    return {"bucket.json": _json(bucket_policy(place))} | {
+        f"{name}.json": _json(document) for name, document in policies.items()
+    }
+
+
+def _json(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, indent=2) + "\n"
+
+
+CATALOGUE = (
+    Renderable(
+        "access",
+        "the bucket, its policy, and a role with the least rights for each who reaches the store",
+        {"cloudformation": _cloudformation, "terraform": _terraform, "policies": _policies},
+    ),
+)
+
+
+def find(name: str) -> Renderable:
+    """Return a thing by its name; raises UsageError."""
+    for renderable in CATALOGUE:
+        if renderable.name == name:
+            return renderable
+    known = ", ".join(renderable.name for renderable in CATALOGUE)
+    raise UsageError(f"{name[:40]!r}: nothing of that name can be rendered", hint=f"there are: {known}")
+
+
+def render(renderable: Renderable, form: str | None, settings: Settings) -> Files:
+    """Return the files of a thing in a form, None for its first; raises UsageError."""
+    forms = renderable.forms
+    chosen = forms.get(form) if form is not None else next(iter(forms.values()))
+    if chosen is None:
+        raise UsageError(f"{renderable.name}: has no form {str(form)[:40]!r}", hint=f"there are: {', '.join(forms)}")
+    return chosen(settings)

@@ -1,0 +1,157 @@
+"""The rights that ``writ render access`` gives are enough for everybody's work, and for nothing beyond it.
+
+The commands run against a server that lets through what the rendered policies allow (tests/s3_fence.py), each with the
+access key of the principal whose work it is.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from polled_host import Host
+from s3_fence import Asked, Fence, serving
+
+from builder.cli.main import main
+
+EVERYBODY = {"publisher", "refresher", "approver", "oncall", "keeper", "auditor", "sidecar-staging", "sidecar-prod"}
+
+
+@dataclass
+class Fenced:
+    """A policy repository with two channels, whose store is behind the fence."""
+
+    folder: Any
+    bucket: str
+    fence: Fence
+    tmp_path: Path
+
+    @property
+    def url(self) -> str:
+        return f"s3://{self.bucket}/policies"
+
+    @property
+    def root(self) -> bytes:
+        return (self.folder.path / "trust/root.json").read_bytes()
+
+    def run(self, who: str, *command: str) -> int:
+        os.environ["AWS_ACCESS_KEY_ID"] = who
+        return main(["-C", str(self.folder.path), *command])
+
+    def client(self, who: str) -> Any:
+        config = Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1})
+        session = boto3.session.Session(aws_access_key_id=who, aws_secret_access_key="any")
+        return session.client("s3", config=config)
+
+    def refused(self) -> list[Asked]:
+        return [asked for _, asked, allowed in self.fence.seen if not allowed]
+
+
+@pytest.fixture
+def fenced(
+    policy_repository: Callable[..., Any], bucket: str, aws: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Fenced]:
+    folder = policy_repository(f"s3://{bucket}/policies", channels="staging, prod")
+    assert main(["-C", str(folder.path), "render", "access", "--format", "policies", "-o", str(tmp_path / "iam")]) == 0
+    policies = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "iam").iterdir()}
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")  # put back at the end
+    with serving(Fence(behind=aws, bucket_policy=policies.pop("bucket"), identity=policies)) as fence:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", fence.url)
+        made = Fenced(folder, bucket, fence, tmp_path)
+        assert made.run("keeper", "keys", "init", "--dev") == 0
+        yield made
+
+
+@pytest.fixture
+def published(fenced: Fenced) -> Fenced:
+    """Two releases of both channels."""
+    for reason in ("one", "two"):
+        fenced.folder.commit_policy(reason)
+        for channel in ("staging", "prod"):
+            assert fenced.run("publisher", "publish", "--channel", channel) == 0
+    return fenced
+
+
+def test_everybody_has_a_policy(fenced: Fenced) -> None:
+    assert set(fenced.fence.identity) == EVERYBODY
+
+
+def test_a_publisher_publishes_and_rolls_back_without_being_refused_anything(published: Fenced) -> None:
+    assert published.run("publisher", "rollback", "--channel", "prod", "--reason", "broken") == 0
+
+    assert published.refused() == []
+
+
+def test_a_refresher_refreshes_without_being_refused_anything(published: Fenced) -> None:
+    assert published.run("refresher", "refresh") == 0
+
+    assert published.refused() == []
+
+
+def test_an_auditor_verifies_rebuilds_and_reads_history_without_being_refused_anything(published: Fenced) -> None:
+    assert published.run("auditor", "verify", "--channel", "prod", "--rebuild") == 0
+    assert published.run("auditor", "live", "--channel", "staging", "--verify") == 0
+
+    assert published.refused() == []
+
+
+def test_a_host_polls_activates_and_finds_no_newer_root_without_being_refused_anything(published: Fenced) -> None:
+    os.environ["AWS_ACCESS_KEY_ID"] = "sidecar-prod"
+    host = Host(published.tmp_path / "host", published).start()
+
+    host.poll()
+    host.poll()
+
+    assert host.release == 2
+    assert published.refused() == []
+    assert any(asked.resource.endswith("/2.root.json") for who, asked, _ in published.fence.seen if "sidecar" in who)
+    host.stop()
+
+
+def test_a_host_of_another_channel_gets_nothing(published: Fenced) -> None:
+    os.environ["AWS_ACCESS_KEY_ID"] = "sidecar-staging"
+    host = Host(published.tmp_path / "host", published).start()
+
+    host.poll()
+
+    assert host.release == 0
+    assert published.refused() != []
+    host.stop()
+
+
+def test_nobody_but_a_publisher_publishes(published: Fenced) -> None:
+    published.folder.commit_policy("three")
+
+    codes = {who: published.run(who, "publish", "--channel", "prod") for who in EVERYBODY - {"publisher"}}
+
+    assert set(codes.values()) == {6}
+
+
+def test_a_missing_object_of_another_channel_is_forbidden_and_not_missing(published: Fenced) -> None:
+    client = published.client("sidecar-prod")
+
+    def status(name: str) -> int:
+        with pytest.raises(ClientError) as refused:
+            client.get_object(Bucket=published.bucket, Key=f"policies/{name}")
+        return int(refused.value.response["ResponseMetadata"]["HTTPStatusCode"])
+
+    assert status("metadata/99.prod.json") == 404
+    assert status("targets/prod/none") == 404
+    assert status("metadata/99.staging.json") == 403
+    assert status("targets/staging/none") == 403
+    assert status("pending/prod/99.json") == 403
+
+
+def test_a_host_lists_its_own_channel_and_no_other(published: Fenced) -> None:
+    client = published.client("sidecar-prod")
+
+    assert client.list_objects_v2(Bucket=published.bucket, Prefix="policies/targets/prod/")["KeyCount"] > 0
+    for prefix in ("policies/targets/staging/", "policies/pending/", "policies/", "policies/metadata/", ""):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            client.list_objects_v2(Bucket=published.bucket, Prefix=prefix)

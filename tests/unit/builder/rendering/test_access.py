@@ -1,0 +1,140 @@
+"""What the policies of a store let through, request by request."""
+
+import json
+from collections.abc import Mapping
+
+import pytest
+from moto.iam.access_control import IAMPolicy, PermissionResult
+from s3_fence import Asked, permits
+
+from builder.language.project import MAX_CHANNELS
+from builder.rendering.access import MAX_POLICY_CHARS, Place, bucket_policy, policy_of, principals
+
+PLACE = Place("acme-policies", "agents")
+EVERYBODY = {principal.name: policy_of(principal, PLACE) for principal in principals(["staging", "prod"])}
+BUCKET_POLICY = bucket_policy(PLACE)
+SECURE = {"aws:SecureTransport": "true"}
+NEW, SAME = {"s3:if-none-match": "*"}, {"s3:if-match": '"etag"'}
+
+
+def asked(verb: str, name: str, context: Mapping[str, str] | None = None) -> Asked:
+    return Asked(f"s3:{verb}", f"arn:aws:s3:::acme-policies/agents/{name}", SECURE | (context or {}))
+
+
+def allows(who: str, request: Asked) -> bool:
+    return permits(EVERYBODY[who], BUCKET_POLICY, request)
+
+
+ANY_NAME = (
+    "metadata/timestamp.json",
+    *(f"metadata/7.{role}.json" for role in ("root", "targets", "snapshot", "staging", "prod", "prod.oncall")),
+    "targets/staging/00.demo-policies.tar.gz",
+    "targets/prod/00.demo-policies.tar.gz",
+    "pending/prod/7.json",
+    "probe/conditional-writes",
+)
+MAY_WRITE = {
+    "publisher": {name for name in ANY_NAME if not any(role in name for role in ("root", "7.targets", "oncall"))},
+    "refresher": {"metadata/timestamp.json"},
+    "approver": {"pending/prod/7.json"},
+    "oncall": {
+        "metadata/timestamp.json", "metadata/7.snapshot.json", "metadata/7.prod.oncall.json", "probe/conditional-writes"
+    },
+    "keeper": {name for name in ANY_NAME if name.startswith(("metadata/", "probe/")) and "oncall" not in name},
+}  # fmt: skip
+MAY_READ = {
+    "sidecar-prod": {
+        name for name in ANY_NAME if not name.startswith(("pending/", "probe/")) and "staging" not in name
+    },
+    "auditor": {name for name in ANY_NAME if name.startswith(("metadata/", "targets/"))},
+    "refresher": {name for name in ANY_NAME if name.startswith(("metadata/", "targets/"))},
+    "approver": set(ANY_NAME) - {"probe/conditional-writes"},
+}
+
+
+@pytest.mark.parametrize("who", sorted(EVERYBODY))
+def test_everybody_writes_what_their_work_takes_and_nothing_else(who: str) -> None:
+    written = {name for name in ANY_NAME if allows(who, asked("PutObject", name, NEW))}
+
+    assert written == MAY_WRITE.get(who, set())
+
+
+@pytest.mark.parametrize("who", sorted(MAY_READ))
+def test_everybody_reads_what_their_work_takes_and_nothing_else(who: str) -> None:
+    read = {name for name in ANY_NAME if allows(who, asked("GetObject", name))}
+
+    assert read == MAY_READ[who]
+
+
+@pytest.mark.parametrize("who", sorted(EVERYBODY))
+def test_nobody_reads_what_lies_beside_the_store(who: str) -> None:
+    for key in ("reports/host-1/status.json", "other", "metadata/timestamp.json"):
+        assert not allows(who, Asked("s3:GetObject", f"arn:aws:s3:::acme-policies/{key}", SECURE))
+
+
+ADMINISTRATOR = {"Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
+
+
+@pytest.mark.parametrize(
+    ("verb", "name", "context", "allowed"),
+    [
+        ("PutObject", "metadata/7.prod.json", NEW, True),
+        ("PutObject", "metadata/7.prod.json", SAME, False),
+        ("PutObject", "metadata/7.prod.json", {}, False),
+        ("PutObject", "targets/prod/00.demo-policies.tar.gz", NEW, True),
+        ("PutObject", "targets/prod/00.demo-policies.tar.gz", SAME, False),
+        ("PutObject", "metadata/timestamp.json", SAME, True),
+        ("PutObject", "metadata/timestamp.json", NEW, True),
+        ("PutObject", "metadata/timestamp.json", {}, False),
+        ("PutObject", "pending/prod/7.json", SAME, True),
+        ("PutObject", "pending/prod/7.json", {}, False),
+        ("PutObject", "metadata/7.prod.json", NEW | {"aws:SecureTransport": "false"}, False),
+        ("GetObject", "metadata/7.prod.json", {"aws:SecureTransport": "false"}, False),
+        ("GetObject", "metadata/7.prod.json", {}, True),
+        ("DeleteObject", "metadata/7.prod.json", {}, False),
+        ("DeleteObjectVersion", "metadata/timestamp.json", {}, False),
+        ("DeleteObject", "targets/prod/00.demo-policies.tar.gz", {}, False),
+    ],
+)
+def test_the_bucket_policy_holds_for_administrators_too(
+    verb: str, name: str, context: dict[str, str], allowed: bool
+) -> None:
+    assert permits(ADMINISTRATOR, BUCKET_POLICY, asked(verb, name, context)) is allowed
+
+
+@pytest.mark.parametrize("who", sorted(EVERYBODY))
+def test_another_judge_of_policies_says_the_same(who: str) -> None:
+    """Moto's, which knows no conditions on objects: so the bucket policy is left out, and all writes have one."""
+    policy = EVERYBODY[who]
+
+    for name in ANY_NAME:
+        for verb in ("GetObject", "PutObject", "DeleteObject"):
+            request = asked(verb, name)
+            theirs = IAMPolicy(json.dumps(policy)).is_action_permitted(request.action, request.resource)
+            assert (theirs is PermissionResult.PERMITTED) is permits(policy, {"Statement": []}, request)
+
+
+@pytest.mark.parametrize("channel", ["prod", "prod-eu", "oncall"])
+def test_a_host_reads_no_bundle_and_no_role_of_any_other_channel(channel: str) -> None:
+    others = {"prod", "prod-eu", "prod-e", "d", "oncall", "staging"} - {channel}
+    (policy,) = [policy_of(p, PLACE) for p in principals([channel]) if p.name.startswith("sidecar")]
+
+    for other in others:
+        for name in (f"metadata/7.{other}.json", f"targets/{other}/00.agents.tar.gz", f"pending/{other}/7.json"):
+            assert not permits(policy, BUCKET_POLICY, asked("GetObject", name))
+
+
+def test_the_policies_of_many_channels_fit_into_what_iam_takes() -> None:
+    channels = [f"production-{number:02}" for number in range(MAX_CHANNELS)]
+
+    lengths = [
+        len(json.dumps(policy_of(principal, PLACE), separators=(",", ":"))) for principal in principals(channels)
+    ]
+
+    assert max(lengths) <= MAX_POLICY_CHARS
+
+
+def test_a_store_without_a_prefix_is_the_whole_bucket() -> None:
+    (sidecar,) = [p for p in principals(["prod"]) if p.name == "sidecar-prod"]
+
+    assert "arn:aws:s3:::acme/targets/prod/*" in policy_of(sidecar, Place("acme"))["Statement"][0]["Resource"]
