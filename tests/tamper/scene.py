@@ -1,0 +1,249 @@
+"""The store, the keys and the hosts that are attacked: made once by the real builder, copied for each attack.
+
+Channel ``prod`` has had two releases and a refresh since. Release 1 let everybody restart services, release 2 denies
+it, and so do those that honest people will publish.
+"""
+
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pygit2
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from polled_host import Host
+from securesystemslib.signer import CryptoSigner
+from tamper.editing import Editor
+from tuf.api.metadata import Role, Targets
+
+from builder.publishing.candidate import Candidate, prepare_candidate
+from builder.publishing.commit import Publisher
+from builder.publishing.initialise import create_trust, initialise_store
+from builder.publishing.keys import KeyRing
+from builder.publishing.publish import publish
+from builder.publishing.refresh import refresh
+from builder.source import PolicyRepository
+from bundle_store.opening import open_store
+from policy_core.trust import layout
+
+CHANNELS = ("staging", "prod")
+TOP_LEVEL = ("root", "targets", "snapshot", "timestamp")
+WRIT_YAML = "version: v1\nname: acme\nstore: file:///srv/policies\nchannels: [staging, prod]\n"
+POLICY = """\
+version: v1
+rules:
+  - id: restarts
+    match: {{actions: ["service.restart"]}}
+    decision: {decision}
+    reason: {reason}
+"""
+RESTART = {
+    "subject": {"type": "user", "id": "ann"},
+    "action": {"name": "service.restart"},
+    "resource": {"type": "service", "id": "web"},
+}
+PEOPLE = ("ana", "ben", "eve")
+
+
+@dataclass(frozen=True)
+class Honest:
+    """What honest people did before anybody attacks. `past` are copies of the store, oldest first."""
+
+    folder: Path
+    root: bytes
+    repository: PolicyRepository
+    coming: tuple[Candidate, ...]
+
+    def state(self, name: str) -> Path:
+        """Return a folder: the store after ``release-1``, ``release-2`` or ``live``, or ``host``, which followed it."""
+        return self.folder / name
+
+
+def make_honest(folder: Path) -> Honest:
+    """Publish two releases to each channel and refresh, with a host of ``prod`` that polled after every step."""
+    repository = PolicyRepository(pygit2.init_repository(str(folder / "repository"), initial_head="main"))
+    candidates = [
+        _candidate(repository, decision, reason)
+        for decision, reason in (("allow", "first"), ("deny", "second"), ("deny", "third"), ("deny", "fourth"))
+    ]
+    keys = KeyRing(folder / "keys", {})
+    now = datetime.now(UTC).replace(microsecond=0)
+    root = create_trust(keys, CHANNELS, now)
+    honest = Honest(folder, root, repository, tuple(candidates[2:]))
+    scene = Scene(honest, folder / "live", folder / "keys")
+    initialise_store(open_store(scene.url), root, keys, CHANNELS, now)
+    host = Host(folder / "host", scene).start()
+    for number, candidate in enumerate(candidates[:2], start=1):
+        for channel in CHANNELS:
+            scene.publish(candidate, channel=channel)
+        host.poll()
+        shutil.copytree(scene.folder, folder / f"release-{number}")
+    refresh([scene.publisher()])
+    host.poll()
+    host.stop()
+    return honest
+
+
+def _candidate(repository: PolicyRepository, decision: str, reason: str) -> Candidate:
+    git = repository.git
+    files = {"writ.yaml": WRIT_YAML, "policies/restarts.yaml": POLICY.format(decision=decision, reason=reason)}
+    index = pygit2.Index()
+    for path, text in files.items():
+        index.add(pygit2.IndexEntry(path, git.create_blob(text.encode()), pygit2.enums.FileMode.BLOB))
+    ada = pygit2.Signature("Ada Example", "ada@example.com", 1_700_000_000, 0)
+    parents = [] if git.head_is_unborn else [git.head.target]
+    git.create_commit("HEAD", ada, ada, f"Policy: {reason}", index.write_tree(git), parents)
+    return prepare_candidate(repository, "HEAD", today=datetime.now(UTC).date())
+
+
+@dataclass
+class Scene:
+    """One store with the keys of its owners. Each test has its own copy, see `copied`."""
+
+    honest: Honest
+    folder: Path
+    key_folder: Path
+    revoked: dict[str, CryptoSigner] = field(default_factory=dict)
+    people: bool = False
+
+    @classmethod
+    def copied(cls, honest: Honest, to: Path) -> "Scene":
+        """Copy the live store and the keys into a folder of the test."""
+        shutil.copytree(honest.state("live"), to / "store")
+        shutil.copytree(honest.folder / "keys", to / "keys")
+        return cls(honest, to / "store", to / "keys")
+
+    @property
+    def url(self) -> str:
+        """Return the address of the store."""
+        return self.folder.as_uri()
+
+    @property
+    def root(self) -> bytes:
+        """Return the trust root that hosts are given."""
+        return self.honest.root
+
+    @property
+    def keys(self) -> KeyRing:
+        """Return the owners' keys."""
+        return KeyRing(self.key_folder, {})
+
+    def publisher(self, channel: str = "prod") -> Publisher:
+        return Publisher(open_store(self.url), channel, self.root, self.keys)
+
+    def publish(self, candidate: Candidate | None = None, *, channel: str = "prod") -> None:
+        """Publish a candidate, the first that is to come if none is given."""
+        candidate = candidate or self.honest.coming[0]
+        if self.people and channel == "prod":
+            self._publish_by_people(candidate)
+        else:
+            publish(self.publisher(channel), self.honest.repository, candidate, actor="Ada")
+
+    def _publish_by_people(self, candidate: Candidate) -> None:
+        owners, bundle = self.owners, candidate.bundle
+        live = owners.release()
+        release = replace(
+            live, release=live.release + 1, revision=bundle.revision, sha256=bundle.sha256, length=len(candidate.blob),
+            content_sha256=bundle.content_sha256, policy_sha256=bundle.policy_sha256, provenance_sha256="",
+        )  # fmt: skip
+        owners.write(layout.target_object("prod", release.name, release.sha256), candidate.blob)
+        owners.set_live(prod=owners.put("prod", owners.sign(owners.listing(release), *self._signing("prod"))))
+
+    def _signing(self, role: str) -> tuple[str, ...]:
+        """Return the names of keys that sign for a role now."""
+        return PEOPLE[1:] if self.people and role in {"root", "targets", "prod"} else (role,)
+
+    @property
+    def owners(self) -> Editor:
+        """Return the owners in a ceremony, with all keys."""
+        return Editor(self.folder, self.signers)
+
+    @property
+    def signers(self) -> dict[str, CryptoSigner]:
+        """Return all keys by name: roles, people, and as ``old timestamp`` what has been revoked."""
+        return {path.stem: _signer(path) for path in self.key_folder.glob("*.pem")} | {
+            f"old {name}": signer for name, signer in self.revoked.items()
+        }
+
+    def stolen(self, names: Iterable[str]) -> dict[str, CryptoSigner]:
+        """Return keys as an attacker uses them: one that was replaced stands for its role."""
+        return {name.removeprefix("old "): self.signers[name] for name in names}
+
+    def past(self, state: str, name: str) -> bytes:
+        """Return an object of the store as it once was."""
+        return (self.honest.state(state) / name).read_bytes()
+
+    def keep(self) -> None:
+        """Note the store as it is, for `put_right`."""
+        shutil.copytree(self.folder, self.folder.with_name("kept"))
+
+    def put_right(self, stolen: Iterable[str]) -> None:
+        """Do what owners do after an attack: restore the objects, replace stolen keys, publish what is to come."""
+        shutil.rmtree(self.folder)
+        shutil.copytree(self.folder.with_name("kept"), self.folder)
+        self.rotate(*(name for name in stolen if name in {*TOP_LEVEL, *CHANNELS}))
+        self.publish_all()
+
+    def publish_all(self) -> None:
+        """Publish everything that is to come."""
+        for candidate in self.honest.coming:
+            self.publish(candidate)
+
+    def put_back(self, state: str) -> None:
+        """Replace the whole store by an earlier state."""
+        shutil.rmtree(self.folder)
+        shutil.copytree(self.honest.state(state), self.folder)
+
+    def rotate(self, *names: str) -> None:
+        """Replace the keys of some roles, as after a theft, and sign anew what hangs on them."""
+        if not names:
+            return
+        for name in names:
+            path = self.key_folder / f"{name}.pem"
+            self.revoked[name] = _signer(path)
+            path.unlink()
+            self.keys.create(name)
+        owners, top, channels = self.owners, set(names) & set(TOP_LEVEL), set(names) & set(CHANNELS)
+        if top:
+            root = owners.role("root")
+            root.version += 1
+            for name in top:
+                root.revoke_key(self.revoked[name].public_key.keyid, name)
+                root.add_key(owners.signers[name].public_key, name)
+            before = {"old root"} if "root" in top else set()
+            owners.put("root", owners.sign(root, *before, *self._signing("root")))
+        targets = owners.role("targets")
+        for name in channels:
+            targets.revoke_key(self.revoked[name].public_key.keyid, name)
+            targets.add_key(owners.signers[name].public_key, name)
+        signed = {"targets": targets, **{name: owners.role(name) for name in channels}}
+        self._set_live({role: (content, self._signing(role)) for role, content in signed.items()})
+
+    def hand_to_people(self) -> None:
+        """Let root, targets and ``prod`` take two of three people each, whose keys are theirs alone."""
+        for name in PEOPLE:
+            self.keys.create(name)
+        self.people, owners = True, self.owners
+        people = {owners.signers[name].public_key.keyid: owners.signers[name].public_key for name in PEOPLE}
+        root, targets = owners.role("root"), owners.role("targets")
+        root.version += 1
+        root.keys |= people
+        root.roles |= {role: Role(list(people), 2) for role in ("root", "targets")}
+        owners.put("root", owners.sign(root, "root", *self._signing("root")))
+        targets.delegations.keys |= people
+        targets.delegations.roles["prod"].keyids, targets.delegations.roles["prod"].threshold = list(people), 2
+        signed = {"targets": targets, "prod": owners.role("prod")}
+        self._set_live({role: (content, self._signing(role)) for role, content in signed.items()})
+
+    def _set_live(self, roles: Mapping[str, tuple[Targets, Iterable[str]]]) -> None:
+        """Make the next version of some roles live, each signed by the named keys."""
+        owners, pins = self.owners, {}
+        for role, (content, signers) in roles.items():
+            content.version += 1
+            pins[role] = owners.put(role, owners.sign(content, *signers))
+        owners.set_live(**pins)
+
+
+def _signer(path: Path) -> CryptoSigner:
+    return CryptoSigner(load_pem_private_key(path.read_bytes(), None))
