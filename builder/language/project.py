@@ -7,17 +7,18 @@ from urllib.parse import urlsplit
 from builder.language import fields
 from builder.language.approvers import read_approvers
 from builder.language.governance import NO_GOVERNANCE, Governance, read_governance
+from builder.language.hosts import read_hosts
 from builder.language.nodes import BrokenNode, MapNode, Node, Report, ScalarNode, plain
 from builder.language.notsecrets import NotSecret, read_not_secrets
 from builder.language.yamlfile import read_yaml
 from policy_core.errors import KnownError
-from policy_core.model import Approver
+from policy_core.model import Approver, HostLimits
 
 FILE = "writ.yaml"
 MAX_CHANNELS = 32
 MAX_WIDENED = 10**9
 
-_KEYS = ("version", "name", "store", "channels", "gates", "approvers", "governance", "not_secrets")
+_KEYS = ("version", "name", "store", "channels", "gates", "hosts", "approvers", "governance", "not_secrets")
 _GATES = ("coverage", "simulation")
 _LATER_GATES = ("diff",)
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -48,6 +49,7 @@ class Project:
     channels: tuple[str, ...]
     coverage: CoverageGate = CoverageGate()
     simulation: SimulationGate | None = None
+    hosts: HostLimits | None = None
     approvers: tuple[Approver, ...] = ()
     governance: Governance = NO_GOVERNANCE
     not_secrets: tuple[NotSecret, ...] = ()
@@ -68,13 +70,15 @@ def read_project(content: bytes | None, report: Report) -> Project | None:
     gates = _given(report, found, "gates")
     if gates:
         fields.check_keys(report, gates, "gates", _GATES, later=_LATER_GATES)
+    channels, hosts = tuple(_channels(report, found)), _given(report, found, "hosts")
     approvers, governance = _given(report, found, "approvers"), _given(report, found, "governance")
     project = Project(
         name=_name(report, found),
         store=_store(report, found),
-        channels=tuple(_channels(report, found)),
+        channels=channels,
         coverage=_coverage_gate(report, gates),
         simulation=_simulation_gate(report, gates),
+        hosts=read_hosts(report, hosts, channels) if hosts else None,
         approvers=read_approvers(report, approvers) if approvers else (),
         governance=read_governance(report, governance) if governance else NO_GOVERNANCE,
         not_secrets=read_not_secrets(report, not_secrets) if (not_secrets := found.get("not_secrets")) else (),

@@ -11,6 +11,7 @@ from policy_core.model import (
     Classification,
     Clauses,
     Decision,
+    HostLimits,
     PolicyException,
     Provisions,
     Rate,
@@ -22,6 +23,7 @@ FULL = Provisions(
     exceptions=(PolicyException("e", ("p/r",), Clauses(actions=("a",)), 1, 2),),
     classifications=(Classification("c", ("write",), actions=("a",)),),
     approvers=(Approver("ana", "a" * 64, ("security",), ("ana",)),),
+    hosts=HostLimits(3_600, {"prod": 12}),
 )
 RULE = Rule("p", "r", Decision.DENY)
 
@@ -80,4 +82,5 @@ def test_a_bundle_names_only_the_features_it_uses():
     assert needed_features([RULE], Provisions(classifications=FULL.classifications)) == old | {"classify.v1"}
     assert needed_features([RULE], Provisions(exceptions=FULL.exceptions)) == old | {"exceptions.v1"}
     assert needed_features([RULE], Provisions(exceptions=(scoped,))) == old | {"exceptions.v1", "rules.v2"}
+    assert needed_features([RULE], Provisions(hosts=FULL.hosts)) == old | {"hosts.v1"}
     assert needed_features([rated, asking], FULL) <= SUPPORTED

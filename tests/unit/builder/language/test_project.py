@@ -5,7 +5,7 @@ import pytest
 from builder.language.governance import Governance
 from builder.language.nodes import Report
 from builder.language.project import CoverageGate, Project, SimulationGate, read_project
-from policy_core.model import Approver
+from policy_core.model import Approver, HostLimits
 
 GOOD = "name: payments\nstore: s3://bucket/prefix\nchannels: [dev, prod]\n"
 ANA = f"{{key: '{'ab' * 32}', teams: [security], subjects: [ana]}}"
@@ -53,6 +53,39 @@ def test_the_simulation_gate_is_read(simulation: str, expected: SimulationGate) 
 
     assert project is not None
     assert project.simulation == expected
+
+
+@pytest.mark.parametrize(
+    ("hosts", "expected"),
+    [
+        ("{max_pin: 4h, min_release: {prod: 12}}", HostLimits(14_400, {"prod": 12})),
+        ("{max_pin: 1h30m}", HostLimits(5_400)),
+        ("{min_release: {prod: 1, dev: 3}}", HostLimits(min_release={"dev": 3, "prod": 1})),
+        ("{}", None),
+    ],
+)
+def test_limits_for_hosts_are_read(hosts: str, expected: HostLimits | None) -> None:
+    project = read_project(f"{GOOD}hosts: {hosts}\n".encode(), Report("writ.yaml"))
+
+    assert project is not None
+    assert project.hosts == expected
+
+
+@pytest.mark.parametrize(
+    ("hosts", "problem"),
+    [
+        ("{max_pin: 8d}", "4:18 hosts.max_pin: expected a duration from 1s to 7d, found the text '8d'"),
+        ("{max_pin: 0s}", "4:18 hosts.max_pin: expected a duration from 1s to 7d, found the text '0s'"),
+        ("{min_release: {prdo: 3}}", "4:23 hosts.min_release: 'prdo' is not a channel"),
+        ("{min_release: {prod: 0}}", "4:29 hosts.min_release.prod: expected a whole number from 1"),
+        ("{min_release: 3}", "4:22 hosts.min_release: expected a mapping, found 3"),
+        ("{max_pins: 1h}", "4:9 unknown key 'max_pins' in hosts"),
+    ],
+)
+def test_limits_nobody_could_keep_are_refused(hosts: str, problem: str) -> None:
+    (found,) = problems(f"{GOOD}hosts: {hosts}\n")
+
+    assert found.startswith(problem)
 
 
 @pytest.mark.parametrize("store", ["s3://bucket", "s3://bucket/a/b", "file:///var/lib/writ"])
