@@ -8,12 +8,13 @@ import pygit2
 from builder.ledger.branch import Ledger, verify_ledger
 from builder.ledger.commits import LEDGER_PATHS, SourceMissingError
 from builder.ledger.moments import Interval, intervals, live_during, parse_when
+from builder.publishing.channels import Histories
 from builder.publishing.expiry import alarms
 from builder.publishing.provenance import Provenance
 from builder.publishing.publisher import system_clock
 from builder.publishing.staging import check_bundle, scratch_folder
 from builder.publishing.workspace import Workspace
-from builder.rebuilding import provenance_of, rebuild_release
+from builder.rebuilding import find_asked, provenance_of, rebuild_release
 from bundle_store.client import TrustedClient
 from policy_core.errors import UsageError
 from policy_core.trust.chain import VerifiedRelease
@@ -108,12 +109,16 @@ def verify_channel(workspace: Workspace, channel: str, *, rebuild: str | None = 
             check_bundle(state.release, client.download(state.release))
         history = list(channel_history(chain, trusted_root=reader.trusted_root, channel=channel, fetch=reader.fetch))
     ledger = verify_ledger(workspace.repository.git, channel, iter(history))
+    store, histories = reader.store, Histories(workspace.reader, {channel: history})
+    asked = find_asked(history, rebuild) if rebuild is not None else None
+    if asked is not None:
+        rebuild_release(workspace.repository, store, asked, provenance_of(store, asked, histories.of))
     return Verified(
         channel,
         state,
         intervals(history),
         ledger,
         warnings=alarms(state.expires, system_clock()),
-        provenance=provenance_of(reader.store, state.release, history) if state.release else None,
-        rebuilt=rebuild_release(workspace.repository, reader.store, history, rebuild) if rebuild is not None else None,
+        provenance=provenance_of(store, state.release, histories.of) if state.release else None,
+        rebuilt=asked,
     )

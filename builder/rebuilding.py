@@ -4,11 +4,13 @@ A signature says who released something, not that it is what people reviewed. Wh
 the machine that builds, can sign any bundle; only building it again elsewhere tells.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+from securesystemslib.signer import Key
 
 from builder.compiling import bundle_of, compile_tree
 from builder.ledger.commits import SourceMissingError
-from builder.publishing.provenance import DISTRIBUTION, Provenance, fetch_provenance
+from builder.publishing.provenance import DISTRIBUTION, Provenance, ProvenanceError, fetch_provenance
 from builder.publishing.rollback import NoSuchReleaseError, find_release
 from builder.publishing.staging import check_bundle
 from builder.source import PolicyRepository
@@ -37,24 +39,33 @@ class RebuildError(TrustError):
     default_hint = _ALARM
 
 
-def provenance_of(store: Store, release: Release, history: Sequence[HistoryEntry]) -> Provenance | None:
-    """Return the verified provenance of a release, None if it has none; `history` is newest first.
+HistoryOf = Callable[[str], Sequence[HistoryEntry]]
+"""Returns the history of a channel of the store, newest first; raises as `ChannelReader.read` and its `history`."""
 
-    A rollback carries on the provenance of what it goes back to, so the keys are those of when that was first released.
-    Raises ProvenanceError, RemoteError.
+
+def provenance_of(store: Store, release: Release, history_of: HistoryOf) -> Provenance | None:
+    """Return the verified provenance of a release, None if it has none.
+
+    A rollback and a promotion carry on the provenance of what they take, so the keys are those of when the channel it
+    was built for first released it. Raises ProvenanceError, RemoteError, and what `history_of` raises.
     """
-    same = (e for e in reversed(history) if e.release and e.release.provenance_sha256 == release.provenance_sha256)
-    return fetch_provenance(store, release, next(same).keys)
+
+    def keys_of(channel: str) -> Sequence[Key]:
+        for entry in reversed(history_of(channel)):
+            if entry.release and entry.release.provenance_sha256 == release.provenance_sha256:
+                return entry.keys
+        raise ProvenanceError(f"provenance of release {release.release}: {channel} never released it")
+
+    return fetch_provenance(store, release, keys_of)
 
 
-def rebuild_release(repository: PolicyRepository, store: Store, history: Sequence[HistoryEntry], which: str) -> Release:
-    """Build the bundle of a release (a number, or `LIVE`) again and return the release if the content is the same.
+def rebuild_release(
+    repository: PolicyRepository, store: Store, release: Release, provenance: Provenance | None
+) -> Release:
+    """Build the bundle of a release again and return the release if the content is the same.
 
-    Raises RebuildError, ProvenanceError, NoSuchReleaseError, SourceMissingError, TrustError for a damaged bundle,
-    RemoteError, UsageError.
+    Raises RebuildError, SourceMissingError, TrustError for a damaged bundle, RemoteError, UsageError.
     """
-    release = _find(history, which)
-    provenance = provenance_of(store, release, history)
     name = layout.target_object(release.channel, release.name, release.sha256)
     released = check_bundle(release, read_signed(store, name, max_bytes=release.length).body)
     where = f"release {release.release} of {release.channel}: its commit {release.revision[:12]}"
@@ -78,7 +89,8 @@ def rebuild_release(repository: PolicyRepository, store: Store, history: Sequenc
     return release
 
 
-def _find(history: Sequence[HistoryEntry], which: str) -> Release:
+def find_asked(history: Sequence[HistoryEntry], which: str) -> Release:
+    """Return the release that `which` names: a number, or `LIVE`. Raises NoSuchReleaseError, UsageError."""
     live = history[0].release
     if live is None:
         raise NoSuchReleaseError("--rebuild: nothing was ever released")

@@ -7,7 +7,7 @@ who read it without TUF.
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -120,10 +120,14 @@ def public_url(url: str) -> str:
     return found if is_plain_text(found) else ""
 
 
-def fetch_provenance(store: Store, release: Release, keys: Sequence[Key]) -> Provenance | None:
-    """Return the verified provenance of a release, None if it was released without; `keys` could sign it then.
+KeysOf = Callable[[str], Sequence[Key]]
+"""Returns the keys that could sign a release's provenance when a channel first released it; raises ProvenanceError."""
 
-    Raises ProvenanceError, also if the store lost it, RemoteError.
+
+def fetch_provenance(store: Store, release: Release, keys_of: KeysOf) -> Provenance | None:
+    """Return the verified provenance of a release, None if it was released without.
+
+    Raises ProvenanceError, also if the store lost it, RemoteError, and what `keys_of` raises.
     """
     if not release.provenance_sha256:
         return None
@@ -132,24 +136,25 @@ def fetch_provenance(store: Store, release: Release, keys: Sequence[Key]) -> Pro
         data = read_signed(store, name, max_bytes=layout.MAX_PROVENANCE_BYTES).body
     except ObjectNotFoundError as error:
         raise ProvenanceError(f"{_where(release)}: {name} is not in the store") from error
-    return open_provenance(data, release, keys)
+    return open_provenance(data, release, keys_of)
 
 
-def open_provenance(data: bytes, release: Release, keys: Sequence[Key]) -> Provenance:
-    """Return what a provenance file says, verified for one release and the keys of its channel.
+def open_provenance(data: bytes, release: Release, keys_of: KeysOf) -> Provenance:
+    """Return what a provenance file says, verified for one release and the keys of the channel it was built for.
 
-    Raises ProvenanceError.
+    That is the release's own channel, but for a promotion. Raises ProvenanceError, and what `keys_of` raises.
     """
     where = _where(release)
     # 1. It is the file that the signed release names, byte for byte.
     if hashlib.sha256(data).hexdigest() != release.provenance_sha256:
         raise ProvenanceError(f"{where}: content does not have the signed digest")
     try:
-        # 2. It is a statement, signed by a key of the channel. Nothing inside counts before.
+        # 2. It is a statement, signed by a key of the channel it names. Nothing else inside counts before.
         sealed = msgspec.json.decode(data, type=_Sealed)
         if sealed.payload_type != PAYLOAD_TYPE:
             raise ProvenanceError(f"{where}: is {sealed.payload_type!a} (expected {PAYLOAD_TYPE})")
-        key = sealed.signer(keys)
+        channel = _built_for(sealed.payload) if release.origin else release.channel
+        key = sealed.signer(keys_of(channel))
         # 3. It is provenance of the form we know.
         statement = msgspec.json.decode(sealed.payload, type=_Statement)
         kinds = (statement.type, statement.predicate_type, statement.predicate.build_definition.build_type)
@@ -159,14 +164,14 @@ def open_provenance(data: bytes, release: Release, keys: Sequence[Key]) -> Prove
         gates = msgspec.convert(statement.byproduct("gates").annotations, Gates)
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError) as error:
         raise ProvenanceError(f"{where}: is no provenance ({error})") from error
-    except (SignatureError, ValueError) as error:
+    except (SignatureError, ValueError, layout.ChannelNameError) as error:
         raise ProvenanceError(f"{where}: is not signed by a key of the channel") from error
     # 4. It is about this release.
     definition, run = statement.predicate.build_definition, statement.predicate.run_details
     source, version = definition.external_parameters.source, run.builder.version.get(DISTRIBUTION, "")
     expected: dict[str, tuple[object, object]] = {
         "bundle": (statement.subject_sha256, release.sha256),
-        "channel": (definition.external_parameters.channel, release.channel),
+        "channel": (definition.external_parameters.channel, channel),
         "revision": (source.digest.get("gitCommit"), release.revision),
         "content": (statement.byproduct("content").digest.get("sha256"), release.content_sha256),
         "policy": (statement.byproduct("policy").digest.get("sha256"), release.policy_sha256),
@@ -184,6 +189,12 @@ def open_provenance(data: bytes, release: Release, keys: Sequence[Key]) -> Prove
 
 def _where(release: Release) -> str:
     return f"provenance of release {release.release} of {release.channel}"
+
+
+def _built_for(payload: bytes) -> str:
+    """Return the channel that the statement about a promoted bundle names: where it was published first."""
+    statement = msgspec.json.decode(payload, type=_Statement)
+    return layout.check_channel(statement.predicate.build_definition.external_parameters.channel)
 
 
 class _Resource(msgspec.Struct, frozen=True, omit_defaults=True):

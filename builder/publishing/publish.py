@@ -1,6 +1,6 @@
-"""Publish a commit: the next release of a channel, if it descends from everything published there before.
+"""Bring a commit into a channel: the next release, if it descends from everything brought into the channel before.
 
-The newest revision *ever* published counts, not the live one. So when a release was rolled back, running its old job
+The newest revision *ever* brought in counts, not the live one. So when a release was rolled back, running its old job
 again cannot undo the rollback; only a new commit on top can.
 
 Gates are those of what is live when the release is proposed, read from the verified state: not the candidate's own, and
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 from builder.policytest import Status
 from builder.publishing.candidate import Candidate
-from builder.publishing.commit import NothingToDo, Outcome, Proposal, commit
+from builder.publishing.commit import NothingToDo, Outcome, Proposal, Propose, commit
 from builder.publishing.gates import require_live_gates
 from builder.publishing.provenance import PAYLOAD_TYPE, Gates, TestCounts, make_statement, origin_url
 from builder.publishing.publisher import Publisher
@@ -33,29 +33,16 @@ def publish(publisher: Publisher, repository: PolicyRepository, candidate: Candi
     Raises SupersededError, GateError as `require_live_gates`, ConflictError, TrustError, RemoteError, and for keys
     UsageError.
     """
-    passed: dict[str, tuple[str, ...]] = {}  # gates by live revision, so that a lost race costs no second simulation
     sealed: dict[bytes, bytes] = {}  # a signer may sign differently each time, and what fits is not written again
 
-    def propose(state: LiveState, history: Callable[[], Iterator[HistoryEntry]]) -> Proposal | NothingToDo:
-        live, bundle = state.verified.release, candidate.bundle
-        newest = live if live and live.brings_in else _newest_published(history())
-        if newest is not None:
-            if bundle.revision == newest.revision and live is not None and live.revision == newest.revision:
-                return NothingToDo(f"{_short(bundle.revision)} is live already, as release {live.release}")
-            _check_descent(repository, bundle.revision, newest, live)
-        if live is not None and live.policy_sha256 == bundle.policy_sha256:
-            return NothingToDo(f"the policy is the one of release {live.release}, which is live: nothing to publish")
-        if live is not None and live.revision not in passed:
-            tree = repository.tree(live.revision)
-            passed[live.revision] = require_live_gates(f"release {live.release}", tree, candidate)
-        gates = Gates(live.release, passed[live.revision]) if live else Gates(0, ())
-        statement = _statement(publisher.channel, repository, candidate, gates)
+    def make(state: LiveState, number: int, gates: Gates) -> Proposal:
+        bundle, statement = candidate.bundle, _statement(publisher.channel, repository, candidate, gates)
         if statement not in sealed:
             sealed[statement] = publisher.seal(statement, PAYLOAD_TYPE, state)
         provenance = sealed[statement]
         release = Release(
             channel=publisher.channel,
-            release=live.release + 1 if live else 1,
+            release=number,
             revision=bundle.revision,
             action=PUBLISH,
             reason="",
@@ -69,7 +56,47 @@ def publish(publisher: Publisher, repository: PolicyRepository, candidate: Candi
         )
         return Proposal(release, candidate.blob, provenance)
 
-    return commit(publisher, propose)
+    return commit(publisher, bringing_in(repository, candidate, make))
+
+
+def bringing_in(
+    repository: PolicyRepository, candidate: Candidate, make: Callable[[LiveState, int, Gates], Proposal]
+) -> Propose:
+    """Return the way to propose a candidate: held against descent and live gates, then made the release of a number.
+
+    What it returns raises SupersededError, GateError as `require_live_gates`, and what `make` raises.
+    """
+    passed: dict[str, tuple[str, ...]] = {}  # gates by live revision, so that a lost race costs no second simulation
+
+    def propose(state: LiveState, history: Callable[[], Iterator[HistoryEntry]]) -> Proposal | NothingToDo:
+        live = state.verified.release
+        if nothing := what_is_live(repository, candidate, live, history):
+            return nothing
+        if live is not None and live.revision not in passed:
+            tree = repository.tree(live.revision)
+            passed[live.revision] = require_live_gates(f"release {live.release}", tree, candidate)
+        gates = Gates(live.release, passed[live.revision]) if live else Gates(0, ())
+        return make(state, live.release + 1 if live else 1, gates)
+
+    return propose
+
+
+def what_is_live(
+    repository: PolicyRepository,
+    candidate: Candidate,
+    live: Release | None,
+    history: Callable[[], Iterator[HistoryEntry]],
+) -> NothingToDo | None:
+    """Return why there is nothing to do, None if there is; raises SupersededError unless the candidate comes next."""
+    bundle = candidate.bundle
+    newest = live if live and live.brings_in else _newest_brought_in(history())
+    if newest is not None:
+        if bundle.revision == newest.revision and live is not None and live.revision == newest.revision:
+            return NothingToDo(f"{_short(bundle.revision)} is live already, as release {live.release}")
+        _check_descent(repository, bundle.revision, newest, live)
+    if live is not None and live.policy_sha256 == bundle.policy_sha256:
+        return NothingToDo(f"the policy is the one of release {live.release}, which is live: nothing to publish")
+    return None
 
 
 def _statement(channel: str, repository: PolicyRepository, candidate: Candidate, gates: Gates) -> bytes:
@@ -82,7 +109,7 @@ def _statement(channel: str, repository: PolicyRepository, candidate: Candidate,
     )
 
 
-def _newest_published(history: Iterator[HistoryEntry]) -> Release | None:
+def _newest_brought_in(history: Iterator[HistoryEntry]) -> Release | None:
     """Return the newest release that brought a new revision, None if nothing was ever released."""
     for entry in history:
         if entry.release is not None and entry.release.brings_in:

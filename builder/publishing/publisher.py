@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
+from tuf.api.metadata import Snapshot
+
 from builder.publishing.keys import AnyRole, KeyRing
 from builder.publishing.state import ChannelReader, LiveState
 from bundle_store.port import WritableStore
@@ -47,8 +49,12 @@ class Publisher:
         return self.key_ring.sign(role, signed, state.keys(role))
 
     def seal(self, payload: bytes, payload_type: str, state: LiveState) -> bytes:
-        """Return a DSSE envelope signed for the channel; raises as `KeyRing.sign`."""
-        return self.key_ring.seal(self.channel, payload, payload_type, state.keys(self.channel))
+        """Return a DSSE envelope signed for the channel; raises as `KeyRing.sign`.
+
+        Where people sign for the channel, the publisher's own key, that of the snapshot role, says what it built.
+        """
+        role = self.channel if state.threshold(self.channel) == 1 else Snapshot.type
+        return self.key_ring.seal(role, payload, payload_type, state.keys(role))
 
     def signing_time(self, state: LiveState) -> datetime:
         """Return the time to sign with: now, but never before a time signed already (a clock may be behind).

@@ -48,7 +48,8 @@ class CommittedState:
 class HistoryEntry:
     """From `signed_at` on, `release` was live in the channel (None: the channel existed, without a release).
 
-    `keys` are the public keys that might sign for the channel then; `approved_by` are the people, sorted, who did sign
+    `keys` are the public keys that might sign its provenance: those of the channel then, and where it takes several
+    signatures, those of publishers. `approved_by` are the people, sorted, who did sign
     what made this release, and `emergency` the entries that it brought along.
     """
 
@@ -133,7 +134,12 @@ class _ChannelVerifier:
 
     def _keys(self, targets: Targets) -> tuple[Key, ...]:
         try:
-            return tuple(targets.get_key(keyid) for keyid in targets.get_delegated_role(self._channel).keyids)
+            role = targets.get_delegated_role(self._channel)
+            publishers = [root for root in self._roots if role.threshold > 1]
+            return (
+                *(targets.get_key(keyid) for keyid in role.keyids),
+                *(root.get_key(keyid) for root in publishers for keyid in root.roles[Snapshot.type].keyids),
+            )
         except ValueError as error:
             raise MetadataError(f"history: targets {targets.version} does not delegate {self._channel}") from error
 

@@ -1,7 +1,7 @@
 """Releases built again from git: what a publisher's key can sign, and what its commit does not give."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +12,9 @@ from builder.ledger.commits import SourceMissingError
 from builder.publishing.commit import Proposal, commit
 from builder.publishing.provenance import PAYLOAD_TYPE, Gates, TestCounts, make_statement
 from builder.publishing.rollback import NoSuchReleaseError
-from builder.rebuilding import LIVE, RebuildError, rebuild_release
+from builder.rebuilding import LIVE, RebuildError, find_asked, provenance_of, rebuild_release
 from builder.source import PolicyRepository
+from bundle_store.port import Store
 from policy_core.bundle import Bundle, build_bundle
 from policy_core.errors import TrustError, UsageError
 from policy_core.trust.history import HistoryEntry
@@ -21,6 +22,12 @@ from policy_core.trust.layout import target_object
 from policy_core.trust.release import Release
 
 World = Any  # of conftest.py
+
+
+def rebuild_asked(repository: PolicyRepository, store: Store, history: Sequence[HistoryEntry], which: str) -> Release:
+    """Rebuild the release that `which` names, with its provenance checked."""
+    release = find_asked(history, which)
+    return rebuild_release(repository, store, release, provenance_of(store, release, lambda _: history))
 
 
 @pytest.fixture
@@ -35,7 +42,7 @@ def world(world: World) -> World:
 def rebuilt(world: World, which: str = LIVE) -> Release:
     reader = world.publisher().reader
     history = list(reader.history(reader.read()))
-    return rebuild_release(PolicyRepository.open(world.folder.path), reader.store, history, which)
+    return rebuild_asked(PolicyRepository.open(world.folder.path), reader.store, history, which)
 
 
 def honest(world: World) -> Bundle:
@@ -122,7 +129,7 @@ class TestAPublishersKey:
         history = [HistoryEntry(release=lie, signed_at=world.now, keys=())]
 
         with pytest.raises(TrustError, match="the bundle is not the one it names"):
-            rebuild_release(PolicyRepository.open(world.folder.path), world.store, history, LIVE)
+            rebuild_asked(PolicyRepository.open(world.folder.path), world.store, history, LIVE)
 
     def test_adds_a_file(self, world: World) -> None:
         release_bundle(world, *forged_from(honest(world), provisions__json=b"{}"))
@@ -180,7 +187,7 @@ def test_where_no_provenance_names_the_version_others_are_to_be_tried(world: Wor
     history = [HistoryEntry(replace(world.seen().release, provenance_sha256=""), world.now, ())]
 
     with pytest.raises(RebuildError) as caught:
-        rebuild_release(PolicyRepository.open(world.folder.path), world.store, history, LIVE)
+        rebuild_asked(PolicyRepository.open(world.folder.path), world.store, history, LIVE)
 
     assert caught.value.hint.startswith("it does not say which version built it")
 
@@ -200,7 +207,7 @@ def test_a_commit_that_is_not_in_this_clone_is_to_be_fetched(world: World) -> No
     reader = world.publisher().reader
 
     with pytest.raises(SourceMissingError, match=r"release 3 of prod: its commit .{12} is not in this clone") as caught:
-        rebuild_release(PolicyRepository.open(clone.path), reader.store, list(reader.history(reader.read())), LIVE)
+        rebuild_asked(PolicyRepository.open(clone.path), reader.store, list(reader.history(reader.read())), LIVE)
 
     assert "git fetch" in caught.value.hint
 

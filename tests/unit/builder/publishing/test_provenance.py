@@ -68,7 +68,7 @@ def verified(world: World) -> Provenance | None:
     """Return the provenance of the live release as ``writ verify`` does."""
     reader = world.publisher().reader
     state = reader.read()
-    return provenance_of(reader.store, state.verified.release, list(reader.history(state)))
+    return provenance_of(reader.store, state.verified.release, lambda _: list(reader.history(state)))
 
 
 class TestAStatement:

@@ -61,7 +61,7 @@ class Signing:
         targets = metadata.first_targets(1, {"prod": self.key("prod").public_key}, NOW)
         files = {
             "targets": self.sign("targets", targets),
-            "prod": self.sign("prod", metadata.channel_role(1, release, NOW)),
+            "prod": self.sign("prod", metadata.channel_role(1, release, None, NOW)),
         } | replaced
         pins = {role: metadata.pin_of(Metadata.from_bytes(data).signed.version, data) for role, data in files.items()}
         snapshot = self.sign("snapshot", metadata.first_snapshot(1, pins, NOW))
@@ -74,7 +74,7 @@ class Signing:
         """Sign the next state of the channel on top of a chain."""
         live = Metadata.from_bytes(chain.snapshot).signed
         version = live.version + 1
-        role = self.sign("prod", metadata.channel_role(version, release, NOW))
+        role = self.sign("prod", metadata.channel_role(version, release, None, NOW))
         pins = {"prod": metadata.pin_of(version, role)}
         signed_at = NOW + datetime.timedelta(minutes=minutes)
         snapshot = metadata.next_snapshot(version, live, chain.snapshot, pins, signed_at)

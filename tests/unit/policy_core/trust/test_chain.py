@@ -121,7 +121,7 @@ def test_a_channel_nobody_delegated_is_refused(signing: Signing) -> None:
 
 
 def test_two_targets_in_a_channel_are_refused(signing: Signing, release_of: Any) -> None:
-    role = metadata.channel_role(1, release_of(), NOW)
+    role = metadata.channel_role(1, release_of(), None, NOW)
     other = release_of(2, name="other")
     role.targets[other.path] = other.target()
 
