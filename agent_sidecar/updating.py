@@ -42,6 +42,8 @@ TIME_PERSISTED_EVERY_S = 300.0
 REPORT_AGAIN_S = 3600.0
 """A store that alternates between good and bad must not flood the history: the same reason waits this long."""
 MAX_REPORTED = 64
+MAX_REASON_CHARS = 1000
+"""A reason quotes what was signed; more of it than this would fill ``state.json`` beyond what the next start reads."""
 
 
 class Outcome(StrEnum):
@@ -78,11 +80,12 @@ class Updater:
         clock: HostClock,
         history: History,
         min_release: int = 0,
+        aging_after_s: float | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         wait_for_requests: Callable[[], bool] = lambda: False,
     ) -> None:
         """`wait_for_requests` returns once every request that had begun is answered, False if it cannot tell."""
-        self.freshness = Freshness()
+        self.freshness = Freshness(aging_after_s)
         self.rejection: Rejection | None = None
         self.published: Release | None = None
         self._store = store
@@ -186,7 +189,7 @@ class Updater:
 
     def _reject(self, error: KnownError, release: Release | None = None) -> None:
         """Report a refusal, once; with a release, it is about the signed bytes and holds for good."""
-        rejection = Rejection(at=self._clock(), reason=error.message, hint=error.hint)
+        rejection = Rejection(at=self._clock(), reason=_shortened(error.message), hint=error.hint)
         if release:
             about = {"release": release.release, "revision": release.revision, "sha256": release.sha256}
             rejection = structs.replace(rejection, version=__version__, **about)
@@ -234,6 +237,10 @@ class Updater:
                 reason=reason,
             )
         )
+
+
+def _shortened(reason: str) -> str:
+    return reason if len(reason) <= MAX_REASON_CHARS else f"{reason[: MAX_REASON_CHARS - 1]}…"
 
 
 def _let_others_run() -> None:

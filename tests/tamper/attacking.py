@@ -9,6 +9,7 @@ from typing import Any
 from polled_host import Host
 from tamper.editing import Editor
 from tamper.scene import Scene
+from tuf.api.metadata import Metadata
 
 from agent_sidecar.updating import Outcome
 from bundle_store.port import Store
@@ -88,7 +89,7 @@ class Attacker(Editor):
             name=live.name, revision=revision, dirty=False, files={"matcher.jsonl": ALLOW_ALL, "data.json": b"{}"}
         )
         blob = forged if blob is None else blob
-        digest = hashlib.sha256(blob).hexdigest()
+        digest = self.digest(blob)
         self.write(layout.target_object(role, live.name, digest), blob)
         about = {
             "release": live.release + 1, "sha256": digest, "length": len(blob), "provenance_sha256": "",
@@ -100,6 +101,16 @@ class Attacker(Editor):
         """Make a role live that lists a forged release, signed with the key `by`; `custom` as `listing`."""
         pin = self.put(role, self.sign(self.listing(release, role=role, **custom), by))
         self.set_live(**{role: pin})
+
+    @staticmethod
+    def digest(data: bytes) -> str:
+        """Return the SHA-256 as releases spell it."""
+        return hashlib.sha256(data).hexdigest()
+
+    def read_release(self, state: str, name: str) -> Release:
+        """Return the release that a channel role of an earlier state lists."""
+        (target,) = Metadata.from_bytes(self.past(state, name)).signed.targets.values()
+        return Release.from_target("prod", target)
 
     def past(self, state: str, name: str) -> bytes:
         """Return an object as it was in an earlier state, which anybody may have kept."""
