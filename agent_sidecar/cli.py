@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from agent_sidecar.texts import answer_text, counted, event_text, explanation_text, status_text
+from agent_sidecar.tuf_commands import tuf_client
 from policy_core import __version__
 from policy_core.decision import Answer
 from policy_core.errors import KnownError, UsageError, report
@@ -254,6 +255,9 @@ def verify(state: Path | None, config: Path | None, root: Path | None, output_fo
         raise SnapshotError("verify: a snapshot does not hold")
     if not found:
         raise UsageError("verify: there is no snapshot yet", hint="see writ-sidecar status")
+
+
+writ_sidecar.add_command(tuf_client)
 
 
 def _admin(state: Path | None, config: Path | None, method: str, target: str, body: bytes | None = None) -> Any:

@@ -33,9 +33,10 @@ class HttpsStore:
         headers = {"Accept-Encoding": "identity"}  # lengths and digests are those of the stored bytes
         if unless_etag:
             headers["If-None-Match"] = unless_etag
-        url = f"{self.url}/{check_name(name)}"
         try:
-            answer = self._pool.request("GET", url, headers=headers, redirect=False, preload_content=False)
+            answer = self._pool.request(
+                "GET", self._address(name), headers=headers, redirect=False, preload_content=False
+            )
         except urllib3.exceptions.HTTPError as error:
             raise StoreUnavailableError(f"{self.url}: {name}: {_reason(error)}") from error
         try:
@@ -54,6 +55,9 @@ class HttpsStore:
             raise StoreUnavailableError(f"{self.url}: {name}: the answer was cut off after {len(body)} bytes")
         return StoredObject(body=body, etag=answer.headers.get("ETag", ""))
 
+    def _address(self, name: str) -> str:
+        return f"{self.url}/{check_name(name)}"
+
     def _check_status(self, name: str, status: int) -> None:
         if status == HTTPStatus.OK:
             return
@@ -65,6 +69,16 @@ class HttpsStore:
         if 300 <= status < 400:
             raise StoreDeniedError(answered, hint="redirects are not followed: configure the final address")
         raise StoreDeniedError(answered, hint="hosts need read access to metadata/ and their channel below targets/")
+
+
+class ForeignRepository(HttpsStore):
+    """Somebody else's TUF repository, over http or https: never a host's store.
+
+    Names are taken as they are, already percent-encoded: others name their roles and targets as they like.
+    """
+
+    def _address(self, name: str) -> str:
+        return f"{self.url}/{name.lstrip('/')}"
 
 
 def _reason(error: Exception) -> str:

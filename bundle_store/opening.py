@@ -53,6 +53,19 @@ def open_reader(url: str) -> Store:
     return HttpsStore(f"https://{parts.netloc}{parts.path.rstrip('/')}")
 
 
+def open_foreign(url: str) -> Store:
+    """Return a TUF repository, or a part of one, that need not be ours, over ``http://`` or ``https://``.
+
+    Raises StoreUrlError.
+    """
+    from bundle_store.https import ForeignRepository
+
+    parts = _split(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise StoreUrlError(f"repository {url}: not an address", hint="write http://HOST/PATH or https://…")
+    return ForeignRepository(f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}")
+
+
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)

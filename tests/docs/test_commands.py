@@ -25,6 +25,7 @@ def command_lines(text: str) -> Iterator[list[str]]:
             if not re.match(r"\s*(?:until )?writ(-sidecar)? [a-z-]", line) or line.count('"') % 2:
                 continue
             lexer = shlex.shlex(line.strip().removeprefix("until "), posix=True, punctuation_chars=True)
+            lexer.whitespace_split = True  # a colon does not end a word
             words: list[str] = []
             for word in [*lexer, "|"]:
                 if not ENDS.fullmatch(word):
