@@ -23,6 +23,7 @@ from policy_core.trust.layout import check_channel
 MAX_ROOT_BYTES = 1 << 20
 MIN_TOKEN_BYTES, MAX_TOKEN_BYTES = 16, 4096
 MIN_POLL_S, MAX_POLL_S = 0.1, 3600.0
+MAX_AGING_S = 365 * 86_400.0
 MAX_HOST_LABELS = 64
 MAX_HOST_ID_CHARS = 253
 TLS_FILES = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
@@ -46,6 +47,7 @@ class Configuration:
     """What ``writ-sidecar run`` needs to know.
 
     `trusted_root` holds the bytes of the first TUF root; `listen` is a loopback address and port, with `token`.
+    `aging_after_s` is the age of the timestamp that is worth an alarm (None: three quarters of its life).
     `stale_limit_s` is how long after the first expiry of its metadata a policy still answers (None: for ever).
     `host_id` is the audience of grants for this host; `fleet_store` is the URL of a Redis database, with its password.
     """
@@ -60,6 +62,7 @@ class Configuration:
     token: bytes = field(default=b"", repr=False)
     poll_s: float = 30.0
     min_release: int = 0
+    aging_after_s: float | None = None
     stale_limit_s: float | None = None
     max_pin_s: float = 4 * 3600.0
     host_id: str = ""
@@ -69,7 +72,7 @@ class Configuration:
 
 KEYS = (
     "store", "channel", "root", "state", "socket", "socket_mode", "listen", "token_file", "poll", "min_release",
-    "on_stale", "max_stale", "max_pin", "host_id", "fleet_store", "host",
+    "aging_after", "on_stale", "max_stale", "max_pin", "host_id", "fleet_store", "host",
 )  # fmt: skip
 
 
@@ -120,6 +123,7 @@ def read_configuration(file: Path | None, flags: Mapping[str, Any]) -> Configura
         token=take("token_file", _token, b""),
         poll_s=take("poll", _between(MIN_POLL_S, MAX_POLL_S), 30.0),
         min_release=take("min_release", _count, 0),
+        aging_after_s=take("aging_after", _between(1.0, MAX_AGING_S), None),
         stale_limit_s=(limit_s or 0.0) if on_stale == "deny" else None,
         max_pin_s=take("max_pin", _between(1.0, MAX_PIN_S), 4 * 3600.0),
         host_id=take("host_id", host_id, "") or socket.gethostname(),

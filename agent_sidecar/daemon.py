@@ -28,6 +28,7 @@ from agent_sidecar.fleet import FleetStore
 from agent_sidecar.history import History
 from agent_sidecar.host_clock import HostClock
 from agent_sidecar.memory import HostMemory
+from agent_sidecar.metrics import metrics_text
 from agent_sidecar.polling import Poller
 from agent_sidecar.server.administration import AdminApi
 from agent_sidecar.server.decisions import DecisionApi
@@ -40,7 +41,7 @@ from agent_sidecar.server.listening import (
 )
 from agent_sidecar.server.protocol import MAX_CONNECTIONS, TICK_S, Connection, Service
 from agent_sidecar.state import ADMIN_SOCKET, Settings, StateDirectory
-from agent_sidecar.status import Status, is_ready, status_of
+from agent_sidecar.status import Status, health_of, status_of
 from agent_sidecar.updating import Updater
 from bundle_store.client import TrustedClient
 from bundle_store.opening import open_reader
@@ -91,6 +92,7 @@ class Daemon:
             clock=self._clock,
             history=history,
             min_release=configuration.min_release,
+            aging_after_s=configuration.aging_after_s,
             wait_for_requests=self._wait_for_requests,
         )
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -100,7 +102,8 @@ class Daemon:
             clock=self._clock,
             memory=self._memory,
             status=self.status,
-            is_ready=lambda: is_ready(self._enforcement, self._clock),
+            health=lambda: health_of(self._enforcement, self._updater, self._clock),
+            metrics=self.metrics,
         )
         self._admin_api = AdminApi(
             enforcement=self._enforcement,
@@ -126,6 +129,12 @@ class Daemon:
             polls=self._poller.polls,
             decisions=self._api.decisions,
         )
+
+    def metrics(self) -> bytes:
+        """Return the metrics document."""
+        health = health_of(self._enforcement, self._updater, self._clock)
+        behind_s = self._clock.behind_s
+        return metrics_text(self._updater.freshness, now=self._clock(), ready=health.ready, clock_behind_s=behind_s)
 
     def listen(self, state: Path) -> list[_Listener]:
         """Return the listening sockets. Raises UsageError or ConflictError, with none left open."""

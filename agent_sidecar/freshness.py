@@ -5,7 +5,8 @@ does not answer are different incidents, so both facts are kept: the word, and t
 """
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import msgspec
@@ -13,9 +14,12 @@ import msgspec
 from policy_core.errors import KnownError
 from policy_core.trust.chain import VerifiedRelease
 
+EXPIRING_S = 30 * 86_400.0
+"""How long before its expiry a role is worth an alarm. The timestamp lives shorter: of it, `AGING` tells."""
+
 
 class FreshnessState(StrEnum):
-    """`AGING`: under a quarter of the timestamp's lifetime is left. `STALE`: some role expired, or none verified."""
+    """`AGING`: the timestamp is older than it should ever be. `STALE`: some role expired, or nothing verified yet."""
 
     FRESH = "fresh"
     AGING = "aging"
@@ -32,15 +36,35 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Freshness:
-    """What the newest verified metadata says about time (host time, seconds since the epoch)."""
+class RoleTerm:
+    """The version of a role's newest verified metadata, and when (host time) it expires."""
 
-    expires: float = -math.inf
-    timestamp_expires: float = -math.inf
+    version: int
+    expires: float
+
+    def is_expiring(self, now: float) -> bool:
+        """Tell whether it is time to sign the role anew."""
+        return now >= self.expires - EXPIRING_S
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """What the newest verified metadata says about time (host time, seconds since the epoch).
+
+    `aging_after_s` is how old the timestamp may become before that is worth an alarm; None: three quarters of its life.
+    """
+
+    aging_after_s: float | None = None
+    terms: Mapping[str, RoleTerm] = field(default_factory=dict)
     signed_at: float = -math.inf
     verified_at: float = 0.0
     answered_at: float = 0.0
     failure: Failure | None = None
+
+    @property
+    def expires(self) -> float:
+        """Return when the first role expires."""
+        return min((term.expires for term in self.terms.values()), default=-math.inf)
 
     def state(self, now: float) -> FreshnessState:
         """Return the word for host time `now`; stale wins over unreachable, as it is what may deny."""
@@ -48,8 +72,10 @@ class Freshness:
             return FreshnessState.STALE
         if self.failure:
             return FreshnessState.UNREACHABLE
-        left, lifetime = self.timestamp_expires - now, self.timestamp_expires - self.signed_at
-        return FreshnessState.AGING if left < lifetime / 4 else FreshnessState.FRESH
+        limit_s = self.aging_after_s
+        if limit_s is None:
+            limit_s = (self.terms["timestamp"].expires - self.signed_at) * 3 / 4
+        return FreshnessState.AGING if now - self.signed_at > limit_s else FreshnessState.FRESH
 
     def verified(self, release: VerifiedRelease, now: float) -> "Freshness":
         """Return freshness after metadata verified at host time `now`."""
@@ -59,8 +85,9 @@ class Freshness:
         """Return freshness after metadata was verified from disk: its times count, but no store answered."""
         return replace(
             self,
-            expires=min(moment.timestamp() for moment in release.expires.values()),
-            timestamp_expires=release.expires["timestamp"].timestamp(),
+            terms={
+                role: RoleTerm(release.versions[role], expires.timestamp()) for role, expires in release.expires.items()
+            },
             signed_at=release.signed_at.timestamp(),
         )
 

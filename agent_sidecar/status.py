@@ -7,7 +7,7 @@ import msgspec
 
 from agent_sidecar.activation import Activation
 from agent_sidecar.enforcement import Enforcement
-from agent_sidecar.freshness import Failure, FreshnessState
+from agent_sidecar.freshness import Failure, Freshness, FreshnessState
 from agent_sidecar.history import moment
 from agent_sidecar.host_clock import HostClock
 from agent_sidecar.memory import HostMemory, MemoryStatus
@@ -65,6 +65,28 @@ class RejectionStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     bundle: str = ""
 
 
+class RoleStatus(msgspec.Struct, frozen=True):
+    """The newest verified metadata of a role; `expiring` while it is time to sign it anew."""
+
+    version: int
+    expires_at: str
+    expiring: bool
+
+
+class LimitsStatus(msgspec.Struct, frozen=True):
+    """How far a host rollback may go: the stricter of configuration and newest verified policy."""
+
+    max_pin_s: float
+    min_release: int
+
+
+class Health(msgspec.Struct, frozen=True):
+    """Whether requests are answered from a policy, and how fresh that is."""
+
+    ready: bool
+    state: FreshnessState
+
+
 class PublishedStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     """The release the channel lists, as its publisher signed it."""
 
@@ -86,11 +108,13 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     channel: str
     enforced: EnforcedStatus | None
     pinned: PinStatus | None
+    limits: LimitsStatus
     published: PublishedStatus | None
     current: SnapshotStatus | None
     previous: SnapshotStatus | None
     signed_at: str
     expires_at: str
+    metadata: dict[str, RoleStatus]
     verified_at: str
     answered_at: str
     failure: FailureStatus | None
@@ -121,11 +145,13 @@ def status_of(
         channel=state.settings.channel,
         enforced=_enforced(active),
         pinned=_pin(state.pin),
+        limits=LimitsStatus(enforcement.limits.max_pin_s, enforcement.limits.min_release),
         published=_published(updater.published),
         current=_snapshot(state.current, enforcement),
         previous=_snapshot(state.previous, enforcement),
         signed_at=_moment(freshness.signed_at),
         expires_at=_moment(freshness.expires),
+        metadata=_metadata(freshness, now),
         verified_at=_moment(freshness.verified_at),
         answered_at=_moment(freshness.answered_at),
         failure=_failure(freshness.failure),
@@ -135,6 +161,11 @@ def status_of(
         polls=polls,
         decisions=decisions,
     )
+
+
+def health_of(enforcement: Enforcement, updater: Updater, clock: HostClock) -> Health:
+    """Return what ``GET /health/ready`` says."""
+    return Health(is_ready(enforcement, clock), updater.freshness.state(clock()))
 
 
 def is_ready(enforcement: Enforcement, clock: HostClock) -> bool:
@@ -154,6 +185,13 @@ def _enforced(active: object) -> EnforcedStatus | None:
         return None
     policy, rules = active.policy, len(active.matcher.rules)
     return EnforcedStatus(policy.bundle, policy.revision, policy.release, rules, moment(active.activated_at))
+
+
+def _metadata(freshness: Freshness, now: float) -> dict[str, RoleStatus]:
+    return {
+        role: RoleStatus(term.version, moment(term.expires), role != "timestamp" and term.is_expiring(now))
+        for role, term in freshness.terms.items()
+    }
 
 
 def _snapshot(ref: SnapshotRef | None, enforcement: Enforcement) -> SnapshotStatus | None:

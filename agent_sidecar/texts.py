@@ -66,6 +66,9 @@ def status_text(status: Mapping[str, Any]) -> str:
     lines.append(
         f"state      {status['state']}, signed {status['signed_at'] or 'never'}, expires {status['expires_at'] or '-'}"
     )
+    expiring = [f"{role} {found['expires_at']}" for role, found in status["metadata"].items() if found["expiring"]]
+    if expiring:
+        lines.append(f"expiring   {', '.join(expiring)}: to be signed anew (writ maintain)")
     for name, what, when in (("failure", "message", "since"), ("rejection", "reason", "at")):
         if status[name]:
             lines.append(f"{name:10} {plain(status[name][what])} ({when} {status[name][when]})")

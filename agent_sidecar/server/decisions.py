@@ -15,8 +15,9 @@ from agent_sidecar import logs
 from agent_sidecar.activation import Answering
 from agent_sidecar.memory import AtOnce, HostMemory, WouldWaitError
 from agent_sidecar.server.protocol import Connection, Handler, Routes
-from agent_sidecar.server.replies import Reply, encode, error_reply
+from agent_sidecar.server.replies import Reply, Text, encode, error_reply
 from agent_sidecar.server.waiting import WaitingRoom
+from agent_sidecar.status import Health
 from policy_core.decision import EVALUATION_ERROR, Answer, refusal
 from policy_core.decoding import decode_request
 from policy_core.request import RequestError
@@ -39,12 +40,14 @@ class DecisionApi:
         clock: Callable[[], float],
         memory: HostMemory,
         status: Callable[[], object],
-        is_ready: Callable[[], bool],
+        health: Callable[[], Health],
+        metrics: Callable[[], bytes],
     ) -> None:
         self._in_force = in_force
         self._clock = clock
         self._status = status
-        self._is_ready = is_ready
+        self._health = health
+        self._metrics = metrics
         self._memory = memory
         self._at_once = AtOnce(memory)
         self.waiting_room = WaitingRoom()
@@ -60,6 +63,7 @@ class DecisionApi:
         }
         get: dict[bytes, Handler] = {
             b"/status": lambda body, peer: (200, encode(self._status())),  # noqa: ARG005
+            b"/metrics": lambda body, peer: (200, Text(self._metrics())),  # noqa: ARG005
             b"/health/live": lambda body, peer: (200, b'{"live":true}'),  # noqa: ARG005
             b"/health/ready": self.ready,
         }
@@ -82,9 +86,9 @@ class DecisionApi:
             return error_reply(400, "bad_request", error.message, error.hint)
 
     def ready(self, _body: bytes | bytearray, _peer: Connection) -> Reply:
-        """Tell whether a policy is enforced that is not too stale to answer from."""
-        ready = self._is_ready()
-        return 200 if ready else 503, encode({"ready": ready})
+        """Tell whether a policy is enforced that is not too stale to answer from, and how fresh it is."""
+        health = self._health()
+        return 200 if health.ready else 503, encode(health)
 
     def _reply(self, body: bytes | bytearray, spell: Callable[[Answer], bytes]) -> Reply | Awaitable[Reply]:
         """Answer an encoded request. Raises RequestError; anything else unexpected is answered deny."""

@@ -19,7 +19,7 @@ from typing import cast
 import httptools
 
 from agent_sidecar import logs
-from agent_sidecar.server.replies import HEADS, Reply, error_reply, known_error_reply
+from agent_sidecar.server.replies import HEADS, TEXT_HEAD, Reply, Text, error_reply, known_error_reply
 from policy_core.errors import KnownError
 
 MAX_HEADER_BYTES = 16 << 10
@@ -373,7 +373,7 @@ _IN_HEAD = (Phase.IDLE, Phase.HEADERS)
 
 def _message(reply: Reply, *, keep_alive: bool, request_id: bytes = b"", extra: bytes = b"") -> bytes:
     status, body = reply
-    head = b"%b%d\r\n%b" % (HEADS[status], len(body), extra)
+    head = b"%b%d\r\n%b" % (HEADS[status] if type(body) is not Text else TEXT_HEAD, len(body), extra)
     if request_id:
         head += b"X-Request-ID: %b\r\n" % request_id
     if not keep_alive:

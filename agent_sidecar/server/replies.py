@@ -7,7 +7,12 @@ import msgspec
 from policy_core.errors import ConflictError, KnownError, RemoteError, UsageError
 
 Reply = tuple[int, bytes]
-"""Status and JSON body."""
+"""Status and body: JSON, unless it is `Text`."""
+
+
+class Text(bytes):
+    """A body that is the text form of metrics."""
+
 
 encode = msgspec.json.Encoder().encode
 
@@ -16,6 +21,7 @@ HEADS = {
     "Content-Type: application/json\r\nContent-Length: ".encode()
     for status in (200, 400, 401, 404, 405, 408, 409, 413, 431, 500, 503, 504)
 }
+TEXT_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: "
 _STATUS = ((ConflictError, 409), (UsageError, 400), (RemoteError, 503))
 
 

@@ -76,6 +76,7 @@ def test_a_complete_file_is_read_and_its_paths_are_relative_to_it(tmp_path: Path
         on_stale = "deny"
         max_stale = "24h"
         max_pin = "30m"
+        aging_after = "3h"
         [host]
         env = "prod"
         """,
@@ -87,6 +88,7 @@ def test_a_complete_file_is_read_and_its_paths_are_relative_to_it(tmp_path: Path
     assert (found.state, found.socket, found.socket_mode) == (tmp_path / "state", tmp_path / "d.sock", 0o600)
     assert (found.listen, found.poll_s, found.min_release) == (("::1", 8181), 90.0, 7)
     assert (found.stale_limit_s, found.max_pin_s, found.host) == (86400.0, 1800.0, {"env": "prod"})
+    assert found.aging_after_s == 3 * 3600.0
 
 
 def test_flags_win_over_the_file_and_labels_are_merged(flags: dict[str, Any], tmp_path: Path) -> None:

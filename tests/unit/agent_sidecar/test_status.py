@@ -1,12 +1,13 @@
 """The status document says what is enforced, what would be, and why not."""
 
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 from signed_store import SignedStore, bundle, rules
 
 from agent_sidecar.fleet import FleetStore
-from agent_sidecar.status import PublishedStatus, Status, status_of
+from agent_sidecar.status import LimitsStatus, PublishedStatus, Status, status_of
 from agent_sidecar.texts import status_text
 
 ALLOW, DENY = bundle(rules("allow"), number=1), bundle(rules("deny", "deny"), number=2)
@@ -114,6 +115,29 @@ def test_a_snapshot_that_cannot_be_used_is_marked(store: SignedStore, host: Any)
     host.start()
 
     assert "UNUSABLE" in text(host)
+
+
+def test_it_says_of_every_role_when_it_expires_and_which_is_due(store: SignedStore, host: Any) -> None:
+    store.lifetime = timedelta(days=40)
+    store.publish(ALLOW)
+    host.poll()
+
+    found = status(host).metadata
+    host.now = host.clock() + 11 * 86_400
+    later = status(host).metadata
+
+    assert {role: each.version for role, each in found.items()} == store.versions
+    assert [role for role, each in found.items() if each.expiring] == []
+    assert [role for role, each in later.items() if each.expiring] == ["snapshot", "targets", "prod"]
+    assert "expiring   snapshot 20" in text(host)
+
+
+def test_it_says_how_far_a_rollback_may_go(store: SignedStore, host: Any) -> None:
+    host.start(min_release=1, max_pin_s=60.0)
+    store.publish(ALLOW)
+    host.poll()
+
+    assert status(host).limits == LimitsStatus(60.0, 1)
 
 
 def test_it_names_who_published_what_the_channel_lists(store: SignedStore, host: Any) -> None:

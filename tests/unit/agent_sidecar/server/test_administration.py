@@ -10,9 +10,11 @@ import msgspec
 import pytest
 from signed_store import SignedStore, bundle, rules
 
+from agent_sidecar.freshness import FreshnessState
 from agent_sidecar.server import administration
 from agent_sidecar.server.administration import AdminApi
 from agent_sidecar.server.decisions import DecisionApi
+from agent_sidecar.status import Health
 from agent_sidecar.updating import Outcome
 from policy_core.errors import ConflictError, UsageError
 from policy_core.model import Decision, Rate, Rule
@@ -177,7 +179,8 @@ def test_only_the_admin_api_explains(host: Any) -> None:
         clock=host.clock,
         memory=host.new_memory(),
         status=lambda: None,
-        is_ready=lambda: True,
+        health=lambda: Health(True, FreshnessState.FRESH),
+        metrics=lambda: b"",
     )
 
     assert not [path for path in api.routes if b"explain" in path]

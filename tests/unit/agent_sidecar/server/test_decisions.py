@@ -9,10 +9,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from agent_sidecar.freshness import FreshnessState
 from agent_sidecar.host_clock import HostClock
 from agent_sidecar.memory import AtOnce, HostMemory, WouldWaitError
 from agent_sidecar.server.decisions import DecisionApi
+from agent_sidecar.server.protocol import _message
 from agent_sidecar.server.waiting import WaitingRoom
+from agent_sidecar.status import Health
 from policy_core.decision import Answer
 from policy_core.memory import Memory
 from policy_core.model import Decision
@@ -45,7 +48,8 @@ def make_api(tmp_path: Path) -> Callable[[Any], DecisionApi]:
             clock=lambda: 5.0,
             memory=HostMemory(tmp_path, host_id="host-1", clock=HostClock(), fleet=None),
             status=lambda: {"state": "fresh"},
-            is_ready=lambda: False,
+            health=lambda: Health(ready=False, state=FreshnessState.STALE),
+            metrics=lambda: b"up 1\n",
         )
 
     return make
@@ -119,7 +123,7 @@ def test_decision_ids_are_unique_within_and_between_processes(
 
 def test_readiness_is_told_apart_from_being_alive(api: DecisionApi) -> None:
     assert ask(api, b"/health/live") == (200, {"live": True})
-    assert ask(api, b"/health/ready") == (503, {"ready": False})
+    assert ask(api, b"/health/ready") == (503, {"ready": False, "state": "stale"})
     assert ask(api, b"/status") == (200, {"state": "fresh"})
 
 
@@ -180,3 +184,11 @@ def test_a_decision_in_a_thread_that_takes_too_long_is_a_deny(make_api: Callable
     release.set()
 
     assert (reply["decision"], reply["context"]["reason"]) == (False, "the decision took too long")
+
+
+def test_metrics_are_text_and_everything_else_is_json(api: DecisionApi) -> None:
+    reply = api.routes[b"/metrics"][1](b"", None)  # type: ignore[arg-type]
+
+    assert reply == (200, b"up 1\n")
+    assert _message(reply, keep_alive=True).startswith(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4")
+    assert b"application/json" in _message((200, b"{}"), keep_alive=True)

@@ -1,0 +1,49 @@
+"""Metrics in the text form that Prometheus reads: how fresh the policy is, and when which signature ends.
+
+Their names are a contract (docs/reference/sidecar-api.md). Ends are times, not seconds left: so they are right, and an
+alarm works, even if this host's clock does not.
+"""
+
+import math
+from collections.abc import Iterator
+
+from agent_sidecar.freshness import Freshness, FreshnessState
+
+
+def metrics_text(freshness: Freshness, *, now: float, ready: bool, clock_behind_s: float) -> bytes:
+    """Return the document as of host time `now`."""
+    state = freshness.state(now)
+    roles = sorted(freshness.terms.items())
+    lines = [
+        *_gauge("writ_ready", "Whether requests are answered from a policy.", {"": float(ready)}),
+        *_gauge(
+            "writ_freshness",
+            "1 for the state the policy is in, 0 for the others.",
+            {f'{{state="{each}"}}': float(each is state) for each in FreshnessState},
+        ),
+        *_gauge(
+            "writ_metadata_signed_timestamp_seconds",
+            "When the timestamp in force was signed.",
+            {"": freshness.signed_at},
+        ),
+        *_gauge(
+            "writ_metadata_expiry_timestamp_seconds",
+            "When the newest verified metadata of a role expires.",
+            {f'{{role="{role}"}}': term.expires for role, term in roles},
+        ),
+        *_gauge(
+            "writ_metadata_version",
+            "Version of the newest verified metadata of a role.",
+            {f'{{role="{role}"}}': float(term.version) for role, term in roles},
+        ),
+        *_gauge("writ_clock_behind_seconds", "How far the system clock is behind host time.", {"": clock_behind_s}),
+    ]
+    return "".join(lines).encode()
+
+
+def _gauge(name: str, help_text: str, values: dict[str, float]) -> Iterator[str]:
+    """Yield a gauge by its labels; a value there is none of yet is left out."""
+    yield f"# HELP {name} {help_text}\n# TYPE {name} gauge\n"
+    for labels, value in values.items():
+        if math.isfinite(value):
+            yield f"{name}{labels} {value:.15g}\n"
