@@ -47,7 +47,7 @@ lock: ## Choose versions anew and write requirements/*.lock (needs uv and the ne
 	$(COMPILE) pyproject.toml --extra demo --extra fleet --group dev --group bench -c requirements/dev.lock -o requirements/bench.lock
 
 clean: ## Remove everything that was made here, .venv too
-	rm -rf $(VENV) dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/independent/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A virtual environment does not survive a moved checkout or the loss of its Python: begin anew then.
