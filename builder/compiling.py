@@ -26,6 +26,7 @@ from builder.language.expectations import Known
 from builder.language.nodes import Report
 from builder.language.project import Project, read_project
 from builder.language.remembering import Remembered
+from builder.language.signers import signers_of
 from builder.language.suites import Suite, read_suites
 from builder.quorums import find_unreachable_quorums
 from builder.scanning import note_secrets
@@ -118,6 +119,8 @@ def compile_tree(tree: PolicyTree, *, today: datetime.date | None) -> Compiled:
         for path, content in _yaml_files(tree, "exceptions", overall)
         if (exception := read_exception(content, report(path), today=today))
     ]
+    if project:
+        signers_of(tree.files, project.governance.path_approvals, overall)
     _check_ids((*documents, *classify), overall)
     documents.sort(key=lambda document: document.id)
     data = read_data(tree.below("data"), overall)
@@ -160,6 +163,7 @@ def compile_tree(tree: PolicyTree, *, today: datetime.date | None) -> Compiled:
             exceptions=tuple(each.exception for each in exceptions),
             classifications=tuple(found for document in classify for found in document.classifications),
             approvers=project.approvers,
+            hosts=project.hosts,
         ),
         declarations=declarations,
         suites=tuple(suites),

@@ -1,10 +1,12 @@
 """The schema of ``writ.yaml``."""
 
-from builder.editing.parts import VERSION, Schema, described, integer, list_of, map_of, mapping, one_of, text
+from builder.editing.parts import DURATION, VERSION, Schema, described, integer, list_of, map_of, mapping, one_of, text
 from builder.editing.policy import NAME
 from builder.language.approvers import MAX_APPROVERS
 from builder.language.governance import MAX_DAYS
+from builder.language.hosts import MAX_RELEASE
 from builder.language.metadata import KEYS as METADATA_KEYS
+from builder.language.path_approvals import GLOB, MAX_GLOBS, SIGNERS
 from builder.language.project import MAX_CHANNELS, MAX_WIDENED
 
 _PERCENT: Schema = {"type": "number", "minimum": 0, "maximum": 100}
@@ -19,6 +21,7 @@ def project() -> Schema:
         "store": text("where bundles go: s3://BUCKET/PREFIX or file:///DIRECTORY", pattern=r"(s3|file)://.+"),
         "channels": list_of(text(), "in the order promotion takes them") | {"maxItems": MAX_CHANNELS},
         "gates": _or_nothing(_gates()),
+        "hosts": _or_nothing(_hosts()),
         "approvers": _or_nothing(_approvers()),
         "governance": _or_nothing(_governance()),
         "not_secrets": list_of(_not_secret(), "texts that look like a secret and are none"),
@@ -30,6 +33,12 @@ def _gates() -> Schema:
     coverage = mapping({"rules": integer(0, 100), "clauses": integer(0, 100)}, "least percentages")
     simulation = mapping({"max_flips_percent": _PERCENT, "max_widened": integer(0, MAX_WIDENED)})
     return mapping({"coverage": coverage, "simulation": simulation}, "what must hold before a publish")
+
+
+def _hosts() -> Schema:
+    releases = map_of(integer(1, MAX_RELEASE), "the least release to go back to, by channel")
+    max_pin = DURATION | {"description": "how long a host rollback may hold, such as 4h"}
+    return mapping({"max_pin": max_pin, "min_release": releases}, "how far a host may go back by itself")
 
 
 def _approvers() -> Schema:
@@ -52,8 +61,11 @@ def _governance() -> Schema:
             "teams": map_of(_NAMES, "who belongs to which team", keys=NAME),
             "exceptions": mapping({"max_days": integer(1, MAX_DAYS), "approvals": approvals}),
             "policies": mapping({"max_days": integer(1, MAX_DAYS)}, required=("max_days",)),
+            "approvals": map_of(_NAMES, "which teams approve a change, by glob over paths", keys=GLOB.pattern)
+            | {"maxProperties": MAX_GLOBS},
+            "signers": text("the file of the members' SSH keys", pattern=SIGNERS.pattern),
         },
-        "what the repository demands of policies and exceptions",
+        "what the repository demands of policies, exceptions and commits",
     )
 
 

@@ -11,12 +11,12 @@ from builder.language.approvals import read_quorum
 from builder.language.approvers import NAME, NAME_ALLOWED, read_names
 from builder.language.metadata import KEYS as METADATA_KEYS
 from builder.language.nodes import ListNode, Node, Report
+from builder.language.path_approvals import NO_APPROVALS, PathApprovals, read_path_approvals
 
 DEFAULT_EXCEPTION_DAYS = 90
 MAX_DAYS = 3_650
 MAX_APPROVALS = 16
-_KEYS = ("required_metadata", "teams", "exceptions", "policies")
-_LATER = ("approvals",)
+_KEYS = ("required_metadata", "teams", "exceptions", "policies", "approvals", "signers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,7 @@ class Governance:
     """What is demanded: metadata keys, how long exceptions and policies (None: for ever) may live, and who approves.
 
     `exception_approvals` is how many members of each team must have approved an exception; `teams` says who they are.
+    `path_approvals` is about the commits that change a path.
     """
 
     required_metadata: tuple[str, ...] = ()
@@ -31,6 +32,7 @@ class Governance:
     exception_days: int = DEFAULT_EXCEPTION_DAYS
     exception_approvals: Mapping[str, int] = field(default_factory=dict)
     policy_days: int | None = None
+    path_approvals: PathApprovals = NO_APPROVALS
 
 
 NO_GOVERNANCE = Governance()
@@ -42,7 +44,7 @@ def read_governance(report: Report, node: Node) -> Governance:
     found = fields.mapping(report, node, "governance")
     if found is None:
         return NO_GOVERNANCE
-    fields.check_keys(report, found, "governance", _KEYS, later=_LATER)
+    fields.check_keys(report, found, "governance", _KEYS)
     metadata, teams = found.get("required_metadata"), found.get("teams")
     exceptions, policies = found.get("exceptions"), found.get("policies")
     members = _teams(report, teams) if teams else {}
@@ -53,6 +55,7 @@ def read_governance(report: Report, node: Node) -> Governance:
         exception_days=days or DEFAULT_EXCEPTION_DAYS,
         exception_approvals=approvals,
         policy_days=_policies(report, policies) if policies else None,
+        path_approvals=read_path_approvals(report, found, members),
     )
 
 

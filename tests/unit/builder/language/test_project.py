@@ -125,7 +125,7 @@ def test_stores_one_can_publish_to_are_accepted(store: str) -> None:
          ["4:27 gates.coverage.rules: expected a whole number from 0 to 100, found 101",
           "4:41 gates.coverage.clauses: expected a whole number from 0 to 100, found 0.9"]),
         (GOOD + "governance: {approvals: {}, metadata: []}\n",
-         ["4:14 approvals is not yet supported", "4:29 unknown key 'metadata' in governance"]),
+         ["4:25 governance.approvals is empty", "4:29 unknown key 'metadata' in governance"]),
         (GOOD + "governance: {required_metadata: [owner], teams: {'a b': [ana, 'b o']}}\n",
          ["4:34 unknown metadata key 'owner'", "4:50 team 'a b' is not valid",
           "4:63 entry of governance.teams.a b 'b o' is not valid"]),
