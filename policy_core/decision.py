@@ -12,6 +12,7 @@ POLICY_UNAVAILABLE = "policy_unavailable"
 POLICY_STALE = "policy_stale"
 MISSING_FACT = "missing_fact"
 APPROVED = "approved"
+EMERGENCY_DENY = "emergency_deny"
 GRANT_REASON_CODES = (
     GRANT_INVALID := "grant_invalid",
     GRANT_FOREIGN := "grant_foreign",
@@ -22,11 +23,12 @@ GRANT_REASON_CODES = (
     GRANT_OTHER_AUDIENCE := "grant_other_audience",
     GRANT_REPLAYED := "grant_replayed",
     GRANT_UNVERIFIABLE := "grant_unverifiable",
+    GRANT_REVOKED := "grant_revoked",
 )
 BUILT_IN_REASON_CODES = frozenset(
     {
         MATCHED_RULE, NO_MATCHING_RULE, EVALUATION_ERROR, CONSTRAINT_CONFLICT, POLICY_UNAVAILABLE, POLICY_STALE,
-        MISSING_FACT, APPROVED, *GRANT_REASON_CODES,
+        MISSING_FACT, APPROVED, EMERGENCY_DENY, *GRANT_REASON_CODES,
     }
 )  # fmt: skip
 

@@ -127,6 +127,11 @@ def signed_bytes(payload: bytes) -> bytes:
     return _DOMAIN + payload
 
 
+def grant_id(grant: Grant) -> str:
+    """Return what a decoded grant is revoked by: its nonce, in the one spelling of 32 lower-case hex digits."""
+    return bytes.fromhex(grant.nonce).hex()
+
+
 def encode_grant(grant: Grant, sign: Callable[[bytes], bytes]) -> str:
     """Return a grant as it travels in ``context.grants``, signed by `sign`."""
     payload = _SORTED.encode(grant)

@@ -118,7 +118,7 @@ class Index:
 
     def dismantle(self) -> Iterator[None]:
         """Take the index apart, yielding after every few entries; see `Matcher.dismantle`."""
-        self._plans.clear()
+        del self._plans  # a matcher that shares the index must not answer from what is left either
         for by_literal in (self._prefixes, self._suffixes, self._globs):
             by_literal.clear()
         while self._nodes:

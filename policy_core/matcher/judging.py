@@ -6,8 +6,9 @@ the request then is allowed it is counted, and the grants are spent, before anyo
 dry-run rules would have changed (6).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import copy
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -16,11 +17,12 @@ from policy_core.condition import compile_condition
 from policy_core.decision import APPROVED, EVALUATION_ERROR, Answer, Ask, DryRun, RuleError
 from policy_core.grants import NO_GRANTS, Verdict, missing_approvals, request_digest, rules_digest
 from policy_core.matcher.clauses import Check
-from policy_core.matcher.combining import ALLOWED, Combiner, decider, rank_in_error
+from policy_core.matcher.combining import ALLOWED, RANK, Combiner, decider, rank_in_error
 from policy_core.memory import ForgottenError, Memory
 from policy_core.model import Approver, Condition, Decision
 from policy_core.rates import RateKeyError, read_rate
 from policy_core.request import Request
+from policy_core.revoking import NOTHING_REVOKED, Revoked
 from policy_core.trace import trace_rule
 
 MAX_REPORTED_ERRORS = 20
@@ -46,26 +48,47 @@ class ScopedException:
 class _Case:
     """What is known about one request: ordinals of rules that apply, that are in error (and why), that are rated.
 
-    `uncounted` are those of the rated ones under which an answer that allows still has to be counted.
+    `uncounted` are those of the rated ones under which an answer that allows still has to be counted; `restored` are in
+    force only because an exception is revoked, and `unrevoked` is the memory for which revoked grants count.
     """
 
     request: Request
     claimed: Request
     memory: Memory
+    unrevoked: Memory
     applied: list[int]
     failed: dict[int, str]
     rated: dict[int, tuple[str, float | None]] = field(default_factory=dict)
     uncounted: list[int] = field(default_factory=list)
     exception: str = ""
+    restored: frozenset[int] = frozenset()
     satisfied: frozenset[int] = frozenset()
     ask: Ask | None = None
     verdict: Verdict = NO_GRANTS
+
+    def take_away(self, numbers: Container[int]) -> None:
+        """Go on without some rules."""
+        self.applied = [number for number in self.applied if number not in numbers]
+        self.failed = {number: why for number, why in self.failed.items() if number not in numbers}
+
+    def as_published(self) -> "_Case":
+        """Return the case as it would be if nothing were revoked."""
+        other = replace(self, memory=self.unrevoked, restored=frozenset(), satisfied=frozenset(), ask=None)
+        other.take_away(self.restored)
+        return other
+
+    def become(self, other: "_Case") -> None:
+        """Take over which rules are in force in another case of the same request, and what they ask for."""
+        self.applied, self.failed, self.restored = other.applied, other.failed, other.restored
+        self.satisfied, self.ask, self.verdict = other.satisfied, other.ask, other.verdict
 
 
 class Judge:
     """Answers where a rule takes part that is `special` (ordinals): dry-run, rated, asking, or under an exception."""
 
-    __slots__ = ("_approvers", "_asks", "_combiner", "_conditions", "_data", "_dry_run", "_exceptions", "special")
+    __slots__ = (
+        "_approvers", "_asks", "_combiner", "_conditions", "_data", "_dry_run", "_exceptions", "revoked", "special",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -82,9 +105,16 @@ class Judge:
         self._approvers = {approver.id: approver for approver in approvers}
         self._data = data
         self._dry_run = dry_run
+        self.revoked = NOTHING_REVOKED
         self.special = special | exceptions.keys()
         self._asks: dict[tuple[int, ...], Ask] = {}
         self._conditions: dict[int, Any] = {}  # by ordinal, of rules that were in error
+
+    def revoking(self, revoked: Revoked) -> "Judge":
+        """Return a judge for whom what is revoked does not count, where that makes an answer stricter."""
+        judge = copy.copy(self)
+        judge.revoked = revoked
+        return judge
 
     def answer(
         self,
@@ -99,7 +129,7 @@ class Judge:
         """Answer a request for which these rules apply (sorted ordinals) or are in error; `claimed` is as it came."""
         rules = self._combiner.rules
         failed = {number: "" for number in sorted(set(errors)) if not rules[number].skip_errors}
-        case = _Case(request, claimed, memory, applied, failed)
+        case = _Case(request, claimed, self.revoked.over(memory), memory, applied, failed)
         self._read_rates(case)
         self._lift(case)
         answer = self._settled(case, decision_id)
@@ -131,16 +161,32 @@ class Judge:
         """(2) Take away the rules that an exception in force names; the first of those names it in the answer."""
         lifted = {}
         for number in sorted({*case.applied, *case.failed} & self._exceptions.keys()):
-            found = next((each for each in self._exceptions[number] if each.holds(case.request)), None)
-            if found is not None:
-                lifted[number] = found.id
+            holding = [each.id for each in self._exceptions[number] if each.holds(case.request)]
+            found = next((name for name in holding if name not in self.revoked.exceptions), "")
+            if found:
+                lifted[number] = found
+            elif holding:
+                case.restored |= {number}
         if lifted:
             case.exception = case.exception or next(iter(lifted.values()))
-            case.applied = [number for number in case.applied if number not in lifted]
-            case.failed = {number: why for number, why in case.failed.items() if number not in lifted}
+            case.take_away(lifted)
 
     def _settled(self, case: _Case, decision_id: str) -> Answer:
-        """Answer from what is in force and, if that asks, from what the grants of the request are worth."""
+        """Answer from what is in force; where something is revoked, the policy's own answer if that is stricter.
+
+        It can be: without an exception a rule that asks is back, and its approval would grant what nothing else grants.
+        """
+        answer = self._weighed(case, decision_id)
+        if case.restored or case.memory is not case.unrevoked:
+            published = case.as_published()
+            own = self._weighed(published, decision_id)
+            if RANK[own.decision] < RANK[answer.decision]:
+                case.become(published)
+                return own
+        return answer
+
+    def _weighed(self, case: _Case, decision_id: str) -> Answer:
+        """Answer from the rules of a case and, if they ask, from what the grants of the request are worth."""
         answer = self._enforced(case, decision_id)
         if answer.decision is Decision.REQUIRE_APPROVAL and self._satisfy(case):
             answer = self._enforced(case, decision_id)

@@ -38,6 +38,11 @@ class Matcher:
         self._judge = judge
         self._classify = Classifier(provisions.classifications) if provisions.classifications else None
 
+    @property
+    def parts(self) -> tuple[Index, Combiner, Judge, Provisions]:
+        """Return what the matcher consists of, for one that answers over it."""
+        return self._index, self._combiner, self._judge, self.provisions
+
     def dismantle(self) -> Iterator[None]:
         """Take the matcher apart, yielding after every few rules: freed at once, a large one would stall its process.
 
