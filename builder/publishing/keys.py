@@ -32,6 +32,10 @@ from policy_core.errors import RemoteError, UsageError
 AnyRole = TypeVar("AnyRole", Root, Snapshot, Targets, Timestamp)
 
 
+class NotAmongKeysError(KeyUnusableError):
+    """The key at hand is a good one, but none that may sign."""
+
+
 class SigningError(RemoteError):
     """The signer, such as a key management service, did not sign."""
 
@@ -84,7 +88,7 @@ class KeyRing:
                 raise SigningError(f"role {role}: the signer failed ({one_line(error)})") from error
             if _verifies(key, signature, content):  # a service signs with whatever key it has under that name
                 return signature
-        raise KeyUnusableError(
+        raise NotAmongKeysError(
             f"role {role}: {self.source(role)} gives no key that may sign for it"
             + (f" ({one_line(problem)})" if problem else ""),
             hint="the public keys of a role are in root (top-level roles) or targets metadata (channels)",

@@ -57,6 +57,7 @@ def next_targets(version: int, live: Targets, added: Mapping[str, Key], now: dat
     """Return the successor of the live targets role: all delegations kept, those of `added` channels new."""
     targets = copy.deepcopy(live)
     targets.version, targets.expires = version, now + TARGETS_LIFETIME
+    targets.unrecognized_fields.pop(BASE, None)
     _delegate(targets, added)
     return targets
 
@@ -65,6 +66,7 @@ def next_root(live: Root, now: datetime) -> Root:
     """Return the successor of the newest root, with the same keys."""
     root = copy.deepcopy(live)
     root.version, root.expires = live.version + 1, now + ROOT_LIFETIME
+    root.unrecognized_fields.pop(BASE, None)
     return root
 
 

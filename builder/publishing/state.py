@@ -71,7 +71,7 @@ class ChannelReader:
             ) from error
         timestamp = decode(stored.body, Timestamp, limit=layout.MAX_TIMESTAMP_BYTES).signed
         # 2. All it leads to, by number.
-        roots = tuple(self._newer_roots())
+        roots = tuple(self.newer_roots())
         snapshot_bytes = self.fetch(layout.metadata_name(Snapshot.type, timestamp.snapshot_meta.version))
         snapshot = decode(snapshot_bytes, Snapshot, limit=layout.MAX_SNAPSHOT_BYTES).signed
         chain = MetadataChain(
@@ -98,6 +98,15 @@ class ChannelReader:
             self._fetched[name] = read_signed(self.store, name, max_bytes=layout.MAX_TARGETS_BYTES).body
         return self._fetched[name]
 
+    def newer_roots(self) -> Iterator[bytes]:
+        """Yield the successors of the trust root that are in the store, unverified; raises RemoteError."""
+        first = decode(self.trusted_root, Root, limit=layout.MAX_ROOT_BYTES).signed.version + 1
+        for version in range(first, first + layout.MAX_ROOT_ROTATIONS):
+            try:
+                yield self.fetch(layout.metadata_name(Root.type, version))
+            except ObjectNotFoundError:
+                return
+
     def _fetch_pinned(self, snapshot: Snapshot, role: str) -> bytes:
         pin = snapshot.meta.get(f"{role}.json")
         if pin is None:
@@ -112,11 +121,3 @@ class ChannelReader:
 
     def _fetch_if_pinned(self, snapshot: Snapshot, role: str) -> bytes:
         return self._fetch_pinned(snapshot, role) if f"{role}.json" in snapshot.meta else b""
-
-    def _newer_roots(self) -> Iterator[bytes]:
-        first = decode(self.trusted_root, Root, limit=layout.MAX_ROOT_BYTES).signed.version + 1
-        for version in range(first, first + layout.MAX_ROOT_ROTATIONS):
-            try:
-                yield self.fetch(layout.metadata_name(Root.type, version))
-            except ObjectNotFoundError:
-                return

@@ -8,7 +8,7 @@ half-published state.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets
 
@@ -68,6 +68,8 @@ def make_live(
     Raises RaceLostError if the live state is another by now, StagedStateError, RemoteError, and what signers raise.
     """
     store, state = publisher.store, next(iter(states.values()))
+    if change.root:  # it says who signs the two that follow
+        state = replace(state, root=change.root.signed)
     now = publisher.signing_time(state)
     pin = state.timestamp.snapshot_meta
     if change.pins or change.renew_snapshot:

@@ -1,5 +1,6 @@
 """A small world to publish in: a policy repository with its keys, a store, and a clock that stands still."""
 
+import copy
 import datetime
 import os
 from collections.abc import Callable
@@ -7,11 +8,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from securesystemslib.signer import CryptoSigner, Key
 
+from builder.publishing.before import read_before
 from builder.publishing.candidate import prepare_candidate
+from builder.publishing.ceremony import carry_out, propose, sign
 from builder.publishing.commit import Outcome
+from builder.publishing.holders import Holders
 from builder.publishing.initialise import create_trust, initialise_store
-from builder.publishing.keys import KeyRing, key_ring
+from builder.publishing.key_changes import KeyChange
+from builder.publishing.keys import KeyRing, key_ring, signer_variable
 from builder.publishing.publish import publish
 from builder.publishing.publisher import Publisher
 from builder.publishing.rollback import roll_back
@@ -20,8 +26,34 @@ from bundle_store.client import TrustedClient
 from bundle_store.opening import open_store
 from bundle_store.port import StoredObject, WritableStore
 from policy_core.trust.chain import VerifiedRelease
+from policy_core.trust.layout import OWNER
 
 START = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+
+
+@dataclass
+class Person:
+    """Somebody with a key of their own."""
+
+    name: str
+    folder: Path
+    signer: CryptoSigner = field(default_factory=CryptoSigner.generate_ed25519)
+
+    @property
+    def key(self) -> Key:
+        """Return the public key, with its owner."""
+        key = copy.deepcopy(self.signer.public_key)
+        key.unrecognized_fields[OWNER] = self.name
+        return key
+
+    def ring(self, *roles: str) -> KeyRing:
+        """Return a key ring that has this person's key for these roles, and nothing else."""
+        path = self.folder / f"{self.name}.pem"
+        if not path.exists():
+            self.folder.mkdir(exist_ok=True)
+            path.write_bytes(self.signer.private_bytes)
+            path.chmod(0o600)
+        return KeyRing(self.folder / "none", {signer_variable(role): f"file:{path}" for role in roles})
 
 
 @dataclass
@@ -33,6 +65,7 @@ class World:
     now: datetime.datetime = START
     hosts: int = 0
     tmp_path: Path = field(default_factory=Path)
+    people: dict[str, Person] = field(default_factory=dict)
 
     def publisher(self, channel: str = "prod", **changes: object) -> Publisher:
         made = Publisher(self.store, channel, self.trusted_root, self.keys, clock=lambda: self.now)
@@ -58,6 +91,18 @@ class World:
     def seen(self, channel: str = "prod") -> VerifiedRelease:
         """Return what a new host reads now."""
         return self.host(channel).refresh()[1]
+
+    def person(self, name: str) -> Person:
+        """Return somebody, who gets a key when first seen."""
+        return self.people.setdefault(name, Person(name, self.tmp_path / "people"))
+
+    def change_keys(self, change: KeyChange, *signers: KeyRing, channels: tuple[str, ...] = ("prod",)) -> None:
+        """Make a change of keys live, signed with the keys here and those of `signers`."""
+        publishers = {channel: self.publisher(channel) for channel in channels}
+        ceremony = propose(publishers, read_before(publishers), change)
+        for ring in (self.keys, *signers):
+            ceremony, _ = sign(ceremony, ring)
+        carry_out(publishers, ceremony)
 
     def policies(self) -> list[tuple[int, str]]:
         """Return number and action of all releases, newest first."""
@@ -110,6 +155,17 @@ def world_of(policy_repository: Callable[..., "GitFolder"], tmp_path: Path) -> C
 @pytest.fixture
 def world(world_of: Callable[..., World], file_url: str) -> World:
     return world_of(file_url)
+
+
+@pytest.fixture
+def peopled(world: World) -> World:
+    """Give ``prod`` (release 1) to two of Ana, Bo and Cy, and its on-call role to Di; all else is as in `world`."""
+    world.publish()
+    ana, bo, cy, di = (world.person(name) for name in ("ana", "bo", "cy", "di"))
+    change = KeyChange({"prod": Holders((ana.key, bo.key, cy.key), 2), "prod.oncall": Holders((di.key,), 1)})
+    world.change_keys(change, ana.ring("prod"), bo.ring("prod"), di.ring("prod.oncall"))
+    world.keys.path("prod").unlink()
+    return world
 
 
 @pytest.fixture

@@ -1,0 +1,291 @@
+"""Changes of keys, signed by several people: made, carried from one to the next as a file, checked, and made live.
+
+A ceremony file is a `Pending` document: role files as they will be published, with the signatures gathered so far.
+Nothing in it is believed. What it changes is read from its role files and held against the verified live store; then
+the same role files are made again, and any difference is refused. So a person signs what the command shows, or nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from securesystemslib.signer import Key
+from tuf.api.metadata import Metadata, Root, Targets
+
+from builder.publishing import metadata
+from builder.publishing.before import Before, Publishers, read_before
+from builder.publishing.holders import Holders, HoldersError, holders_of, name_of, roles_held
+from builder.publishing.key_changes import KeyChange, lifetime_of, make_role_files
+from builder.publishing.keys import KeyRing, NotAmongKeysError
+from builder.publishing.pending import Pending, PendingError, StaleError, valid_signatures
+from builder.publishing.private_keys import KeyMissingError
+from builder.publishing.publisher import MAX_CLOCK_DIFFERENCE, Publisher
+from builder.publishing.transaction import Change, make_live, put_signed
+from builder.publishing.writing import MAX_ORPHANS, RaceLostError, attempts
+from bundle_store.port import ObjectNotFoundError
+from policy_core.errors import ConflictError
+from policy_core.trust import layout
+
+
+class UnderSignedError(KeyMissingError):
+    """Signatures are missing."""
+
+
+class SignedAlreadyError(ConflictError):
+    """The key at hand has signed that document before."""
+
+    default_hint = "hand the file to somebody whose signature is missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Signatures that a role file still takes: `count` of those by `keys`."""
+
+    role: str
+    count: int
+    keys: tuple[Key, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ceremony:
+    """A change that was checked against the live state `before`, and its role files with the signatures so far."""
+
+    before: Before
+    change: KeyChange
+    document: Pending
+    signers: Mapping[str, tuple[Holders, ...]]
+    renew_snapshot: bool
+
+    @property
+    def missing(self) -> tuple[Missing, ...]:
+        """Return the signatures it still takes; root may be named twice, for its old and its new holders."""
+        found = []
+        for role, file in self.document.roles.items():
+            for holders in self.signers[role]:
+                absent = tuple(key for key in holders.keys if key.keyid not in file.signatures)
+                count = holders.threshold - (len(holders.keys) - len(absent))
+                if count > 0:
+                    found.append(Missing(role, count, absent))
+        return tuple(found)
+
+    def candidates(self, role: str) -> tuple[Key, ...]:
+        """Return the keys that may sign a role file, each once."""
+        return tuple({key.keyid: key for holders in self.signers[role] for key in holders.keys}.values())
+
+
+def propose(publishers: Publishers, before: Before, change: KeyChange) -> Ceremony:
+    """Return the ceremony of a change on top of a state, without signatures.
+
+    Where a root waits for what follows it, it is the ceremony of that, whatever `change` is. Raises HoldersError,
+    PendingError if no command here has made that root, RemoteError.
+    """
+    publisher, begun = _any(publishers), before.begun
+    now = publisher.signing_time(before.state)
+    if begun:
+        change = _understood("the newest root", {Root.type: begun.signed}, before)
+    made = make_role_files(
+        before,
+        change,
+        version_of=lambda role: _free_version(publisher, before, role),
+        expires_of=lambda role: begun.signed.expires if begun and role == Root.type else now + lifetime_of(role),
+    )
+    document = Pending({role: Metadata(file) for role, file in made.files.items()})
+    return _with_begun_root(Ceremony(before, change, document, made.signers, made.renew_snapshot), "the newest root")
+
+
+def check(document: Pending, before: Before, now: datetime, where: str) -> Ceremony:
+    """Return the ceremony that a document holds, if a command here would have made the very same on top of a state.
+
+    Raises PendingError, StaleError.
+    """
+    files = {role: file.signed for role, file in document.roles.items()}
+    # 1. Made on top of what is live, and still of use?
+    for role, file in files.items():
+        _check_frame(where, role, file, before, now)
+    # 2. What it changes, and the same made again.
+    change = _understood(where, files, before)
+    try:
+        made = make_role_files(
+            before,
+            change,
+            version_of=lambda role: files[role].version,
+            expires_of=lambda role: files[role].expires,
+        )
+    except HoldersError as error:
+        raise PendingError(f"{where}: {error.message}", hint=error.hint) from error
+    except KeyError as error:
+        raise StaleError(f"{where}: is stale: {error.args[0]} would have too few signatures") from error
+    # 3. The very same, and only signatures that hold, by those who may.
+    ceremony = Ceremony(before, change, document, made.signers, made.renew_snapshot)
+    for role, signed in document.roles.items():
+        if signed.to_dict() != {**signed.to_dict(), "signed": made.files[role].to_dict()} or signed.unrecognized_fields:
+            raise PendingError(f"{where}: {role} is not what `writ keys` would have made")
+        valid_signatures(where, signed, ceremony.candidates(role))
+    return _with_begun_root(ceremony, where)
+
+
+def sign(ceremony: Ceremony, key_ring: KeyRing) -> tuple[Ceremony, dict[str, Key]]:
+    """Return the ceremony with what the keys at hand can add, and which key signed which role now.
+
+    Raises KeyUnusableError for a key that is there and cannot be read, SigningError.
+    """
+    document, added = ceremony.document, {}
+    for role, file in ceremony.document.roles.items():
+        open_to = [key for key in ceremony.candidates(role) if key.keyid not in file.signatures]
+        if not open_to or not key_ring.has(role):
+            continue
+        try:
+            signature = key_ring.signature(role, file.signed_bytes, open_to)
+        except NotAmongKeysError:
+            continue
+        document = document.signed_with(role, signature)
+        added[role] = next(key for key in open_to if key.keyid == signature.keyid)
+    return replace(ceremony, document=document), added
+
+
+def sign_or_refuse(ceremony: Ceremony, key_ring: KeyRing) -> tuple[Ceremony, dict[str, Key]]:
+    """Return what `sign` does, which must be something.
+
+    Raises SignedAlreadyError if the key at hand is among the signatures, KeyMissingError if it may sign nothing.
+    """
+    signed, added = sign(ceremony, key_ring)
+    if added:
+        return signed, added
+    for role, file in ceremony.document.roles.items():
+        done = [key for key in ceremony.candidates(role) if key.keyid in file.signatures]
+        if done and key_ring.has(role):
+            try:
+                keyid = key_ring.signature(role, file.signed_bytes, done).keyid
+            except NotAmongKeysError:
+                continue
+            raise SignedAlreadyError(f"role {role}: key {keyid[:12]} has signed this already")
+    roles = ", ".join(ceremony.document.roles)
+    raise KeyMissingError(
+        f"no key here may sign for {roles}", hint="name yours with --signer URI, or in WRIT_SIGNER_<ROLE>"
+    )
+
+
+def carry_out(publishers: Publishers, ceremony: Ceremony) -> None:
+    """Make a ceremony live if it has all its signatures.
+
+    Raises UnderSignedError, RaceLostError if the live state is another by now, TrustError, RemoteError.
+    """
+    if ceremony.missing:
+        raise UnderSignedError("signatures are missing: " + "; ".join(map(describe_missing, ceremony.missing)))
+    publisher, before = _any(publishers), ceremony.before
+    pins = {
+        role: put_signed(publisher, role, signed)
+        for role, signed in ceremony.document.roles.items()
+        if role != Root.type
+    }
+    releases = {channel: state.verified.release for channel, state in before.states.items()}
+    new = {role: None for role in pins if layout.is_channel(role) and role != Targets.type and role not in releases}
+    change = Change(
+        pins, releases | new, ceremony.document.roles.get(Root.type), renew_snapshot=ceremony.renew_snapshot
+    )
+    make_live(publisher, before.states, change)
+
+
+def apply(publishers: Publishers, document: Pending, where: str) -> Ceremony:
+    """Make a ceremony file live, again on top of what others made live meanwhile if that leaves it what it is.
+
+    Raises as `check` and `carry_out`, and ConflictError after too many lost races.
+    """
+    publisher = _any(publishers)
+    for _ in attempts(publisher.store.url):
+        ceremony = check(document, read_before(publishers), publisher.clock(), where)
+        try:
+            carry_out(publishers, ceremony)
+        except RaceLostError:
+            continue
+        return ceremony
+    raise AssertionError  # `attempts` raises
+
+
+def change_keys(publishers: Publishers, change: KeyChange) -> Ceremony:
+    """Sign a change with the keys here alone, and make it live.
+
+    Raises HoldersError, UnderSignedError before anything is written, ConflictError, TrustError, RemoteError.
+    """
+    publisher = _any(publishers)
+    for _ in attempts(publisher.store.url):
+        ceremony, _added = sign(propose(publishers, read_before(publishers), change), publisher.key_ring)
+        try:
+            carry_out(publishers, ceremony)
+        except RaceLostError:
+            continue
+        return ceremony
+    raise AssertionError  # `attempts` raises
+
+
+def describe_missing(missing: Missing) -> str:
+    """Return *root: 1 of ana (…), bo (…)*."""
+    return f"{missing.role}: {missing.count} of {', '.join(map(name_of, missing.keys)) or 'nobody'}"
+
+
+def _with_begun_root(ceremony: Ceremony, where: str) -> Ceremony:
+    """Return the ceremony with the root that is in the store already, which it must be about; raises PendingError."""
+    begun, mine = ceremony.before.begun, ceremony.document.roles.get(Root.type)
+    if begun is None:
+        return ceremony
+    if mine is None or mine.signed_bytes != begun.signed_bytes:
+        raise PendingError(
+            f"{where}: root {begun.signed.version} is in the store already, and is another",
+            hint="it was written by a change that was cut short: complete that one first",
+        )
+    document = Pending({**ceremony.document.roles, Root.type: begun})
+    return replace(ceremony, document=document)
+
+
+def _check_frame(where: str, role: str, file: Root | Targets, before: Before, now: datetime) -> None:
+    """Check what a role file follows, its number, which is to leave room for later ones, and its life."""
+    live, data = before.version(role), before.data(role)
+    if file.unrecognized_fields.get(metadata.BASE) != (metadata.base_of(live, data) if data else None):
+        raise StaleError(f"{where}: is stale: {role} has changed since it was made")
+    if not live < file.version <= live + (1 if role == Root.type else MAX_ORPHANS):
+        raise PendingError(f"{where}: {role} has version {file.version}, but {live} is live")
+    if file.expires <= now:
+        raise StaleError(f"{where}: is stale: {role} would have expired on {file.expires:%Y-%m-%d}")
+    if file.expires > now + lifetime_of(role) + MAX_CLOCK_DIFFERENCE:
+        raise PendingError(f"{where}: {role} would be valid until {file.expires:%Y-%m-%d}, which is too long")
+
+
+def _understood(where: str, files: Mapping[str, Root | Targets], before: Before) -> KeyChange:
+    """Return the change of holders that role files, made on top of a state, say."""
+    holders: dict[str, Holders] = {}
+    for delegator, there in ((Root.type, Root), (Targets.type, Targets)):
+        file = files.get(delegator)
+        if file is None:
+            continue
+        if not isinstance(file, there):
+            raise PendingError(f"{where}: {delegator} is of another type")
+        try:
+            found = _holding_of(file)
+        except (ValueError, KeyError) as error:
+            raise PendingError(f"{where}: {delegator} names keys that it does not hold") from error
+        live = _holding_of(before.state.root if isinstance(file, Root) else before.state.targets)
+        if gone := live.keys() - found.keys():
+            raise PendingError(f"{where}: takes away {', '.join(sorted(gone))}")
+        holders |= {role: held for role, held in found.items() if held != live.get(role)}
+    return KeyChange(holders, renewed=frozenset(files))
+
+
+def _holding_of(delegator: Root | Targets) -> dict[str, Holders]:
+    return {role: holders_of(delegator, role) for role in roles_held(delegator)}
+
+
+def _free_version(publisher: Publisher, before: Before, role: str) -> int:
+    """Return the next number of a role that nothing lies under; only those of root leave no room for orphans."""
+    first = before.version(role) + 1
+    if role == Root.type:
+        return first
+    for version in range(first, first + MAX_ORPHANS):
+        try:
+            publisher.reader.fetch(layout.metadata_name(role, version))
+        except ObjectNotFoundError:
+            return version
+    raise ConflictError(f"{publisher.store.url}: {MAX_ORPHANS} numbers of {role} are taken")
+
+
+def _any(publishers: Publishers) -> Publisher:
+    return next(iter(publishers.values()))
