@@ -2,18 +2,19 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from policy_core.errors import UsageError
 
+Value = TypeVar("Value", str, Path)
 _DIRECTORY = click.Path(path_type=Path, file_okay=False)
 
 
 @dataclass(frozen=True, slots=True)
 class _Options:
-    metadata_dir: Path
+    metadata_dir: Path | None
     metadata_url: str | None
     target_name: str | None
     target_dir: Path | None
@@ -21,7 +22,7 @@ class _Options:
 
 
 @click.group("tuf-client")
-@click.option("--metadata-dir", type=_DIRECTORY, metavar="DIR", required=True, help="Directory of trusted metadata.")
+@click.option("--metadata-dir", type=_DIRECTORY, metavar="DIR", help="Directory of trusted metadata; required.")
 @click.option("--metadata-url", metavar="URL", help="Where the repository's metadata is: http or https.")
 @click.option("--target-name", metavar="PATH", help="Path of the target to download.")
 @click.option("--target-dir", type=_DIRECTORY, metavar="DIR", help="Directory to download to.")
@@ -30,7 +31,7 @@ class _Options:
 def tuf_client(
     context: click.Context,
     /,
-    metadata_dir: Path,
+    metadata_dir: Path | None,
     metadata_url: str | None,
     target_name: str | None,
     target_dir: Path | None,
@@ -58,8 +59,9 @@ def init(options: _Options, trusted_root: Any) -> None:
       writ-sidecar tuf-client --metadata-dir metadata init root.json
     """
     from agent_sidecar.tuf_client import initialise
+    from policy_core.trust.layout import MAX_ROOT_BYTES
 
-    initialise(options.metadata_dir, trusted_root.read())
+    initialise(_given("metadata-dir", options.metadata_dir), trusted_root.read(MAX_ROOT_BYTES + 1))
 
 
 @tuf_client.command()
@@ -74,7 +76,7 @@ def refresh(options: _Options) -> None:
     """
     from agent_sidecar import tuf_client as client
 
-    client.refresh(options.metadata_dir, _given("metadata-url", options.metadata_url))
+    client.refresh(_given("metadata-dir", options.metadata_dir), _given("metadata-url", options.metadata_url))
 
 
 @tuf_client.command()
@@ -91,16 +93,16 @@ def download(options: _Options) -> None:
     from agent_sidecar import tuf_client as client
 
     path = client.download(
-        options.metadata_dir,
+        _given("metadata-dir", options.metadata_dir),
         _given("metadata-url", options.metadata_url),
         _given("target-name", options.target_name),
         base_url=_given("target-base-url", options.target_base_url),
-        target_directory=Path(_given("target-dir", options.target_dir)),
+        target_directory=_given("target-dir", options.target_dir),
     )
     click.echo(str(path))
 
 
-def _given(name: str, value: str | Path | None) -> str:
+def _given(name: str, value: Value | None) -> Value:
     if not value:
         raise UsageError(f"tuf-client: missing option '--{name}'", hint="options stand before the command")
-    return str(value)
+    return value

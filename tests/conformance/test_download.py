@@ -14,6 +14,8 @@ from securesystemslib.signer import CryptoSigner
 from signed_store import SignedStore, bundle, rules
 from tuf_repository import TufRepository
 
+from agent_sidecar.cli import main
+
 BODY = b"what is to be downloaded"
 TRUST_FAILED, UNAVAILABLE, USAGE = 5, 6, 2
 
@@ -301,6 +303,11 @@ class TestTheCommand:
 
         assert client.run(*options, "download") == USAGE
         assert f"missing option '{missing}'" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("command", [["init", __file__], ["refresh"], ["download"]], ids=lambda words: words[0])
+    def test_without_a_directory_nothing_is_done(self, command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["tuf-client", *command]) == USAGE
+        assert "missing option '--metadata-dir'" in capsys.readouterr().err
 
     def test_a_redirect_is_not_followed(self, client: Client) -> None:
         client.repository.served["/metadata/timestamp.json"] = http.HTTPStatus.FOUND
