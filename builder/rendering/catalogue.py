@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from builder.rendering import cloudformation, terraform
+from builder.rendering import cloudformation, refresher, terraform
 from builder.rendering.access import Place, bucket_policy, policy_of, principals
 from policy_core.errors import UsageError
 
@@ -64,6 +64,10 @@ def _policies(settings: Settings) -> Files:
     }
 
 
+def _refresher(names: Sequence[str]) -> Callable[[Settings], Files]:
+    return lambda settings: refresher.files(names, name=settings.name, store=settings.store)
+
+
 def _json(document: Mapping[str, Any]) -> str:
     return json.dumps(document, indent=2) + "\n"
 
@@ -73,6 +77,15 @@ CATALOGUE = (
         "access",
         "the bucket, its policy, and a role with the least rights for each who reaches the store",
         {"cloudformation": _cloudformation, "terraform": _terraform, "policies": _policies},
+    ),
+    Renderable(
+        "refresher",
+        "what signs the timestamp anew every hour, without a forge and without a clone",
+        {
+            "systemd": _refresher(refresher.SYSTEMD),
+            "kubernetes": _refresher(refresher.KUBERNETES),
+            "lambda": _refresher(refresher.LAMBDA),
+        },
     ),
 )
 

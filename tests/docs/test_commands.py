@@ -7,14 +7,11 @@ from pathlib import Path
 
 import click
 import pytest
-
-from agent_sidecar.cli import writ_sidecar
-from builder.cli.main import writ
+from command_lines import PROGRAMS, check
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "policy-repo-template/README.md.j2"]
 CODE = re.compile(r"^```(?:sh|text)?\n(.*?)^```|^(?: {4}.*\n)+", re.MULTILINE | re.DOTALL)
-PROGRAMS: dict[str, click.Command] = {"writ": writ, "writ-sidecar": writ_sidecar}
 ENDS = re.compile(r"[|&;<>()]+|2")
 
 
@@ -34,22 +31,6 @@ def command_lines(text: str) -> Iterator[list[str]]:
                 if words and words[0] in PROGRAMS:
                     yield words
                 words = []
-
-
-def check(words: list[str]) -> None:
-    """Parse a command line as far as options go. Raises click.UsageError, AssertionError for an unknown command."""
-    command, rest, name = PROGRAMS[words[0]], words[1:], words[0]
-    context = click.Context(command, info_name=name, help_option_names=["-h", "--help"])  # options are made once
-    while isinstance(command, click.Group):
-        parser = command.make_parser(context)
-        parser.allow_interspersed_args = False
-        _, rest, _ = parser.parse_args(rest)
-        if not rest:
-            return
-        found = command.get_command(context, rest[0])
-        assert found, f"no command {' '.join(words)}"
-        command, context, rest = found, click.Context(found, parent=context, info_name=rest[0]), rest[1:]
-    command.make_parser(context).parse_args([word for word in rest if not re.fullmatch(r"[A-Z]+(\|-)?", word)])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
