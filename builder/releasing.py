@@ -6,23 +6,26 @@ is live all the same, and ``writ ledger sync`` adds the commit with the very id 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from builder.ledger.branch import Ledger, check_store_is_current, extend_ledger, rebuild_ledger
 from builder.ledger.commits import check_source
 from builder.ledger.remote import Origin, OriginError
+from builder.publishing.approve import Review, complete, review
 from builder.publishing.candidate import prepare_candidate
-from builder.publishing.channels import read_channels
+from builder.publishing.channels import Histories, read_channels
 from builder.publishing.commit import Outcome
 from builder.publishing.enrol import enrol
 from builder.publishing.maintain import Maintained, maintain
+from builder.publishing.promote import find_promotable, promote
 from builder.publishing.publish import publish
 from builder.publishing.publisher import Publisher
 from builder.publishing.refresh import Refreshed, refresh
 from builder.publishing.rollback import roll_back
 from builder.publishing.workspace import Workspace
+from builder.rebuilding import provenance_of, rebuild_release
 from bundle_store.probe import probe_conditional_writes
 from policy_core.errors import KnownError, UsageError
-from policy_core.trust.release import Release
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ def publish_commit(workspace: Workspace, channel: str, revision: str, *, actor: 
     _check_store(workspace, publisher)
     outcome = publish(publisher, workspace.repository, candidate, actor=actor)
     warnings = tuple(f"{problem.where}: {problem.message}" for problem in candidate.warnings)
-    return Released(outcome, _record(workspace, publisher, outcome.release, origin), warnings)
+    return Released(outcome, _record(workspace, publisher, outcome, origin), warnings)
 
 
 def publish_rollback(workspace: Workspace, channel: str, *, to: int | None, reason: str, actor: str) -> Released:
@@ -68,7 +71,54 @@ def publish_rollback(workspace: Workspace, channel: str, *, to: int | None, reas
     probe_conditional_writes(publisher.store)
     _check_store(workspace, publisher)
     outcome = roll_back(publisher, to=to, reason=reason, actor=actor)
-    return Released(outcome, _record(workspace, publisher, outcome.release, origin), tuple(warnings))
+    return Released(outcome, _record(workspace, publisher, outcome, origin), tuple(warnings))
+
+
+def promote_release(
+    workspace: Workspace, to: str, source_channel: str, *, number: int | None, reason: str, actor: str
+) -> Released:
+    """Promote what is live in one channel to another and record it, or leave it for people to sign.
+
+    Raises as `promote`, RebuildError if the bundle is not what its commit gives, InvalidPolicyError,
+    PolicyTestsFailedError.
+    """
+    origin = Origin.of(workspace.repository.git)
+    if origin:
+        origin.fetch()
+    publisher = workspace.publisher(to)
+    source_reader, histories = workspace.reader(source_channel), Histories(workspace.reader)
+    if source_reader.store.url != publisher.store.url:
+        raise UsageError(f"{source_channel} and {to}: are not in one store", hint="promotion stays within a store")
+    source = find_promotable(histories.of(source_channel), source_channel, number)
+    provenance = provenance_of(publisher.store, source, histories.of)
+    rebuild_release(workspace.repository, publisher.store, source, provenance)
+    candidate = prepare_candidate(workspace.repository, source.revision, today=publisher.clock().date())
+    probe_conditional_writes(publisher.store)
+    _check_store(workspace, publisher)
+    outcome = promote(publisher, workspace.repository, candidate, source, reason=reason, actor=actor)
+    warnings = tuple(f"{problem.where}: {problem.message}" for problem in candidate.warnings)
+    return Released(outcome, _record(workspace, publisher, outcome, origin), warnings)
+
+
+def review_pending(workspace: Workspace, publisher: Publisher, *, number: int | None) -> Review:
+    """Check what waits for signatures, on this machine and against this clone; raises as `review`, OriginError."""
+    workspace.repository.require_history()
+    origin = Origin.of(workspace.repository.git)
+    if origin:
+        origin.fetch()
+    _check_store(workspace, publisher)
+    prepare = partial(prepare_candidate, workspace.repository, today=publisher.clock().date())
+    return review(publisher, workspace.repository, prepare, Histories(workspace.reader), number=number)
+
+
+def complete_pending(workspace: Workspace, publisher: Publisher, *, number: int | None) -> Released:
+    """Make live what has all its signatures, and record it; raises as `complete`, LedgerError."""
+    origin = Origin.of(workspace.repository.git)
+    if origin:
+        origin.fetch()
+    _check_store(workspace, publisher)
+    outcome = complete(publisher, number=number)
+    return Released(outcome, _record(workspace, publisher, outcome, origin))
 
 
 def refresh_store(workspace: Workspace) -> Refreshed:
@@ -144,7 +194,7 @@ def _check_store(workspace: Workspace, publisher: Publisher) -> None:
     check_store_is_current(workspace.repository.git, publisher.channel, live.release if live else 0)
 
 
-def _record(workspace: Workspace, publisher: Publisher, live: Release | None, origin: Origin | None) -> Ledger:
+def _record(workspace: Workspace, publisher: Publisher, outcome: Outcome, origin: Origin | None) -> Ledger:
     """Bring the ledger up to date with the store; its failures say that the release itself is live."""
     try:
         reader = publisher.reader
@@ -152,7 +202,8 @@ def _record(workspace: Workspace, publisher: Publisher, live: Release | None, or
         if origin:
             origin.push(ledger.channel, ledger.tip)
     except KnownError as error:
-        if live is not None:
+        live = outcome.release
+        if live is not None and not outcome.pending:
             error.message = f"release {live.release} of {live.channel} is live, its ledger is behind: {error.message}"
         if isinstance(error, OriginError):
             error.hint = f"when origin answers again: writ ledger sync --channel {publisher.channel}"

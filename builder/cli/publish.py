@@ -1,4 +1,4 @@
-"""``writ publish``, ``writ rollback``, ``writ refresh`` and ``writ maintain``: what changes the store."""
+"""``writ publish``, ``writ rollback`` and ``writ maintain``: what changes the store."""
 
 from typing import TYPE_CHECKING
 
@@ -35,7 +35,7 @@ def publish(context: click.Context, channel: str | None, revision: str, output_f
     actor = find_actor(workspace.repository.git, workspace.environment)
     note_uncommitted(workspace.repository, workspace.repository.resolve(revision))
     progress("checking, testing and publishing …")
-    _print(publish_commit(workspace, workspace.channel(channel), revision, actor=actor), output_format)
+    print_released(publish_commit(workspace, workspace.channel(channel), revision, actor=actor), output_format)
 
 
 @click.command()
@@ -66,37 +66,7 @@ def rollback(context: click.Context, channel: str, to: int | None, reason: str, 
     actor = find_actor(workspace.repository.git, workspace.environment)
     progress("rolling back …")
     done = publish_rollback(workspace, workspace.channel(channel), to=to, reason=reason, actor=actor)
-    _print(done, output_format)
-
-
-@click.command()
-@format_option
-@click.pass_context
-def refresh(context: click.Context, output_format: str) -> None:
-    """Sign the timestamp again, so that hosts know that what they have is still the newest.
-
-    Run it well before the timestamp expires (`writ verify` shows when). It releases nothing. Channels that expire
-    within 60 days are signed anew as well, if their keys are here.
-
-    \b
-    Example:
-      writ refresh
-    """
-    from builder.publishing.workspace import Workspace
-    from builder.releasing import refresh_store
-    from policy_core.trust.layout import format_time
-
-    workspace = Workspace.open(context.obj)
-    progress("reading the store and signing …")
-    refreshed = refresh_store(workspace)
-    for warning in refreshed.warnings:
-        click.echo(f"warning: {warning}", err=True)
-    if output_format == "json":
-        print_json({"expires": format_time(refreshed.expires), "renewed": refreshed.renewed})
-        return
-    click.echo(f"timestamp signed, expires {format_time(refreshed.expires)}")
-    for channel in refreshed.renewed:
-        click.echo(f"{channel}: signed anew")
+    print_released(done, output_format)
 
 
 @click.command()
@@ -129,22 +99,31 @@ def maintain(context: click.Context, output_format: str) -> None:
         click.echo("nothing was signed" if maintained.warnings else "nothing is due")
 
 
-def _print(released: "Released", output_format: str) -> None:
+def print_released(released: "Released", output_format: str) -> None:
+    """Print how a publish, promotion or rollback ended."""
     from builder.publishing.describing import describe_release, release_record
+    from policy_core.trust.layout import pending_object
 
     outcome, ledger = released.outcome, released.ledger
     for warning in released.warnings:
         click.echo(f"warning: {warning}", err=True)
     if output_format == "json":
-        record = {"committed": outcome.committed} | ({"note": outcome.note} if outcome.note else {})
+        optional = {"note": outcome.note, "pending": outcome.pending}
+        record = {"committed": outcome.committed, **{name: value for name, value in optional.items() if value}}
         live = {"release": release_record(outcome.release)} if outcome.release else {}
         print_json(record | live | {"ledger": {"branch": f"live/{ledger.channel}", "commit": ledger.tip}})
         return
+    release = outcome.release
     if outcome.note:
         click.echo(outcome.note)
-    elif outcome.release:
-        click.echo(f"{outcome.release.channel}: release {outcome.release.release} ({outcome.release.action}) is live")
-        for line in describe_release(outcome.release):
+    elif release:
+        where = f"waits for signatures as {pending_object(release.channel, outcome.pending)}"
+        click.echo(
+            f"{release.channel}: release {release.release} ({release.action}) {where if outcome.pending else 'is live'}"
+        )
+        for line in describe_release(release):
             click.echo(line)
+        if outcome.pending:
+            click.echo(f"next      approvers run: writ approve --channel {release.channel} {outcome.pending}")
     if ledger.added:
         click.echo(f"ledger    live/{ledger.channel} {ledger.tip}")

@@ -23,7 +23,15 @@ def release_record(release: Release) -> dict[str, Any]:
         "length": release.length,
         "actor": release.actor,
         "reason": release.reason,
-    } | ({"provenance": f"sha256:{release.provenance_sha256}"} if release.provenance_sha256 else {})
+    } | {
+        name: value
+        for name, value in {
+            "provenance": f"sha256:{release.provenance_sha256}" if release.provenance_sha256 else "",
+            "from": release.origin,
+            "reviewed_by": release.reviewed_by,
+        }.items()
+        if value
+    }
 
 
 def provenance_record(provenance: Provenance) -> dict[str, Any]:
@@ -44,6 +52,8 @@ def describe_release(release: Release) -> Iterator[str]:
     """Yield the lines that tell a person what a release is."""
     yield f"revision  {release.revision}"
     yield f"bundle    sha256:{release.sha256}"
+    if release.origin:
+        yield f"from      {release.origin}"
     yield f"actor     {release.actor}"
     if release.reason:
         yield f"reason    {release.reason}"

@@ -31,7 +31,7 @@ def find_actor(git: pygit2.Repository, environment: Mapping[str, str]) -> str:
         identity = git.default_signature
     except (KeyError, ValueError, pygit2.GitError):
         return _login_name()
-    return _ascii(f"{identity.name} <{identity.email}>")
+    return spell_ascii(f"{identity.name} <{identity.email}>")
 
 
 def _check(what: str, text: str) -> str:
@@ -48,12 +48,12 @@ def _check(what: str, text: str) -> str:
 
 def _login_name() -> str:
     try:
-        return _ascii(getpass.getuser())
+        return spell_ascii(getpass.getuser())
     except (KeyError, OSError, ImportError):  # an account without a name, as containers have them
         return "unknown"
 
 
-def _ascii(text: str) -> str:
+def spell_ascii(text: str) -> str:
     """Spell a name in printable ASCII: accents are dropped, what has no such spelling becomes ``?``."""
     decomposed = unicodedata.normalize("NFKD", text)
     kept = (character for character in decomposed if not unicodedata.combining(character))

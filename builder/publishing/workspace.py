@@ -52,6 +52,14 @@ class Workspace:
         except ChannelNameError as error:
             raise UsageError(error.message, hint=error.hint) from error
 
+    def channel_before(self, name: str) -> str:
+        """Return the channel that comes before another on the way of promotion; raises UsageError if there is none."""
+        channels = self.project.channels
+        place = channels.index(name) if name in channels else 0
+        if place == 0:
+            raise UsageError(f"channel {name}: none comes before it in {FILE}", hint="say where from: --from NAME")
+        return channels[place - 1]
+
     def reader(self, channel: str) -> ChannelReader:
         """Return a reader of one channel; raises UsageError without a trust root, StoreUrlError."""
         return ChannelReader(open_reader(self.project.store), channel, trusted_root(self.repository))

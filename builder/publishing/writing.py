@@ -83,17 +83,25 @@ def put_numbered(store: WritableStore, role: str, first: int, make: Callable[[in
 def swap_timestamp(store: WritableStore, body: bytes, *, etag: str | None) -> None:
     """Make `body` the timestamp if `etag` still names the one in the store (None: there is none). The commit point.
 
+    Raises as `swap`.
+    """
+    swap(store, TIMESTAMP, body, etag=etag, max_bytes=MAX_TIMESTAMP_BYTES)
+
+
+def swap(store: WritableStore, name: str, body: bytes, *, etag: str | None, max_bytes: int) -> None:
+    """Make `body` the object if `etag` still names the one in the store (None: there is none).
+
     Raises RaceLostError if another one is there, StoreUnavailableError if the outcome stays unknown.
     """
     for attempt in range(WRITE_ATTEMPTS):
         try:
-            store.put(TIMESTAMP, body, if_etag=etag)
+            store.put(name, body, if_etag=etag)
         except (PreconditionFailedError, StoreUnavailableError) as error:
-            found_body, found_etag = _timestamp(store)
+            found_body, found_etag = _found(store, name, max_bytes)
             if found_body == body:
                 return
             if found_etag != etag or isinstance(error, PreconditionFailedError):
-                raise RaceLostError(f"{store.url}: somebody else published at the same time") from error
+                raise RaceLostError(f"{store.url}: somebody else wrote {name} at the same time") from error
             # Still the old one: the same conditional write is safe, even if the first one is still on its way.
             if attempt == WRITE_ATTEMPTS - 1:
                 error.hint = _UNKNOWN_HINT
@@ -110,9 +118,9 @@ def _holds(store: WritableStore, name: str, body: bytes) -> bool:
     return stored is not None and stored.body == body
 
 
-def _timestamp(store: WritableStore) -> tuple[bytes | None, str | None]:
+def _found(store: WritableStore, name: str, max_bytes: int) -> tuple[bytes | None, str | None]:
     try:
-        stored = store.get(TIMESTAMP, max_bytes=MAX_TIMESTAMP_BYTES)
+        stored = store.get(name, max_bytes=max_bytes)
     except ObjectNotFoundError:
         return None, None
     except StoreUnavailableError as error:

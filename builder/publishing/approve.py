@@ -1,0 +1,215 @@
+"""Sign what waits for signatures, after finding out for oneself what it is; and make live what has all of them.
+
+An approver trusts neither the store, nor the builder, nor the pending document: the document must be what follows from
+the verified live state, the bundle what its commit gives on this machine, and where it came from must say the same.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from builder.publishing.candidate import Candidate
+from builder.publishing.channels import Histories
+from builder.publishing.commit import Outcome
+from builder.publishing.gates import require_live_gates
+from builder.publishing.pending import PendingError, Waiting, find_pending
+from builder.publishing.provenance import Provenance
+from builder.publishing.publish import SupersededError, what_is_live
+from builder.publishing.publisher import Publisher
+from builder.publishing.state import LiveState
+from builder.publishing.transaction import Change, make_live, put_signed
+from builder.publishing.writing import RaceLostError, attempts, swap
+from builder.rebuilding import provenance_of, rebuild_release
+from builder.source import PolicyRepository
+from policy_core.errors import ConflictError, UsageError
+from policy_core.trust import layout
+from policy_core.trust.chain import owners_of
+from policy_core.trust.history import HistoryEntry
+from policy_core.trust.release import PROMOTE, PUBLISH, ROLLBACK, Release
+
+
+class NothingPendingError(UsageError):
+    """No document waits for signatures."""
+
+
+class UnderSignedError(ConflictError):
+    """A pending document does not have all the signatures it takes."""
+
+
+class SignedAlreadyError(ConflictError):
+    """This key has signed the document; nobody counts twice."""
+
+    default_hint = "somebody else has to sign, with a key of their own"
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A pending document that passed every check, and what an approver should know about it.
+
+    `live` is what it would replace. `candidate` is what its commit gives here, tests run; both it and `provenance` are
+    None for a mere renewal, `candidate` also for a rollback, whose bundle was live before.
+    """
+
+    waiting: Waiting
+    live: Release | None
+    candidate: Candidate | None
+    provenance: Provenance | None
+
+
+def review(
+    publisher: Publisher,
+    repository: PolicyRepository,
+    prepare: Callable[[str], Candidate],
+    histories: Histories,
+    *,
+    number: int | None = None,
+) -> Review:
+    """Find what waits for signatures and check it; `prepare` builds and tests a revision, as for a publish.
+
+    With a `number`, it must be that document. Raises NothingPendingError, SupersededError, PendingError, StaleError,
+    RebuildError, ProvenanceError, GateError, InvalidPolicyError, PolicyTestsFailedError, RemoteError.
+    """
+    state = publisher.reader.read()
+    waiting = _find(publisher, state, number)
+    release, live = waiting.release, state.verified.release
+    if release is None or waiting.renewal:
+        return Review(waiting, live, None, None)
+    where = layout.pending_object(publisher.channel, waiting.version)
+    _check_origin(where, release, histories)
+    provenance = provenance_of(publisher.store, release, _with_pending(histories, state, release))
+    candidate = None
+    if release.brings_in:  # what a rollback goes back to was approved once
+        rebuild_release(repository, publisher.store, release, provenance)
+        candidate = prepare(release.revision)
+        nothing = what_is_live(repository, candidate, live, lambda: iter(histories.of(publisher.channel)))
+        if nothing:
+            raise SupersededError(f"{where}: {nothing.reason}")
+        if live is not None:
+            require_live_gates(f"release {live.release}", repository.tree(live.revision), candidate)
+    return Review(waiting, live, candidate, provenance)
+
+
+def approve(publisher: Publisher, reviewed: Review) -> Waiting:
+    """Sign what was reviewed, in the store, and return the document as it is then.
+
+    Raises SignedAlreadyError, ConflictError if it was superseded or changed meanwhile, RemoteError, and what the signer
+    raises.
+    """
+    channel, waiting = publisher.channel, reviewed.waiting
+    for _ in attempts(publisher.store.url):
+        state = publisher.reader.read()
+        role = waiting.pending.roles[channel]
+        signature = publisher.key_ring.signature(channel, role.signed_bytes, state.keys(channel))
+        if signature.keyid in role.signatures:
+            raise SignedAlreadyError(f"{channel}: {_name_of(state, channel, signature.keyid)} has signed it already")
+        signed = waiting.pending.signed_with(channel, signature)
+        try:
+            name = layout.pending_object(channel, waiting.version)
+            swap(publisher.store, name, signed.to_bytes(), etag=waiting.etag, max_bytes=layout.MAX_PENDING_BYTES)
+        except RaceLostError:
+            waiting = _same(publisher, waiting)
+            continue
+        return _same(publisher, waiting)
+    raise AssertionError  # `attempts` raises
+
+
+def complete(publisher: Publisher, *, number: int | None = None) -> Outcome:
+    """Make the newest pending document live, if it has all the signatures it takes, and return the outcome.
+
+    Raises NothingPendingError, UnderSignedError, SupersededError, PendingError, StaleError, TrustError, RemoteError.
+    """
+    channel = publisher.channel
+    for _ in attempts(publisher.store.url):
+        state = publisher.reader.read()
+        waiting = _find(publisher, state, number)
+        if not waiting.is_complete:
+            have = f"{len(waiting.signed)} of {waiting.threshold} signatures"
+            raise UnderSignedError(
+                f"{layout.pending_object(channel, waiting.version)}: has {have}",
+                hint=f"`writ approve --channel {channel}` signs; to ask: {', '.join(missing(state, waiting))}",
+            )
+        pin = put_signed(publisher, channel, waiting.pending.roles[channel])
+        seen = state.verified.release if waiting.renewal else waiting.release
+        try:
+            make_live(publisher, {channel: state}, Change({channel: pin}, {channel: seen}))
+        except RaceLostError:
+            continue
+        return Outcome(seen, committed=True)
+    raise AssertionError  # `attempts` raises
+
+
+def missing(state: LiveState, waiting: Waiting) -> list[str]:
+    """Return who may still sign: owners of keys, or short key ids."""
+    channel = next(iter(waiting.pending.roles))
+    signed = {key.keyid for key in waiting.signed}
+    return [_name_of(state, channel, key.keyid) for key in state.keys(channel) if key.keyid not in signed]
+
+
+def _find(publisher: Publisher, state: LiveState, number: int | None) -> Waiting:
+    waiting, channel = find_pending(publisher.reader, state), publisher.channel
+    if waiting is None:
+        raise NothingPendingError(
+            f"channel {channel}: nothing waits for signatures", hint=f"`writ promote --to {channel}` proposes something"
+        )
+    if number is not None and number != waiting.version:
+        raise SupersededError(
+            f"{layout.pending_object(channel, number)}: superseded by {waiting.version}"
+            if number < waiting.version
+            else f"{layout.pending_object(channel, number)}: is not there, the newest is {waiting.version}",
+            hint="look at the newest one",
+        )
+    return waiting
+
+
+def _same(publisher: Publisher, before: Waiting) -> Waiting:
+    """Return the document as it is in the store now; raises ConflictError if it is about something else."""
+    channel = publisher.channel
+    waiting = _find(publisher, publisher.reader.read(), before.version)
+    if waiting.pending.roles[channel].signed_bytes != before.pending.roles[channel].signed_bytes:
+        raise ConflictError(
+            f"{layout.pending_object(channel, before.version)}: is another one than was reviewed",
+            hint="review it again",
+        )
+    return waiting
+
+
+def _check_origin(where: str, release: Release, histories: Histories) -> None:
+    """Raise PendingError unless what a release says about where its bundle was before is so."""
+    if release.action == PUBLISH and not release.origin:
+        return
+    if release.action not in {PROMOTE, ROLLBACK} or (release.action == PROMOTE and not release.origin):
+        raise PendingError(f"{where}: its action {release.action!r} does not say where the bundle comes from")
+    if release.action == PROMOTE:
+        channel, _, number = release.origin.partition("/")
+        before = [each for each in _releases(histories.of(channel)) if each.release == int(number)]
+    else:
+        before = list(_releases(histories.of(release.channel)))
+    if not any(_identity(each) == _identity(release) for each in before):
+        raise PendingError(f"{where}: lists a bundle that was not released where it says")
+
+
+def _identity(release: Release) -> Release:
+    """Return what a release says about its bundle, whatever made it live, where and when."""
+    return replace(release, channel="any", release=1, action=PUBLISH, reason="", actor="", origin="", reviewed_by=())
+
+
+def _with_pending(histories: Histories, state: LiveState, release: Release) -> Callable[[str], Sequence[HistoryEntry]]:
+    """Return the histories as they will be with the pending release in them, whose keys are those of today."""
+
+    def of(channel: str) -> Sequence[HistoryEntry]:
+        found = histories.of(channel)
+        if channel != release.channel:
+            return found
+        publishers = state.keys("snapshot") if state.threshold(channel) > 1 else ()
+        keys = (*state.keys(channel), *publishers)
+        return [HistoryEntry(release, state.verified.signed_at, keys), *found]
+
+    return of
+
+
+def _releases(history: Sequence[HistoryEntry]) -> list[Release]:
+    return [entry.release for entry in history if entry.release]
+
+
+def _name_of(state: LiveState, channel: str, keyid: str) -> str:
+    keys = [key for key in state.keys(channel) if key.keyid == keyid]
+    return ", ".join(owners_of(keys)) or f"key {keyid[:12]}"

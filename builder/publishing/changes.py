@@ -1,0 +1,65 @@
+"""What a release would change, for whoever is to sign it: commits, and the rules and exceptions that differ."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pygit2
+
+from builder.compiling import Compiled
+from builder.publishing.wording import spell_ascii
+
+MAX_COMMITS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A commit: its full id, its author and the first line of its message, both in printable ASCII."""
+
+    id: str
+    author: str
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """Names of what was added, removed and changed: rules as ``policy/rule``, and exceptions by id; each sorted."""
+
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    changed: tuple[str, ...]
+
+
+def commits_between(git: pygit2.Repository, older: str | None, newer: str) -> list[Commit]:
+    """Return the commits that `newer` has and `older` has not, newest first, `MAX_COMMITS` at most."""
+    walker = git.walk(newer, pygit2.enums.SortMode.TOPOLOGICAL)
+    if older is not None:
+        walker.hide(older)
+    found: list[Commit] = []
+    for commit in walker:
+        if len(found) == MAX_COMMITS:
+            break
+        summary = next(iter(commit.message.splitlines()), "")
+        author = f"{commit.author.name} <{commit.author.email}>"
+        found.append(Commit(str(commit.id), spell_ascii(author), spell_ascii(summary)))
+    return found
+
+
+def differences(before: Compiled | None, after: Compiled) -> Differences:
+    """Return what differs between two compiled policies; None stands for an empty one."""
+    old, new = _parts(before), _parts(after)
+    return Differences(
+        added=tuple(sorted(new.keys() - old.keys())),
+        removed=tuple(sorted(old.keys() - new.keys())),
+        changed=tuple(sorted(name for name in old.keys() & new.keys() if old[name] != new[name])),
+    )
+
+
+def _parts(compiled: Compiled | None) -> Mapping[str, Any]:
+    if compiled is None:
+        return {}
+    rules = {f"rule {rule.name}": rule for rule in compiled.rules}
+    exceptions = {f"exception {each.exception.id}": each.exception for each in compiled.exceptions}
+    data = {f"data {name}": value for name, value in compiled.data.items()}
+    approvers = {f"approver {each.id}": each for each in compiled.provisions.approvers}
+    return {**rules, **exceptions, **data, **approvers}

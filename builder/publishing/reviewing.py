@@ -1,0 +1,72 @@
+"""How a release that waits for signatures is shown to whoever is to sign it, and to machines."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from builder.compiling import compile_tree
+from builder.policytest import Status
+from builder.publishing.approve import Review
+from builder.publishing.changes import Commit, Differences, commits_between, differences
+from builder.publishing.describing import count, describe_release, provenance_record, release_record
+from builder.source import PolicyRepository
+from policy_core.trust import layout
+from policy_core.trust.chain import owners_of
+
+
+def review_record(repository: PolicyRepository, reviewed: Review) -> dict[str, Any]:
+    """Return what waits for signatures as JSON output spells it."""
+    waiting, release = reviewed.waiting, reviewed.waiting.release
+    commits, found = _changes(repository, reviewed)
+    return {
+        "pending": waiting.version,
+        "renewal": waiting.renewal,
+        "release": release_record(release) if release else None,
+        "replaces": release_record(reviewed.live) if reviewed.live else None,
+        "signed_by": [{"key": key.keyid, "owner": ", ".join(owners_of([key]))} for key in waiting.signed],
+        "threshold": waiting.threshold,
+        "complete": waiting.is_complete,
+        "commits": commits,
+        "differences": found,
+        "tests": {status.value: reviewed.candidate.tests.count(status) for status in (Status.PASSED, Status.SKIPPED)}
+        if reviewed.candidate
+        else None,
+        "provenance": provenance_record(reviewed.provenance) if reviewed.provenance else None,
+    }
+
+
+def describe_review(repository: PolicyRepository, reviewed: Review) -> Iterator[str]:
+    """Yield the lines that tell an approver what waits for signatures, and what it would change."""
+    waiting, release = reviewed.waiting, reviewed.waiting.release
+    if release is None or waiting.renewal:
+        yield f"pending {waiting.version}: the role of the channel is signed anew; it releases nothing"
+    else:
+        yield f"{release.channel}: release {release.release} ({release.action}) waits as " + layout.pending_object(
+            release.channel, waiting.version
+        )
+        yield from describe_release(release)
+        yield f"replaces  release {reviewed.live.release}" if reviewed.live else "replaces  nothing: the first release"
+        yield from _describe_changes(*_changes(repository, reviewed))
+    if reviewed.candidate and reviewed.provenance:
+        yield f"tests     {count(reviewed.candidate.tests.count(Status.PASSED), 'policy test')} passed here"
+        yield f"built by  writ {reviewed.provenance.version}; building the commit again here gives the same content"
+    names = ", ".join(name for key in waiting.signed for name in (owners_of([key]) or (key.keyid[:12],)))
+    yield f"signed by {names or 'nobody yet'} ({len(waiting.signed)} of {waiting.threshold})"
+
+
+def _changes(repository: PolicyRepository, reviewed: Review) -> tuple[list[Commit], Differences]:
+    release, live, candidate = reviewed.waiting.release, reviewed.live, reviewed.candidate
+    if release is None or candidate is None:
+        return [], Differences((), (), ())
+    before = compile_tree(repository.tree(live.revision), today=None) if live else None
+    commits = commits_between(repository.git, live.revision if live else None, release.revision)
+    return commits, differences(before, candidate.compiled)
+
+
+def _describe_changes(commits: list[Commit], found: Differences) -> Iterator[str]:
+    if commits:
+        yield f"commits   {len(commits)}"
+    yield from (f"  {commit.id[:12]}  {commit.author}  {commit.summary}" for commit in commits)
+    marked = [("+", found.added), ("-", found.removed), ("~", found.changed)]
+    if any(names for _, names in marked):
+        yield "changes   " + ", ".join(f"{len(names)} {mark}" for mark, names in marked if names)
+    yield from (f"  {mark} {name}" for mark, names in marked for name in names)
