@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 
 from builder.publishing.candidate import Candidate
 from builder.publishing.channels import Histories
-from builder.publishing.commit import Outcome
+from builder.publishing.commit import Outcome, repeat
 from builder.publishing.gates import require_live_gates
 from builder.publishing.pending import PendingError, Waiting, find_pending
 from builder.publishing.provenance import Provenance
 from builder.publishing.publish import SupersededError, what_is_live
 from builder.publishing.publisher import Publisher
 from builder.publishing.state import LiveState
-from builder.publishing.transaction import Change, make_live, put_signed
+from builder.publishing.transaction import Change, WrittenSnapshot, make_live, put_signed
 from builder.publishing.writing import RaceLostError, attempts, swap
 from builder.rebuilding import provenance_of, rebuild_release
 from builder.source import PolicyRepository
@@ -118,8 +118,8 @@ def complete(publisher: Publisher, *, number: int | None = None) -> Outcome:
     Raises NothingPendingError, UnderSignedError, SupersededError, PendingError, StaleError, TrustError, RemoteError.
     """
     channel = publisher.channel
-    for _ in attempts(publisher.store.url):
-        state = publisher.reader.read()
+
+    def step(state: LiveState, written: WrittenSnapshot) -> Outcome:
         waiting = _find(publisher, state, number)
         if not waiting.is_complete:
             have = f"{len(waiting.signed)} of {waiting.threshold} signatures"
@@ -127,14 +127,12 @@ def complete(publisher: Publisher, *, number: int | None = None) -> Outcome:
                 f"{layout.pending_object(channel, waiting.version)}: has {have}",
                 hint=f"`writ approve --channel {channel}` signs; to ask: {', '.join(missing(state, waiting))}",
             )
+        written.release = state.verified.release if waiting.renewal else waiting.release
         pin = put_signed(publisher, channel, waiting.pending.roles[channel])
-        seen = state.verified.release if waiting.renewal else waiting.release
-        try:
-            make_live(publisher, {channel: state}, Change({channel: pin}, {channel: seen}))
-        except RaceLostError:
-            continue
-        return Outcome(seen, committed=True)
-    raise AssertionError  # `attempts` raises
+        make_live(publisher, {channel: state}, Change({channel: pin}, {channel: written.release}), written)
+        return Outcome(written.release, committed=True)
+
+    return repeat(publisher, step)
 
 
 def missing(state: LiveState, waiting: Waiting) -> list[str]:

@@ -6,7 +6,7 @@ the channel takes more than one signature, step 3 ends in a pending document for
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 from builder.publishing import metadata
@@ -64,24 +64,37 @@ def commit(publisher: Publisher, propose: Propose) -> Outcome:
 
     Raises ConflictError after too many lost races, TrustError, RemoteError, and what `propose` and the signers raise.
     """
-    reader = publisher.reader
-    written = _Written()
-    for _ in attempts(publisher.store.url):
-        state = reader.read()
-        if written.snapshot.is_committed(reader, state):
-            return _overtaken(written.release, state)
-        proposal = propose(state, partial(reader.history, state))
+    role = _WrittenRole()
+
+    def step(state: LiveState, written: WrittenSnapshot) -> Outcome:
+        proposal = propose(state, partial(publisher.reader.history, state))
         if isinstance(proposal, NothingToDo):
             return Outcome(state.verified.release, committed=False, note=proposal.reason)
         _put_targets(publisher, proposal)
         if state.threshold(publisher.channel) > 1:
             number = write_pending(publisher, state, proposal.release)
             return Outcome(proposal.release, committed=False, pending=number)
+        _commit_once(publisher, state, proposal.release, role, written)
+        return Outcome(proposal.release, committed=True)
+
+    return repeat(publisher, step)
+
+
+def repeat(publisher: Publisher, step: Callable[[LiveState, WrittenSnapshot], Outcome]) -> Outcome:
+    """Take `step` on top of what is live, again after every race it loses, and return its outcome.
+
+    A step notes in what is written which release it is about. Raises ConflictError after too many lost races, and what
+    `step` raises.
+    """
+    written = WrittenSnapshot()
+    for _ in attempts(publisher.store.url):
+        state = publisher.reader.read()
+        if written.is_committed(publisher.reader, state):
+            return _overtaken(written.release, state)
         try:
-            _commit_once(publisher, state, proposal.release, written)
+            return step(state, written)
         except RaceLostError:
             continue
-        return Outcome(proposal.release, committed=True)
     raise AssertionError  # `attempts` raises
 
 
@@ -95,21 +108,22 @@ def _overtaken(release: Release | None, state: LiveState) -> Outcome:
 
 
 @dataclass(slots=True)
-class _Written:
-    """What earlier attempts of this call have put into the store."""
+class _WrittenRole:
+    """The channel role that earlier attempts of a call have put into the store, on top of which role file."""
 
     release: Release | None = None
     base: bytes = b""
-    channel_version: int = 0
-    channel_role: bytes = b""
-    snapshot: WrittenSnapshot = field(default_factory=WrittenSnapshot)
+    version: int = 0
+    data: bytes = b""
 
 
-def _commit_once(publisher: Publisher, state: LiveState, release: Release | None, written: _Written) -> None:
+def _commit_once(
+    publisher: Publisher, state: LiveState, release: Release | None, role: _WrittenRole, written: WrittenSnapshot
+) -> None:
     """Go from the live state to the proposed one; raises RaceLostError if the live state is another by now."""
     channel, now = publisher.channel, publisher.signing_time(state)
-    if (written.base, written.release) != (state.chain.channel, release):  # else the last attempt's file still fits
-        written.channel_version, written.channel_role = put_numbered(
+    if (role.base, role.release) != (state.chain.channel, release):  # else the last attempt's file still fits
+        role.version, role.data = put_numbered(
             publisher.store,
             channel,
             state.verified.versions[channel] + 1,
@@ -117,10 +131,10 @@ def _commit_once(publisher: Publisher, state: LiveState, release: Release | None
                 channel, metadata.channel_role(version, release, state.verified.channel, now), state
             ),
         )
-        written.base, written.release = state.chain.channel, release
-    pin = metadata.pin_of(written.channel_version, written.channel_role)
-    seen = state.verified.release if release == state.verified.channel.listed else release
-    make_live(publisher, {channel: state}, Change({channel: pin}, {channel: seen}), written.snapshot)
+        role.base, role.release = state.chain.channel, release
+    written.release = state.verified.release if release == state.verified.channel.listed else release
+    change = Change({channel: metadata.pin_of(role.version, role.data)}, {channel: written.release})
+    make_live(publisher, {channel: state}, change, written)
 
 
 def _put_targets(publisher: Publisher, proposal: Proposal) -> None:

@@ -47,8 +47,12 @@ class Change:
 
 @dataclass(slots=True)
 class WrittenSnapshot:
-    """The snapshot role that the last attempt of a call has put into the store; version 0 before the first."""
+    """The snapshot role that the last attempt of a call has put into the store; version 0 before the first.
 
+    `release` is what that attempt was to make live.
+    """
+
+    release: Release | None = None
     version: int = 0
     sha256: str = ""
 
