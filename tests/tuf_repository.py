@@ -167,6 +167,8 @@ def served(repository: TufRepository) -> Iterator[TufRepository]:
             status, body = (found, b"") if isinstance(found, int) else (200, found)
             self.send_response_only(status)
             self.send_header("Content-Length", str(len(body)))
+            if status in range(300, 400):
+                self.send_header("Location", f"/moved{self.path}")
             self.end_headers()
             self.wfile.write(body)
 

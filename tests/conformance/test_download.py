@@ -1,9 +1,10 @@
 """What a TUF client must accept and refuse of targets and of those who may list them (5.6, 5.7)."""
 
-import http
+import fcntl
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -309,7 +310,20 @@ class TestTheCommand:
         assert main(["tuf-client", *command]) == USAGE
         assert "missing option '--metadata-dir'" in capsys.readouterr().err
 
+    def test_a_second_process_waits_for_the_first(self, client: Client) -> None:
+        with (client.folder / "metadata/.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            second = threading.Thread(target=client.refresh)
+            second.start()
+            second.join(0.2)
+            assert (second.is_alive(), client.repository.asked) == (True, [])
+        second.join(10)
+
+        assert client.trusted["targets"] == 1
+
     def test_a_redirect_is_not_followed(self, client: Client) -> None:
-        client.repository.served["/metadata/timestamp.json"] = http.HTTPStatus.FOUND
+        there = client.repository.served["/metadata/timestamp.json"]
+        client.repository.served |= {"/metadata/timestamp.json": 302, "/moved/metadata/timestamp.json": there}
 
         assert client.refresh() == UNAVAILABLE
+        assert client.repository.asked[-1] == "/metadata/timestamp.json"

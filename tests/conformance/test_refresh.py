@@ -63,6 +63,15 @@ class TestBeginning:
         assert client.init() == 0
         assert client.trusted == ONE_EACH
 
+    def test_every_update_starts_from_the_trust_root(self, client: Client) -> None:
+        client.refresh()
+        newest = client.folder / "metadata/root.json"
+        newest.unlink()
+        newest.write_bytes(TufRepository().sign("root"))
+
+        assert client.refresh() == 0
+        assert newest.read_bytes() == client.repository.served["/metadata/1.root.json"]
+
     def test_another_root_needs_another_directory(self, client: Client) -> None:
         assert client.init(TufRepository().sign("root")) == CONFLICT
         assert client.refresh() == 0
@@ -326,9 +335,11 @@ class TestMixAndMatch:
         assert client.refresh() == TRUST_FAILED
         assert role not in client.trusted
 
-    @pytest.mark.parametrize("role", ["timestamp", "snapshot", "targets"])
-    def test_metadata_that_never_ends_is_refused(self, client: Client, role: str) -> None:
-        client.repository.roles[role].unrecognized_fields["x-long"] = "x" * 5_000_001
+    @pytest.mark.parametrize(
+        ("role", "limit"), [("timestamp", 16_384), ("snapshot", 2_000_000), ("targets", 5_000_000)]
+    )
+    def test_metadata_beyond_the_limit_is_refused(self, client: Client, role: str, limit: int) -> None:
+        client.repository.roles[role].unrecognized_fields["x-long"] = "x" * limit
         client.repository.write(role)
 
         assert client.refresh() == TRUST_FAILED
