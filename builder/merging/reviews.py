@@ -38,7 +38,7 @@ class ReviewsError(UsageError):
 
 
 @dataclass(frozen=True, slots=True)
-class Review:
+class ReviewRecord:
     """What one reviewer said about `commit`, shown as the changes `covers` (commits, it may be among them)."""
 
     commit: str
@@ -47,7 +47,7 @@ class Review:
     covers: frozenset[str] = frozenset()
 
 
-def load_reviews(file: Path) -> tuple[Review, ...]:
+def load_reviews(file: Path) -> tuple[ReviewRecord, ...]:
     """Read a file of reviews. Raises ReviewsError."""
     try:
         with file.open("rb") as stream:
@@ -57,7 +57,7 @@ def load_reviews(file: Path) -> tuple[Review, ...]:
     return read_reviews(content, name=str(file))
 
 
-def read_reviews(content: bytes, *, name: str) -> tuple[Review, ...]:
+def read_reviews(content: bytes, *, name: str) -> tuple[ReviewRecord, ...]:
     """Return the reviews in a file called `name`, in its order. Raises ReviewsError with all that is wrong."""
     report = Report(name, code=Code.INVALID_VALUE)
     found = read_json(content, report)
@@ -77,7 +77,7 @@ class _Reader:
     report: Report
     content: bytes
 
-    def reviews(self, value: Any) -> Iterator[Review]:
+    def reviews(self, value: Any) -> Iterator[ReviewRecord]:
         if not self._is_object(value, (), required=("schema", "reviews")):
             return
         if type(value["schema"]) is not int or value["schema"] != SCHEMA:
@@ -92,7 +92,7 @@ class _Reader:
             if review := self._review(entry, ("reviews", index)):
                 yield review
 
-    def _review(self, entry: Any, path: tuple[str | int, ...]) -> Review | None:
+    def _review(self, entry: Any, path: tuple[str | int, ...]) -> ReviewRecord | None:
         if not self._is_object(entry, path, required=("commit", "reviewer", "state"), optional=("covers",)):
             return None
         before = len(self.report.problems)
@@ -107,7 +107,7 @@ class _Reader:
             self._note((*path, "covers"), f"covers: expected a list of at most {MAX_COVERED} commit ids, each once")
         if len(self.report.problems) > before:
             return None
-        return Review(commit, reviewer, state, frozenset(covers or ()))
+        return ReviewRecord(commit, reviewer, state, frozenset(covers or ()))
 
     def _is_object(
         self, value: Any, path: tuple[str | int, ...], *, required: tuple[str, ...], optional: tuple[str, ...] = ()

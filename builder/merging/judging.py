@@ -22,10 +22,10 @@ from builder.language.codes import Code
 from builder.language.nodes import Report
 from builder.language.path_approvals import PathApprovals
 from builder.language.signers import signers_of
-from builder.reviewing.history import History
-from builder.reviewing.reviews import APPROVED, Review
-from builder.reviewing.signatures import NOT_SIGNED, Found, Signature, read_signatures
-from builder.reviewing.trailers import read_approved_by
+from builder.merging.history import History
+from builder.merging.reviews import APPROVED, ReviewRecord
+from builder.merging.signatures import NOT_SIGNED, Found, Signature, read_signatures
+from builder.merging.trailers import read_approved_by
 from policy_core.errors import GateError, InvalidPolicyError, Problem
 
 MAX_NAMED = 200
@@ -68,7 +68,7 @@ def require_approvals(
     *,
     since: str,
     revision: str,
-    reviews: Sequence[Review] = (),
+    reviews: Sequence[ReviewRecord] = (),
 ) -> Approvals:
     """Hold the commits that lead from `since` to `revision` to what the live release, called `label`, demands.
 
@@ -119,7 +119,7 @@ class _Evidence:
     commits: frozenset[str]
     merges: Mapping[str, tuple[str, ...]]
     signatures: Mapping[str, Signature]
-    reviews: tuple[Review, ...]
+    reviews: tuple[ReviewRecord, ...]
     _brought: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def approved_by(self, commit: str) -> frozenset[str]:

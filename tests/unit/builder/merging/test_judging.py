@@ -7,8 +7,8 @@ from effort import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from builder.reviewing.judging import MAX_NAMED, MissingApprovalsError
-from builder.reviewing.reviews import APPROVED, STATES, Review
+from builder.merging.judging import MAX_NAMED, MissingApprovalsError
+from builder.merging.reviews import APPROVED, STATES, ReviewRecord
 from policy_core.errors import Problem, report
 
 Desk = Any  # of conftest.py
@@ -185,8 +185,8 @@ def test_an_approval_more_never_takes_one_away(history: tuple[Desk, list[str]], 
     ids = st.sampled_from(commits)
     people = st.sampled_from(("ana", "bo", "cy", "eve"))
 
-    def reviews(states: tuple[str, ...]) -> st.SearchStrategy[Review]:
-        return st.builds(Review, ids, people, st.sampled_from(states), st.frozensets(ids))
+    def reviews(states: tuple[str, ...]) -> st.SearchStrategy[ReviewRecord]:
+        return st.builds(ReviewRecord, ids, people, st.sampled_from(states), st.frozensets(ids))
 
     desk.reviews = data.draw(st.lists(reviews(STATES), max_size=12))
     before = lacking(desk)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from builder.reviewing.reviews import MAX_COVERED, MAX_REVIEWS, Review, ReviewsError, load_reviews, read_reviews
+from builder.merging.reviews import MAX_COVERED, MAX_REVIEWS, ReviewRecord, ReviewsError, load_reviews, read_reviews
 from policy_core.errors import report
 
 A, B = "a" * 40, "b" * 40
@@ -31,7 +31,7 @@ def problems(data: bytes) -> list[str]:
 def test_reviews_are_read_in_their_order() -> None:
     found = read_reviews(content(entry(covers=[A, B]), entry(reviewer="bo[bot]", state="dismissed")), name="r")
 
-    assert found == (Review(A, "ana", "approved", frozenset({A, B})), Review(A, "bo[bot]", "dismissed"))
+    assert found == (ReviewRecord(A, "ana", "approved", frozenset({A, B})), ReviewRecord(A, "bo[bot]", "dismissed"))
 
 
 def test_there_may_be_none() -> None:

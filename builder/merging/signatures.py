@@ -10,7 +10,7 @@ from pathlib import Path
 import pygit2
 
 from builder.language.signers import Signer
-from builder.reviewing.history import run_git
+from builder.merging.history import run_git
 from policy_core.errors import UsageError
 
 

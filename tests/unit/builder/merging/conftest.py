@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.reviewing.judging import Approvals, MissingApprovalsError, require_approvals
-from builder.reviewing.reviews import Review
+from builder.merging.judging import Approvals, MissingApprovalsError, require_approvals
+from builder.merging.reviews import ReviewRecord
 from builder.simulating.thresholds import project_of
 from builder.source import PolicyRepository
 
@@ -37,7 +37,7 @@ class Desk:
     folder: "GitFolder"  # noqa: F821  of tests/conftest.py
     keys: Path
     live: str = ""
-    reviews: list[Review] = field(default_factory=list)
+    reviews: list[ReviewRecord] = field(default_factory=list)
 
     def git(self, *arguments: str, **options: object) -> str:
         return self.folder.git(*arguments, **options)
@@ -99,7 +99,7 @@ class Desk:
         return self.head
 
     def review(self, commit: str, by: str, *covers: str, state: str = "approved") -> None:
-        self.reviews.append(Review(commit, by, state, frozenset(covers)))
+        self.reviews.append(ReviewRecord(commit, by, state, frozenset(covers)))
 
     def judge(self, revision: str = "HEAD") -> Approvals:
         repository = PolicyRepository.open(self.folder.path)
