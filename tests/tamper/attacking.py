@@ -9,7 +9,6 @@ from typing import Any
 from polled_host import Host
 from tamper.editing import Editor
 from tamper.scene import Scene
-from tuf.api.metadata import Metadata
 
 from agent_sidecar.updating import Outcome
 from bundle_store.port import Store
@@ -65,9 +64,9 @@ def accepts(release: int, why: str) -> Seen:
     return Seen(Outcome.ACTIVATED, why, release)
 
 
-def not_stopped(why: str, *, release: int = 3) -> Seen:
+def not_stopped(why: str, *, release: int = 3, outcome: Outcome = Outcome.ACTIVATED) -> Seen:
     """Expect the attacker to succeed."""
-    return Seen(Outcome.ACTIVATED, why, release, stops=False)
+    return Seen(outcome, why, release, stops=False)
 
 
 @dataclass
@@ -107,11 +106,6 @@ class Attacker(Editor):
         """Return the SHA-256 as releases spell it."""
         return hashlib.sha256(data).hexdigest()
 
-    def read_release(self, state: str, name: str) -> Release:
-        """Return the release that a channel role of an earlier state lists."""
-        (target,) = Metadata.from_bytes(self.past(state, name)).signed.targets.values()
-        return Release.from_target("prod", target)
-
     def past(self, state: str, name: str) -> bytes:
         """Return an object as it was in an earlier state, which anybody may have kept."""
         return self.scene.past(state, name)
@@ -140,7 +134,7 @@ class Attack:
     """One row. `keys` are those stolen; `given` is what honest people had done before, `unseen` what no host saw yet.
 
     `stopped_by` says what stops it or, where it is not stopped, what bounds it. `published_over`: the owners need not
-    put the store right before they publish again.
+    put the store right before they publish again. `for_good`: owners cannot get such a host back from afar.
     """
 
     name: str
@@ -155,6 +149,7 @@ class Attack:
     stopped_by: str
     min_release: int
     published_over: bool
+    for_good: bool
 
     @property
     def holds(self) -> str:
@@ -184,12 +179,14 @@ def collector(rows: list[Attack]) -> Callable[..., Callable[[Callable[[Attacker]
         unseen: Step = _nothing,
         min_release: int = 0,
         published_over: bool = False,
+        for_good: bool = False,
     ) -> Callable[[Callable[[Attacker], None]], Callable[[Attacker], None]]:
         def collect(do: Callable[[Attacker], None]) -> Callable[[Attacker], None]:
             row = Attack(
                 name=do.__name__, does=does, do=do, keys=keys, where=where, given=given, unseen=unseen,
                 seasoned=seasoned, fresh=fresh or seasoned, stopped_by=stopped_by, min_release=min_release,
                 published_over=published_over,
+                for_good=for_good,
             )  # fmt: skip
             rows.append(row)
             return do

@@ -95,9 +95,12 @@ class Editor:
         """Sign a snapshot role, and the timestamp that makes it live."""
         self.stamp(self.put("snapshot", self.sign(snapshot, "snapshot")))
 
-    def stamp(self, pin: MetaFile | None = None, *, version: int = 0, **fields: Any) -> None:
+    def stamp(
+        self, pin: MetaFile | None = None, *, version: int = 0, life_s: float = 30 * 86_400, **fields: Any
+    ) -> None:
         """Sign the next timestamp, over the live snapshot role unless another one is pinned."""
         live = self.role("timestamp")
         stamp: Timestamp = metadata.timestamp(version or live.version + 1, pin or live.snapshot_meta, now())
         stamp.unrecognized_fields |= fields
+        stamp.expires = now() + timedelta(seconds=life_s)
         self.write(layout.TIMESTAMP, self.sign(stamp, "timestamp"))

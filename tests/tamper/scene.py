@@ -7,15 +7,15 @@ it, and so do those that honest people will publish.
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pygit2
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from polled_host import Host
 from securesystemslib.signer import CryptoSigner
-from tamper.editing import Editor
-from tuf.api.metadata import Role, Targets
+from tamper.editing import Editor, now
+from tuf.api.metadata import DelegatedRole, Metadata, Role, Targets
 
 from builder.publishing.candidate import Candidate, prepare_candidate
 from builder.publishing.commit import Publisher
@@ -26,6 +26,7 @@ from builder.publishing.refresh import refresh
 from builder.source import PolicyRepository
 from bundle_store.opening import open_store
 from policy_core.trust import layout
+from policy_core.trust.release import Release
 
 CHANNELS = ("staging", "prod")
 TOP_LEVEL = ("root", "targets", "snapshot", "timestamp")
@@ -190,6 +191,11 @@ class Scene:
         for candidate in self.honest.coming:
             self.publish(candidate)
 
+    def past_release(self, state: str, name: str, channel: str = "prod") -> Release:
+        """Return the release that a channel role of an earlier state lists."""
+        (target,) = Metadata.from_bytes(self.past(state, name)).signed.targets.values()
+        return Release.from_target(channel, target)
+
     def put_back(self, state: str) -> None:
         """Replace the whole store by an earlier state."""
         shutil.rmtree(self.folder)
@@ -224,15 +230,39 @@ class Scene:
         """Let root, targets and ``prod`` take two of three people each, whose keys are theirs alone."""
         for name in PEOPLE:
             self.keys.create(name)
+        for name in ("root", "targets", "prod"):
+            self.revoked[name] = _signer(self.key_folder / f"{name}.pem")
         self.people, owners = True, self.owners
         people = {owners.signers[name].public_key.keyid: owners.signers[name].public_key for name in PEOPLE}
         root, targets = owners.role("root"), owners.role("targets")
         root.version += 1
         root.keys |= people
         root.roles |= {role: Role(list(people), 2) for role in ("root", "targets")}
-        owners.put("root", owners.sign(root, "root", *self._signing("root")))
+        owners.put("root", owners.sign(root, "old root", *self._signing("root")))
         targets.delegations.keys |= people
         targets.delegations.roles["prod"].keyids, targets.delegations.roles["prod"].threshold = list(people), 2
+        signed = {"targets": targets, "prod": owners.role("prod")}
+        self._set_live({role: (content, self._signing(role)) for role, content in signed.items()})
+
+    def put_on_call(self, *channels: str) -> None:
+        """Give channels a role on call each, with one key of its own."""
+        targets, pins = self.owners.role("targets"), {}
+        for role in map(layout.oncall_role, channels):
+            self.keys.create(role)
+            owners = self.owners
+            targets.delegations.roles[role] = DelegatedRole(role, [], 1, terminating=True, paths=[f"{role}/*"])
+            targets.add_key(owners.signers[role].public_key, role)
+            empty = Targets(1, expires=now() + timedelta(days=180))
+            pins[role.replace(".", "_")] = owners.put(role, owners.sign(empty, role))
+        targets.version += 1
+        pins["targets"] = owners.put("targets", owners.sign(targets, *self._signing("targets")))
+        owners.set_live(**pins)
+
+    def remove_from_channel(self, person: str) -> None:
+        """Revoke a person's key for ``prod``, which still takes two; all that is live is signed anew."""
+        owners = self.owners
+        targets = owners.role("targets")
+        targets.revoke_key(owners.signers[person].public_key.keyid, "prod")
         signed = {"targets": targets, "prod": owners.role("prod")}
         self._set_live({role: (content, self._signing(role)) for role, content in signed.items()})
 
