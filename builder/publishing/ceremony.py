@@ -5,26 +5,28 @@ Nothing in it is believed. What it changes is read from its role files and held 
 the same role files are made again, and any difference is refused. So a person signs what the command shows, or nothing.
 """
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from securesystemslib.signer import Key
-from tuf.api.metadata import Metadata, Root, Targets
+from tuf.api.metadata import Metadata, MetaFile, Root, Targets
 
 from builder.publishing import metadata
 from builder.publishing.before import Before, Publishers, read_before
-from builder.publishing.holders import Holders, HoldersError, holders_of, name_of, roles_held
-from builder.publishing.key_changes import KeyChange, lifetime_of, make_role_files
+from builder.publishing.holders import SHORT_ID_CHARS, Holders, HoldersError, holders_of, name_of, roles_held
+from builder.publishing.key_changes import KeyChange, Wish, lifetime_of, make_role_files
 from builder.publishing.keys import KeyRing, NotAmongKeysError
 from builder.publishing.pending import Pending, PendingError, StaleError, valid_signatures
 from builder.publishing.private_keys import KeyMissingError
 from builder.publishing.publisher import MAX_CLOCK_DIFFERENCE, Publisher
-from builder.publishing.transaction import Change, make_live, put_signed
+from builder.publishing.transaction import Change, NumberTakenError, make_live, put_signed
 from builder.publishing.writing import MAX_ORPHANS, RaceLostError, attempts
 from bundle_store.port import ObjectNotFoundError
 from policy_core.errors import ConflictError
 from policy_core.trust import layout
+from policy_core.trust.chain import decode
 
 
 class UnderSignedError(KeyMissingError):
@@ -73,16 +75,17 @@ class Ceremony:
         return tuple({key.keyid: key for holders in self.signers[role] for key in holders.keys}.values())
 
 
-def propose(publishers: Publishers, before: Before, change: KeyChange) -> Ceremony:
-    """Return the ceremony of a change on top of a state, without signatures.
+def propose(publishers: Publishers, before: Before, wish: Wish) -> Ceremony | None:
+    """Return the ceremony of a change on top of a state, without signatures; None: there is nothing to change.
 
-    Where a root waits for what follows it, it is the ceremony of that, whatever `change` is. Raises HoldersError,
-    PendingError if no command here has made that root, RemoteError.
+    Where a root waits for what follows it, it is the ceremony of that, whatever the wish. Raises HoldersError,
+    PendingError if no command here has made that root, RemoteError, and what `wish` raises.
     """
     publisher, begun = _any(publishers), before.begun
     now = publisher.signing_time(before.state)
-    if begun:
-        change = _understood("the newest root", {Root.type: begun.signed}, before)
+    change = _understood("the newest root", {Root.type: begun.signed}, before) if begun else wish(before)
+    if change is None:
+        return None
     made = make_role_files(
         before,
         change,
@@ -124,45 +127,50 @@ def check(document: Pending, before: Before, now: datetime, where: str) -> Cerem
     return _with_begun_root(ceremony, where)
 
 
-def sign(ceremony: Ceremony, key_ring: KeyRing) -> tuple[Ceremony, dict[str, Key]]:
-    """Return the ceremony with what the keys at hand can add, and which key signed which role now.
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A ceremony after signing: which key signed which role now, and why the key at hand for others did not."""
+
+    ceremony: Ceremony
+    added: Mapping[str, Key]
+    refused: Mapping[str, str]
+
+
+def sign(ceremony: Ceremony, key_ring: KeyRing) -> Signed:
+    """Add what the keys at hand can sign.
 
     Raises KeyUnusableError for a key that is there and cannot be read, SigningError.
     """
-    document, added = ceremony.document, {}
+    document, added, refused = ceremony.document, {}, {}
     for role, file in ceremony.document.roles.items():
-        open_to = [key for key in ceremony.candidates(role) if key.keyid not in file.signatures]
-        if not open_to or not key_ring.has(role):
-            continue
-        try:
-            signature = key_ring.signature(role, file.signed_bytes, open_to)
-        except NotAmongKeysError:
-            continue
-        document = document.signed_with(role, signature)
-        added[role] = next(key for key in open_to if key.keyid == signature.keyid)
-    return replace(ceremony, document=document), added
+        open_to = {key.keyid: key for key in ceremony.candidates(role) if key.keyid not in file.signatures}
+        if open_to and key_ring.has(role):
+            try:
+                signature = key_ring.signature(role, file.signed_bytes, tuple(open_to.values()))
+            except NotAmongKeysError as error:
+                refused[role] = error.message
+                continue
+            document = document.signed_with(role, signature)
+            added[role] = open_to[signature.keyid]
+    return Signed(replace(ceremony, document=document), added, refused)
 
 
-def sign_or_refuse(ceremony: Ceremony, key_ring: KeyRing) -> tuple[Ceremony, dict[str, Key]]:
-    """Return what `sign` does, which must be something.
+def sign_or_refuse(ceremony: Ceremony, key_ring: KeyRing) -> Signed:
+    """Add what the keys at hand can sign, which must be something.
 
     Raises SignedAlreadyError if the key at hand is among the signatures, KeyMissingError if it may sign nothing.
     """
-    signed, added = sign(ceremony, key_ring)
-    if added:
-        return signed, added
+    signed = sign(ceremony, key_ring)
+    if signed.added:
+        return signed
     for role, file in ceremony.document.roles.items():
         done = [key for key in ceremony.candidates(role) if key.keyid in file.signatures]
         if done and key_ring.has(role):
-            try:
+            with contextlib.suppress(NotAmongKeysError):
                 keyid = key_ring.signature(role, file.signed_bytes, done).keyid
-            except NotAmongKeysError:
-                continue
-            raise SignedAlreadyError(f"role {role}: key {keyid[:12]} has signed this already")
-    roles = ", ".join(ceremony.document.roles)
-    raise KeyMissingError(
-        f"no key here may sign for {roles}", hint="name yours with --signer URI, or in WRIT_SIGNER_<ROLE>"
-    )
+                raise SignedAlreadyError(f"role {role}: key {keyid[:SHORT_ID_CHARS]} has signed this already")
+    reason = next(iter(signed.refused.values()), f"no key here may sign for {', '.join(ceremony.document.roles)}")
+    raise KeyMissingError(reason, hint="name yours with --signer URI, or in WRIT_SIGNER_<ROLE>")
 
 
 def carry_out(publishers: Publishers, ceremony: Ceremony) -> None:
@@ -170,14 +178,18 @@ def carry_out(publishers: Publishers, ceremony: Ceremony) -> None:
 
     Raises UnderSignedError, RaceLostError if the live state is another by now, TrustError, RemoteError.
     """
-    if ceremony.missing:
-        raise UnderSignedError("signatures are missing: " + "; ".join(map(describe_missing, ceremony.missing)))
     publisher, before = _any(publishers), ceremony.before
-    pins = {
-        role: put_signed(publisher, role, signed)
-        for role, signed in ceremony.document.roles.items()
-        if role != Root.type
-    }
+    if ceremony.missing:
+        missing = "; ".join(map(describe_missing, ceremony.missing))
+        raise UnderSignedError(f"signatures are missing: {missing}", hint="`writ keys sign FILE` adds one")
+    for role in ("snapshot", "timestamp"):
+        if not publisher.key_ring.has(role):
+            raise KeyMissingError(
+                f"role {role}: no key at {publisher.key_ring.source(role)}",
+                hint="run it where releases are published: it is signed there once more",
+            )
+    files = {role: signed for role, signed in ceremony.document.roles.items() if role != Root.type}
+    pins = {role: _put(publisher, role, signed, ceremony.signers[role]) for role, signed in files.items()}
     releases = {channel: state.verified.release for channel, state in before.states.items()}
     new = {role: None for role in pins if layout.is_channel(role) and role != Targets.type and role not in releases}
     change = Change(
@@ -198,23 +210,32 @@ def apply(publishers: Publishers, document: Pending, where: str) -> Ceremony:
             carry_out(publishers, ceremony)
         except RaceLostError:
             continue
+        except NumberTakenError:  # by what is live now, or by somebody who died
+            check(document, read_before(publishers), publisher.clock(), where)
+            raise
         return ceremony
     raise AssertionError  # `attempts` raises
 
 
-def change_keys(publishers: Publishers, change: KeyChange) -> Ceremony:
-    """Sign a change with the keys here alone, and make it live.
+def change_keys(publishers: Publishers, wish: Wish) -> Ceremony | None:
+    """Sign what is wished with the keys here alone, and make it live; None: there was nothing to change.
 
-    Raises HoldersError, UnderSignedError before anything is written, ConflictError, TrustError, RemoteError.
+    Raises HoldersError, UnderSignedError before anything is written, ConflictError, TrustError, RemoteError, and what
+    `wish` raises.
     """
     publisher = _any(publishers)
     for _ in attempts(publisher.store.url):
-        ceremony, _added = sign(propose(publishers, read_before(publishers), change), publisher.key_ring)
+        proposed = propose(publishers, read_before(publishers), wish)
+        if proposed is None:
+            return None
+        signed = sign(proposed, publisher.key_ring)
+        if signed.ceremony.missing and signed.refused:
+            raise UnderSignedError("; ".join(signed.refused.values()))
         try:
-            carry_out(publishers, ceremony)
-        except RaceLostError:
+            carry_out(publishers, signed.ceremony)
+        except (RaceLostError, NumberTakenError):
             continue
-        return ceremony
+        return signed.ceremony
     raise AssertionError  # `attempts` raises
 
 
@@ -272,6 +293,22 @@ def _understood(where: str, files: Mapping[str, Root | Targets], before: Before)
 
 def _holding_of(delegator: Root | Targets) -> dict[str, Holders]:
     return {role: holders_of(delegator, role) for role in roles_held(delegator)}
+
+
+def _put(publisher: Publisher, role: str, signed: Metadata[Targets], signers: Sequence[Holders]) -> MetaFile:
+    """Write a role file and return its pin; raises NumberTakenError if another one, or with other keys, is there."""
+    pin = put_signed(publisher, role, signed)
+    name = layout.metadata_name(role, signed.signed.version)
+    if pin != metadata.pin_of(signed.signed.version, signed.to_bytes()):
+        there = decode(publisher.reader.fetch(name), Targets, limit=layout.MAX_TARGETS_BYTES, name=role)
+        for holders in signers:
+            try:
+                if len(valid_signatures(name, there, holders.keys)) >= holders.threshold:
+                    continue
+            except PendingError:
+                pass
+            raise NumberTakenError(f"role {role}: number {signed.signed.version} is taken, with other signatures")
+    return pin
 
 
 def _free_version(publisher: Publisher, before: Before, role: str) -> int:

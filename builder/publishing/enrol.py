@@ -9,10 +9,13 @@ from dataclasses import dataclass
 
 from securesystemslib.signer import Key
 
+from builder.publishing.before import Before, read_before
+from builder.publishing.ceremony import change_keys
 from builder.publishing.channels import delegated_channels, read_channels
+from builder.publishing.holders import Holders
+from builder.publishing.key_changes import KeyChange, Wish
 from builder.publishing.private_keys import KeyMissingError
 from builder.publishing.publisher import Publisher
-from builder.publishing.roles import RoleChange, States, change_roles
 from policy_core.errors import ConflictError
 
 
@@ -69,21 +72,29 @@ def enrol(channel: str, publishers: Mapping[str, Publisher]) -> bool:
     if absent:
         raise KeyMissingError(
             f"channel {channel}: must be signed by {', '.join(absent)} too, whose keys are not all here",
-            hint="`writ keys show` lists the keys of each role",
+            hint="`writ keys show` lists the keys of each role; -o FILE writes what they have to sign",
         )
-    key_ring = publishers[channel].key_ring
-    if not preview.there and not key_ring.has(channel):
-        key_ring.create(channel)
-    key = key_ring.public_key(channel) if key_ring.has(channel) else None
-    change_roles(publishers, lambda states: _proposal(channel, key, states))
+    change_keys(publishers, enrolment(channel, publishers))
     return not preview.there
 
 
-def _proposal(channel: str, key: Key | None, states: States) -> RoleChange | None:
-    state = next(iter(states.values()))
-    if channel not in delegated_channels(state):
-        return RoleChange(added={channel: key}) if key else None
-    if key is not None and key.keyid not in {known.keyid for known in state.keys(channel)}:
+def enrolment(channel: str, publishers: Mapping[str, Publisher]) -> Wish:
+    """Return the change that adds `channel`, with a key that is made here if there is none and it is not there yet.
+
+    `publishers` as for `preview_enrolment`. Raises ConflictError, also later, if it is there with another key than the
+    one here, TrustError, RemoteError.
+    """
+    key_ring = publishers[channel].key_ring
+    if not key_ring.has(channel) and channel not in delegated_channels(read_before(publishers).state):
+        key_ring.create(channel)
+    key = key_ring.public_key(channel) if key_ring.has(channel) else None
+    return lambda before: _change(channel, key, before)
+
+
+def _change(channel: str, key: Key | None, before: Before) -> KeyChange | None:
+    if channel not in delegated_channels(before.state):
+        return KeyChange({channel: Holders((key,), 1)}) if key else None
+    if key is not None and key.keyid not in {known.keyid for known in before.state.keys(channel)}:
         raise ConflictError(
             f"channel {channel}: is there already, with another key than the one here",
             hint="`writ keys show` tells which; whoever added it has that key",

@@ -7,16 +7,16 @@ would refuse it.
 """
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from tuf.api.exceptions import RepositoryError
-from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Role, Root, Targets
+from tuf.api.metadata import DelegatedRole, Delegations, Key, Metadata, Role, Root, Targets
 
 from builder.publishing import metadata
 from builder.publishing.before import Before
-from builder.publishing.holders import Holders, HoldersError, check_holding, holders_of
+from builder.publishing.holders import NOBODY, Holders, HoldersError, check_holding, find_key, holders_of
 from policy_core.trust import layout
 
 RoleFile = Root | Targets
@@ -28,6 +28,10 @@ class KeyChange:
 
     holders: Mapping[str, Holders] = field(default_factory=dict)
     renewed: frozenset[str] = frozenset()
+
+
+Wish = Callable[[Before], KeyChange | None]
+"""Says what to change on top of a state, None if nothing; asked again after every lost race."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,23 @@ def make_role_files(
     if Root.type in files:  # TUF 5.3.4: by the threshold of the old one and of the new one
         signers[Root.type] = (holders_of(state.root, Root.type), holders_of(root, Root.type))
     return RoleFiles(files, signers, not _is_signed(root, "snapshot", state.chain.snapshot))
+
+
+def change_holders(
+    before: Before, role: str, *, added: Sequence[Key] = (), removed: Sequence[str] = (), threshold: int = 0
+) -> KeyChange:
+    """Return the change of one role by keys that are added, and removed by owner or id; 0 keeps the threshold.
+
+    The first keys of an on-call role make it. Raises HoldersError.
+    """
+    held = before.holding.get(role, NOBODY)
+    gone = [find_key(role, held, name) for name in removed]
+    changed = held.changed(added=added, removed=gone, threshold=threshold)
+    if changed == held:
+        raise HoldersError(f"role {role}: has these keys and this threshold already")
+    if not before.version(role) and layout.is_channel(role):
+        raise HoldersError(f"role {role}: there is no such channel", hint=f"`writ keys add-channel {role}` adds it")
+    return KeyChange({role: changed})
 
 
 def lifetime_of(role: str) -> timedelta:

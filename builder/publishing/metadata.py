@@ -18,7 +18,6 @@ from tuf.api.metadata import (
 )
 
 from policy_core.trust.chain import ChannelState
-from policy_core.trust.errors import MetadataError
 from policy_core.trust.layout import ONCALL, PREVIOUS, SIGNED_AT, format_time
 from policy_core.trust.oncall import OncallDocument, offer
 from policy_core.trust.release import Release
@@ -48,17 +47,19 @@ def first_root(keys: Mapping[str, Key], now: datetime) -> Root:
 
 def first_targets(version: int, channel_keys: Mapping[str, Key], now: datetime) -> Targets:
     """Return a targets role without targets that delegates ``<channel>/*``, and nothing else, to each channel."""
-    targets = Targets(version, expires=now + TARGETS_LIFETIME, delegations=Delegations({}, {}))
-    _delegate(targets, channel_keys)
-    return targets
+    roles = {
+        channel: DelegatedRole(channel, [key.keyid], 1, terminating=True, paths=[f"{channel}/*"])
+        for channel, key in channel_keys.items()
+    }
+    delegations = Delegations({key.keyid: key for key in channel_keys.values()}, roles)
+    return Targets(version, expires=now + TARGETS_LIFETIME, delegations=delegations)
 
 
-def next_targets(version: int, live: Targets, added: Mapping[str, Key], now: datetime) -> Targets:
-    """Return the successor of the live targets role: all delegations kept, those of `added` channels new."""
+def next_targets(version: int, live: Targets, now: datetime) -> Targets:
+    """Return the successor of the live targets role, with the same delegations."""
     targets = copy.deepcopy(live)
     targets.version, targets.expires = version, now + TARGETS_LIFETIME
     targets.unrecognized_fields.pop(BASE, None)
-    _delegate(targets, added)
     return targets
 
 
@@ -130,12 +131,3 @@ def timestamp(version: int, pin: MetaFile, signed_at: datetime) -> Timestamp:
 def pin_of(version: int, data: bytes) -> MetaFile:
     """Return what pins a metadata file: version, length and SHA-256 of its bytes."""
     return MetaFile.from_data(version, data, ["sha256"])
-
-
-def _delegate(targets: Targets, channel_keys: Mapping[str, Key]) -> None:
-    if targets.delegations is None or targets.delegations.roles is None:
-        raise MetadataError("targets: delegates nothing")
-    for channel, key in channel_keys.items():
-        role = DelegatedRole(channel, [], 1, terminating=True, paths=[f"{channel}/*"])
-        targets.delegations.roles[channel] = role
-        targets.add_key(key, channel)

@@ -1,4 +1,4 @@
-"""Changes of several roles at once: roles that are signed anew before they expire, and channels that are added.
+"""Several roles signed anew at once, before they expire, with the keys they have and nothing else changed.
 
 Same order as a publish (see `builder.publishing.commit`): everything new under a name of its own, a real client of
 every channel, then one conditional write of ``timestamp.json``. A new root is the one thing that hosts see before that:
@@ -6,7 +6,7 @@ it is verified with all the rest first, keeps its keys, and is good with the old
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 from securesystemslib.signer import Key
@@ -26,10 +26,9 @@ States = Mapping[str, LiveState]
 
 @dataclass(frozen=True, slots=True)
 class RoleChange:
-    """Roles to sign anew as they are, and channels to add, each with its public key."""
+    """Roles to sign anew as they are."""
 
-    renewed: frozenset[str] = frozenset()
-    added: Mapping[str, Key] = field(default_factory=dict)
+    renewed: frozenset[str]
 
 
 def change_roles(
@@ -71,14 +70,8 @@ def _commit_once(publisher: Publisher, states: States, change: RoleChange) -> No
         )
         pins[role] = metadata.pin_of(version, data)
 
-    if change.added or Targets.type in change.renewed:
-        put(
-            Targets.type,
-            partial(metadata.next_targets, live=state.targets, added=change.added, now=now),
-            state.keys(Targets.type),
-        )
-    for channel, key in change.added.items():
-        put(channel, partial(metadata.channel_role, release=None, live=None, now=now), [key])
+    if Targets.type in change.renewed:
+        put(Targets.type, partial(metadata.next_targets, live=state.targets, now=now), state.keys(Targets.type))
     for channel, seen in states.items():
         said, oncall = seen.verified.channel, layout.oncall_role(channel)
         if channel in change.renewed:
@@ -92,5 +85,5 @@ def _commit_once(publisher: Publisher, states: States, change: RoleChange) -> No
     root = None
     if "root" in change.renewed:
         root = Metadata.from_bytes(publisher.sign("root", metadata.next_root(state.root, now), state))
-    releases = {channel: seen.verified.release for channel, seen in states.items()} | dict.fromkeys(change.added)
+    releases = {channel: seen.verified.release for channel, seen in states.items()}
     make_live(publisher, states, Change(pins, releases, root, renew_snapshot="snapshot" in change.renewed))

@@ -99,9 +99,9 @@ class World:
     def change_keys(self, change: KeyChange, *signers: KeyRing, channels: tuple[str, ...] = ("prod",)) -> None:
         """Make a change of keys live, signed with the keys here and those of `signers`."""
         publishers = {channel: self.publisher(channel) for channel in channels}
-        ceremony = propose(publishers, read_before(publishers), change)
+        ceremony = propose(publishers, read_before(publishers), lambda _: change)
         for ring in (self.keys, *signers):
-            ceremony, _ = sign(ceremony, ring)
+            ceremony = sign(ceremony, ring).ceremony
         carry_out(publishers, ceremony)
 
     def policies(self) -> list[tuple[int, str]]:
