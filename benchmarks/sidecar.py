@@ -45,7 +45,7 @@ def run() -> None:
     memory, latency = [], []
     for size in SIZES:
         for scheme in ("file", "s3"):
-            with tempfile.TemporaryDirectory(prefix="writ-bench-") as folder, _store(scheme, Path(folder)) as world:
+            with tempfile.TemporaryDirectory(prefix="writ-bench-") as folder, s3_or_file(scheme, Path(folder)) as world:
                 world.commit(documents(size) | {"policies/counted.yaml": COUNTED})
                 world.writ("keys", "init", "--dev")
                 world.writ("publish")
@@ -152,7 +152,8 @@ class World:
 
 
 @contextmanager
-def _store(scheme: str, folder: Path) -> Iterator[World]:
+def s3_or_file(scheme: str, folder: Path) -> Iterator[World]:
+    """Yield a world whose store is a directory, or a bucket of an S3 server in this process."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "WRIT_", "XDG_"))}
     environment |= {"HOME": str(folder), "PYTHONPATH": str(Path(__file__).parents[1])}
     if scheme == "file":
