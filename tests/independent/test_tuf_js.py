@@ -24,9 +24,12 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from securesystemslib.signer import CryptoSigner
-from tuf.api.metadata import Metadata, MetaFile, Snapshot, Targets, Timestamp
+from tuf.api.metadata import DelegatedRole, Metadata, MetaFile, Snapshot, Targets, Timestamp
 
 from builder.cli.main import main
+from bundle_store.client import TrustedClient
+from bundle_store.file import FileStore
+from policy_core.trust.errors import MetadataError
 
 HERE = Path(__file__).parent
 NODE = shutil.which("node")
@@ -96,7 +99,7 @@ class Builder:
 
 @pytest.fixture(scope="module")
 def builder(tmp_path_factory: pytest.TempPathFactory) -> Builder:
-    """Two channels that were begun long ago, have a new root since, and a release each."""
+    """Two channels that were begun long ago, have a new root since, and releases in both."""
     if MISSING:
         (pytest.fail if REQUIRED else pytest.skip)(f"tuf-js or node is not installed; {MISSING}")
     folder = tmp_path_factory.mktemp("builder")
@@ -105,6 +108,8 @@ def builder(tmp_path_factory: pytest.TempPathFactory) -> Builder:
         made.begin("staging", "prod")
     made("maintain")
     made.release("publish", "--channel", "staging")
+    made.release("publish", "--channel", "prod")
+    made.write(("staging", "prod"), "second")
     made.release("publish", "--channel", "prod")
     return made
 
@@ -191,25 +196,69 @@ def test_a_host_follows_releases_rollbacks_renewals_and_channels_added_later(bui
     with served(builder.store) as url:
         view = View(builder.store, url, builder.root, tmp_path)
         assert (view.version("root"), view.fetch("prod")) == (2, builder.live["prod"])  # it was given root 1
-        builder.write(("staging", "prod"), "second")
-        first = builder.live["prod"]
+        builder.write(("staging", "prod"), "third")
+        before = builder.live["prod"]
 
         builder.release("publish", "--channel", "staging")
         builder.release("publish", "--channel", "prod")
-        assert view.fetch("prod") == builder.live["prod"] != first
+        assert view.fetch("prod") == builder.live["prod"] != before
 
         builder.release("rollback", "--channel", "prod", "--reason", "too strict")
-        assert view.fetch("prod") == builder.live["prod"] == first
+        assert view.fetch("prod") == builder.live["prod"] == before
 
         builder("refresh")
-        assert view.fetch("prod") == first
+        assert view.fetch("prod") == before
 
-        builder.write(("staging", "prod", "canary"), "third")
+        builder.write(("staging", "prod", "canary"), "fourth")
         builder("keys", "add-channel", "canary")
         builder.release("publish", "--channel", "canary")
         channels = ("staging", "prod", "canary")
         for host in ("seasoned", "fresh"):
             assert {channel: view.fetch(channel, host=host) for channel in channels} == builder.live
+
+
+def on_call(builder: Builder, view: View, *, selected: str, ahead: int = 1) -> None:
+    """Give prod an on-call role that says which bundle is to be live, `ahead` of the channel's own release."""
+    (listed,) = view.read("prod").targets.values()
+    said = {"schema": 1, "release": listed.custom["release"] + ahead, "selected": selected, "action": "rollback"}
+    said |= {"reason": "too strict", "actor": "Bo", "emergency": []}
+    oncall = CryptoSigner.generate_ed25519()
+    targets: Targets = view.read("targets")
+    targets.version += 1
+    assert targets.delegations
+    assert targets.delegations.roles is not None
+    targets.delegations.roles["prod.oncall"] = DelegatedRole("prod.oncall", [], 1, True, ["prod.oncall/*"])
+    targets.add_key(oncall.public_key, "prod.oncall")
+    role = Metadata(Targets(1, expires=targets.expires, unrecognized_fields={"x-oncall": said}))
+    role.sign(oncall)
+    pin(builder, view, "targets", targets.version, builder.sign("targets", targets))
+    pin(builder, view, "prod.oncall", 1, role.to_bytes())
+
+
+def our_host(builder: Builder, view: View) -> TrustedClient:
+    store = FileStore(view.folder, url=view.folder.as_uri())
+    return TrustedClient(store, trusted_root=builder.root.read_bytes(), channel="prod", cache=view.state / "ours")
+
+
+@pytest.mark.parametrize(("ahead", "is_live"), [(1, True), (0, False)])
+def test_what_people_on_call_went_back_to_is_live_until_the_channel_says_more(
+    builder: Builder, view: View, ahead: int, is_live: bool
+) -> None:
+    (listed,) = view.read("prod").targets.values()
+    earlier = listed.custom["selectable"][0]["sha256"]
+    on_call(builder, view, selected=earlier, ahead=ahead)
+
+    ours = our_host(builder, view).refresh()[1].release
+    assert ours
+    assert view.fetch("prod") == ours.sha256 == (earlier if is_live else builder.live["prod"])
+
+
+def test_people_on_call_cannot_select_what_the_channel_does_not_offer(builder: Builder, view: View) -> None:
+    on_call(builder, view, selected=builder.live["staging"][::-1])
+
+    assert "prod.oncall: selects what the channel does not offer" in view.refusal("prod")
+    with pytest.raises(MetadataError, match="does not offer"):
+        our_host(builder, view).refresh()
 
 
 def altered_bundle(builder: Builder, view: View) -> None:
@@ -225,14 +274,14 @@ def foreign_channel_role(builder: Builder, view: View) -> None:
     role.version += 1
     forged = Metadata(role)
     forged.sign(CryptoSigner.generate_ed25519())
-    pin_forged(builder, view, "prod", role.version, forged.to_bytes())
+    pin(builder, view, "prod", role.version, forged.to_bytes())
 
 
 def channel_role_of_another_channel(builder: Builder, view: View) -> None:
     """The keys of staging, snapshot role and timestamp are stolen: staging speaks for prod."""
     role: Targets = view.read("prod")
     role.version += 1
-    pin_forged(builder, view, "prod", role.version, builder.sign("staging", role))
+    pin(builder, view, "prod", role.version, builder.sign("staging", role))
 
 
 def replaced_channel_role(builder: Builder, view: View) -> None:
@@ -244,7 +293,7 @@ def replaced_channel_role(builder: Builder, view: View) -> None:
 def older_channel_role(builder: Builder, view: View) -> None:
     """The keys of snapshot role and timestamp are stolen: they pin what the channel signed before."""
     version = view.version("prod") - 1
-    pin_forged(builder, view, "prod", version, (view.folder / f"metadata/{version}.prod.json").read_bytes())
+    pin(builder, view, "prod", version, (view.folder / f"metadata/{version}.prod.json").read_bytes())
 
 
 def expired_timestamp(builder: Builder, view: View) -> None:
@@ -255,7 +304,8 @@ def expired_timestamp(builder: Builder, view: View) -> None:
     view.write("timestamp", builder.sign("timestamp", timestamp))
 
 
-def pin_forged(builder: Builder, view: View, name: str, version: int, data: bytes) -> None:
+def pin(builder: Builder, view: View, name: str, version: int, data: bytes) -> None:
+    """Serve a role's file as the newest one, with the keys of the snapshot role and the timestamp."""
     snapshot: Snapshot = view.read("snapshot")
     snapshot.version += 1
     snapshot.meta[f"{name}.json"] = view.write(f"{version}.{name}", data)
