@@ -17,6 +17,7 @@ from builder.publishing.channels import Histories, read_channels
 from builder.publishing.commit import Outcome
 from builder.publishing.enrol import enrol
 from builder.publishing.maintain import Maintained, maintain
+from builder.publishing.oncall import can_act, roll_back_on_call
 from builder.publishing.promote import find_promotable, promote
 from builder.publishing.publish import publish
 from builder.publishing.publisher import Publisher
@@ -55,8 +56,13 @@ def publish_commit(workspace: Workspace, channel: str, revision: str, *, actor: 
     return Released(outcome, _record(workspace, publisher, outcome, origin), warnings)
 
 
-def publish_rollback(workspace: Workspace, channel: str, *, to: int | None, reason: str, actor: str) -> Released:
+def publish_rollback(
+    workspace: Workspace, channel: str, *, to: int | None, reason: str, actor: str, propose: bool = False
+) -> Released:
     """Roll a channel back and record it. An unreachable ``origin`` does not stop it: it is needed most in a bad hour.
+
+    Where people sign for the channel, an on-call key that is here does it at once, unless it is to be left to them
+    (`propose`).
 
     Raises NoSuchReleaseError, ConflictError, TrustError, RemoteError, UsageError.
     """
@@ -70,7 +76,10 @@ def publish_rollback(workspace: Workspace, channel: str, *, to: int | None, reas
     publisher = workspace.publisher(channel)
     probe_conditional_writes(publisher.store)
     _check_store(workspace, publisher)
-    outcome = roll_back(publisher, to=to, reason=reason, actor=actor)
+    state = publisher.reader.read()
+    on_call = not propose and state.threshold(channel) > 1 and can_act(publisher, state)
+    go_back = roll_back_on_call if on_call else roll_back
+    outcome = go_back(publisher, to=to, reason=reason, actor=actor)
     return Released(outcome, _record(workspace, publisher, outcome, origin), tuple(warnings))
 
 

@@ -45,12 +45,17 @@ def publish(context: click.Context, channel: str | None, revision: str, output_f
     help="Any release that ever was live (default: the newest earlier one with another policy).",
 )  # fmt: skip
 @click.option("--reason", metavar="TEXT", required=True, help="Why: one line, signed and kept in the ledger.")
+@click.option("--propose", is_flag=True, help="Leave it for approvers to sign, even if an on-call key is here.")
 @format_option
 @click.pass_context
-def rollback(context: click.Context, channel: str, to: int | None, reason: str, output_format: str) -> None:
+def rollback(
+    context: click.Context, channel: str, to: int | None, reason: str, propose: bool, output_format: str
+) -> None:
     """Make an earlier release live again on all hosts, as a new, higher release.
 
-    Works whatever state the newest policies are in. Without --to, a second rollback goes one policy further back.
+    Works whatever state the newest policies are in. Without --to, a second rollback goes one policy further back. Where
+    several people sign for the channel, one on-call key (WRIT_SIGNER_<CHANNEL>_ONCALL) is enough to go back to one of
+    its last releases; without such a key the rollback waits for approvers (see writ approve).
 
     \b
     Example:
@@ -65,7 +70,7 @@ def rollback(context: click.Context, channel: str, to: int | None, reason: str, 
     workspace = Workspace.open(context.obj)
     actor = find_actor(workspace.repository.git, workspace.environment)
     progress("rolling back …")
-    done = publish_rollback(workspace, workspace.channel(channel), to=to, reason=reason, actor=actor)
+    done = publish_rollback(workspace, workspace.channel(channel), to=to, reason=reason, actor=actor, propose=propose)
     print_released(done, output_format)
 
 

@@ -5,15 +5,18 @@ import datetime
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 from securesystemslib.signer import CryptoSigner, Key
 
+from builder.publishing.approve import approve, complete, review
 from builder.publishing.before import read_before
 from builder.publishing.candidate import prepare_candidate
 from builder.publishing.ceremony import carry_out, propose, sign
-from builder.publishing.commit import Outcome
+from builder.publishing.channels import Histories
+from builder.publishing.commit import Outcome, Proposal, commit
 from builder.publishing.holders import Holders
 from builder.publishing.initialise import create_trust, initialise_store
 from builder.publishing.key_changes import KeyChange
@@ -27,6 +30,7 @@ from bundle_store.opening import open_store
 from bundle_store.port import StoredObject, WritableStore
 from policy_core.trust.chain import VerifiedRelease
 from policy_core.trust.layout import OWNER
+from policy_core.trust.release import Release
 
 START = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
 
@@ -103,6 +107,30 @@ class World:
         for ring in (self.keys, *signers):
             ceremony = sign(ceremony, ring).ceremony
         carry_out(publishers, ceremony)
+
+    def joined(self, ring: KeyRing) -> KeyRing:
+        """Return the keys here, and those that somebody's ring names."""
+        return replace(self.keys, environment={**self.keys.environment, **ring.environment})
+
+    def approve(self, *names: str, channel: str = "prod") -> Outcome:
+        """Sign what waits for signatures in the names of people, and make it live."""
+        for name in names:
+            publisher = self.publisher(channel, key_ring=self.person(name).ring(channel))
+            repository = PolicyRepository.open(self.folder.path)
+            prepare = partial(prepare_candidate, repository, today=self.now.date())
+            histories = Histories(lambda name: self.publisher(name).reader)
+            approve(publisher, review(publisher, repository, prepare, histories))
+        return complete(self.publisher(channel))
+
+    def renew(self, channel: str, *names: str) -> Outcome:
+        """Sign the role of a channel anew, as people do before it expires."""
+        commit(self.publisher(channel), lambda state, _: Proposal(state.verified.channel.listed))
+        return self.approve(*names, channel=channel)
+
+    def history(self, channel: str = "prod") -> list[Release]:
+        """Return the releases of a channel, newest first."""
+        reader = self.publisher(channel).reader
+        return [entry.release for entry in reader.history(reader.read()) if entry.release]
 
     def policies(self) -> list[tuple[int, str]]:
         """Return number and action of all releases, newest first."""

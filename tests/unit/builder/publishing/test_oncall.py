@@ -1,0 +1,274 @@
+"""What one on-call key can do for a channel that two people sign for, and what it cannot."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tuf.api.metadata import Metadata
+
+from builder.publishing import metadata
+from builder.publishing.oncall import (
+    NoOncallRoleError,
+    NoSuchEntryError,
+    add_emergency,
+    lift_emergency,
+    roll_back_on_call,
+)
+from builder.publishing.publisher import Publisher
+from builder.publishing.rollback import NoSuchReleaseError
+from builder.publishing.transaction import Change, make_live
+from policy_core.emergency import encode_deny
+from policy_core.errors import ConflictError, TrustError
+from policy_core.model import Clauses
+from policy_core.trust.errors import MetadataError
+from policy_core.trust.oncall import Emergency, EmergencyKind, OncallDocument
+
+World = Any  # of conftest.py
+
+
+@pytest.fixture
+def world(peopled: World) -> World:
+    """Releases 1 to 4 of prod, each with a policy of its own, signed by Ana and Bo; Di is on call."""
+    for text in ("second", "third", "fourth"):
+        peopled.folder.commit_policy(text)
+        peopled.publish()
+        peopled.approve("ana", "bo")
+    return peopled
+
+
+def on_call(world: World) -> Publisher:
+    """Return a publisher with the key of Di and those of the publisher."""
+    return world.publisher(key_ring=world.joined(world.person("di").ring("prod.oncall")))
+
+
+def go_back(world: World, to: int | None = None) -> Any:
+    return roll_back_on_call(on_call(world), to=to, reason="denies restarts", actor="di")
+
+
+def entry(world: World, name: str = "stop-agents", **changes: Any) -> Emergency:
+    rule = encode_deny(name, reason="an agent runs wild", match=Clauses(actions=("service.*",)))
+    values: dict[str, Any] = {
+        "id": name,
+        "kind": EmergencyKind.DENY,
+        "rule": rule,
+        "reason": "an agent runs wild",
+        "actor": "di",
+        "created": world.now,
+        "expires": world.now + timedelta(hours=4),
+    }
+    return Emergency(**(values | changes))
+
+
+class TestRollback:
+    def test_one_key_goes_back(self, world: World) -> None:
+        third = world.history()[1]
+
+        go_back(world)
+
+        live = world.seen().release
+        assert (live.release, live.action, live.sha256) == (5, "rollback", third.sha256)
+
+    def test_a_second_one_goes_one_policy_further_back(self, world: World) -> None:
+        second = world.history()[2]
+
+        go_back(world)
+        go_back(world)
+
+        assert world.seen().release.sha256 == second.sha256
+
+    def test_one_key_goes_forward_again(self, world: World) -> None:
+        fourth = world.history()[0]
+
+        go_back(world)
+        go_back(world, to=4)
+
+        assert (world.seen().release.release, world.seen().release.sha256) == (6, fourth.sha256)
+
+    def test_what_people_sign_next_counts_again(self, world: World) -> None:
+        go_back(world)
+        world.folder.commit_policy("fifth")
+        world.publish()
+        world.approve("ana", "cy")
+
+        assert (world.seen().release.release, world.seen().release.action) == (6, "publish")
+
+    def test_what_waited_for_people_meanwhile_is_stale(self, world: World) -> None:
+        world.folder.commit_policy("fifth")
+        world.publish()
+        go_back(world)
+
+        with pytest.raises(ConflictError, match="is stale: it is release 5, but the next one is 6"):
+            world.approve("ana", "bo")
+
+    def test_a_release_the_channel_does_not_offer_is_refused(self, world: World) -> None:
+        with pytest.raises(NoSuchReleaseError, match="people on call cannot go to release 9"):
+            go_back(world, to=9)
+
+    def test_the_history_says_who_signed_it(self, world: World) -> None:
+        go_back(world)
+
+        reader = world.publisher().reader
+        assert next(reader.history(reader.read())).approved_by == ("di",)
+
+    def test_nobody_on_call_is_said_by_name(self, world_of: Callable[..., World], file_url: str) -> None:
+        world = world_of(file_url)
+        world.publish()
+
+        with pytest.raises(NoOncallRoleError, match="nobody is on call"):
+            roll_back_on_call(world.publisher(), to=None, reason="broken", actor="di")
+
+    def test_a_renewal_of_the_channel_undoes_no_rollback(self, world: World) -> None:
+        go_back(world)
+        world.renew("prod", "ana", "bo")
+
+        assert world.seen().release.release == 5
+
+
+class TestEmergency:
+    def test_an_entry_is_a_release_with_the_same_bundle(self, world: World) -> None:
+        before = world.seen().release
+
+        add_emergency(on_call(world), entry(world))
+
+        seen = world.seen()
+        assert (seen.release.release, seen.release.sha256) == (before.release + 1, before.sha256)
+        assert [each.id for each in seen.emergency] == ["stop-agents"]
+
+    def test_it_stays_through_the_next_release(self, world: World) -> None:
+        add_emergency(on_call(world), entry(world))
+        world.folder.commit_policy("fifth")
+        world.publish()
+        world.approve("ana", "bo")
+
+        assert [each.id for each in world.seen().emergency] == ["stop-agents"]
+
+    def test_it_stays_through_a_rollback(self, world: World) -> None:
+        add_emergency(on_call(world), entry(world))
+        go_back(world)
+
+        assert [each.id for each in world.seen().emergency] == ["stop-agents"]
+
+    def test_two_of_one_id_are_refused(self, world: World) -> None:
+        add_emergency(on_call(world), entry(world))
+
+        with pytest.raises(ConflictError, match="is in force already"):
+            add_emergency(on_call(world), entry(world))
+
+    def test_it_is_lifted_by_name(self, world: World) -> None:
+        add_emergency(on_call(world), entry(world))
+        add_emergency(on_call(world), entry(world, "stop-more"))
+        lift_emergency(on_call(world), "stop-agents", reason="over", actor="di")
+
+        assert [each.id for each in world.seen().emergency] == ["stop-more"]
+
+    def test_lifting_what_is_not_there_names_what_is(self, world: World) -> None:
+        add_emergency(on_call(world), entry(world))
+
+        with pytest.raises(NoSuchEntryError) as raised:
+            lift_emergency(on_call(world), "other", reason="over", actor="di")
+        assert raised.value.hint == "in force: stop-agents"
+
+    def test_what_has_expired_is_dropped_from_the_next_one(self, world: World) -> None:
+        add_emergency(on_call(world), entry(world))
+        world.now += timedelta(hours=5)
+        add_emergency(on_call(world), entry(world, "stop-more"))
+
+        assert [each.id for each in world.seen().emergency] == ["stop-more"]
+
+    def test_the_history_has_the_entries_of_the_release_that_brought_them(self, world: World) -> None:
+        add_emergency(on_call(world), entry(world))
+
+        reader = world.publisher().reader
+        assert [each.id for each in next(reader.history(reader.read())).emergency] == ["stop-agents"]
+
+
+class TestAStolenOncallKey:
+    """The thief has the key of Di and, to commit, those of the publisher."""
+
+    def forge(self, world: World, **changes: Any) -> None:
+        publisher, state = on_call(world), on_call(world).reader.read()
+        live = state.verified.release
+        assert live is not None
+        values = {
+            "release": live.release + 1,
+            "selected": live.sha256,
+            "action": "rollback",
+            "reason": "",
+            "actor": "",
+        } | changes
+        document = OncallDocument(**values)
+        self.commit(publisher, state, metadata.oncall_role(9, document, world.now))
+
+    def commit(self, publisher: Publisher, state: Any, role: Any, name: str = "prod.oncall") -> None:
+        data = publisher.key_ring.sign("prod.oncall", role, state.keys("prod.oncall"))
+        publisher.store.put(f"metadata/{role.version}.{name}.json", data, if_etag=None)
+        change = Change({name: metadata.pin_of(role.version, data)}, {"prod": state.verified.release})
+        make_live(publisher, {"prod": state}, change)
+
+    def test_a_bundle_that_nobody_signed_is_refused(self, world: World) -> None:
+        with pytest.raises(TrustError, match="selects a bundle that the channel does not offer"):
+            self.forge(world, selected="e" * 64)
+
+    def test_the_numbers_cannot_be_used_up(self, world: World) -> None:
+        with pytest.raises(TrustError, match="too far ahead"):
+            self.forge(world, release=2**52)
+
+    def test_the_key_cannot_sign_for_the_channel(self, world: World) -> None:
+        state = on_call(world).reader.read()
+        said = state.verified.channel
+        role = metadata.channel_role(99, said.listed, said, world.now)
+
+        with pytest.raises(TrustError, match="signed by 0/2 keys"):
+            self.commit(on_call(world), state, role, "prod")
+
+    def test_the_role_cannot_list_targets(self, world: World) -> None:
+        state = on_call(world).reader.read()
+        role = metadata.oncall_role(9, None, world.now)
+        role.targets = {"prod.oncall/x": state.verified.release.target()}
+
+        with pytest.raises(TrustError, match="lists targets, which only a channel may"):
+            self.commit(on_call(world), state, role)
+
+    def test_an_entry_cannot_live_longer_than_a_month(self, world: World) -> None:
+        with pytest.raises(MetadataError, match="bad expires"):
+            entry(world, expires=world.now + timedelta(days=31))
+
+    def test_an_entry_of_an_unknown_kind_is_refused(self, world: World) -> None:
+        state = on_call(world).reader.read()
+        live = state.verified.release
+        document = OncallDocument(
+            release=live.release + 1, selected=live.sha256, action="emergency", reason="", actor="",
+            emergency=(entry(world),),
+        )  # fmt: skip
+        role = metadata.oncall_role(9, document, world.now)
+        role.unrecognized_fields["x-oncall"]["emergency"][0]["kind"] = "allow"
+
+        with pytest.raises(TrustError, match="unknown kind 'allow'"):
+            self.commit(on_call(world), state, role)
+
+
+def test_an_older_document_cannot_come_back(world: World) -> None:
+    """Publisher's keys and store are the attacker's: the emergency is to be forgotten."""
+    add_emergency(on_call(world), entry(world))
+    seasoned = world.host()
+    seasoned.refresh()
+    state = world.publisher().reader.read()
+    older = state.verified.versions["prod.oncall"] - 1
+    data = world.store.get(f"metadata/{older}.prod.oncall.json", max_bytes=10**6).body
+    pins = {"prod.oncall": metadata.pin_of(older, data)}
+    snapshot = metadata.next_snapshot(state.snapshot.version + 1, state.snapshot, state.chain.snapshot, pins, world.now)
+    signed = world.keys.sign("snapshot", snapshot, state.keys("snapshot"))
+    world.store.put(f"metadata/{snapshot.version}.snapshot.json", signed, if_etag=None)
+    stamp = metadata.timestamp(state.timestamp.version + 1, metadata.pin_of(snapshot.version, signed), world.now)
+    body = world.keys.sign("timestamp", stamp, state.keys("timestamp"))
+    world.store.put("metadata/timestamp.json", body, if_etag=state.etag)
+
+    with pytest.raises(TrustError, match=r"prod\.oncall"):
+        seasoned.refresh()
+
+
+def test_the_role_says_nothing_before_it_is_used(world: World) -> None:
+    role = Metadata.from_bytes(world.store.get("metadata/1.prod.oncall.json", max_bytes=10**6).body)
+
+    assert "x-oncall" not in role.signed.unrecognized_fields
