@@ -6,7 +6,8 @@ a second rollback is refused, so it never toggles. Releases verified during a ro
 wait for its end.
 
 The newest verified policy limits a rollback, also one that holds already: how long, and how far back. A snapshot whose
-keys were revoked since is forgotten, so that nothing goes back to it either.
+keys were revoked since is forgotten, so that nothing goes back to it either. Emergency entries lie over whichever
+snapshot is in force.
 """
 
 import math
@@ -20,12 +21,14 @@ import agent_sidecar.lean_imports  # noqa: F401 - before TUF
 from agent_sidecar import logs
 from agent_sidecar.activation import Activation, Unavailable, prepare
 from agent_sidecar.durable import StateError
+from agent_sidecar.emergencies import Emergencies
 from agent_sidecar.history import History, HistoryEvent, moment
 from agent_sidecar.host_clock import HostClock
 from agent_sidecar.snapshots import Snapshot, SnapshotError, SnapshotRef
 from agent_sidecar.state import MAX_REJECTED, Limits, Pin, Rejection, State, StateDirectory
 from policy_core.errors import ConflictError, InvalidError, KnownError, UsageError
 from policy_core.matcher import Matcher
+from policy_core.matcher.tightening import tighten
 from policy_core.model import HostLimits
 from policy_core.trust.chain import MetadataChain, VerifiedRelease
 from policy_core.trust.recovery import is_still_signed
@@ -52,6 +55,7 @@ class Enforcement:
         self._deny_after = math.inf
         self._lock = threading.RLock()
         clock.raise_to(self.state.time_seen)
+        self.emergencies = Emergencies(directory, clock=clock, history=history, select=self._select)
 
     @property
     def state(self) -> State:
@@ -81,6 +85,7 @@ class Enforcement:
             self.end_expired_pin()
         except StateError as error:  # tried again while running; what is on disk is enforced meanwhile
             logs.warning("resume_failed", reason=error.message, hint=error.hint)
+        self.end_expired_entries()
         with self._lock:
             found = {ref: snapshot for ref in self.state.referenced if (snapshot := self._verify(ref))}
             for ref in self._wanted():
@@ -199,6 +204,16 @@ class Enforcement:
         self._record("resume", current, reason="the longest time a rollback may hold is over", by="timer")
         return True
 
+    def take_entries(self, verified: VerifiedRelease) -> None:
+        """Enforce the emergency entries of the newest verified metadata. Raises EmergencyError, StateError."""
+        with self._lock:
+            self.emergencies.take(verified)
+
+    def end_expired_entries(self) -> None:
+        """Let go of emergency entries that have expired."""
+        with self._lock:
+            self.emergencies.end_expired()
+
     def _take_over(
         self, chain: MetadataChain, verified: VerifiedRelease, previous: SnapshotRef | None, limits: Limits, **more: Any
     ) -> None:
@@ -254,7 +269,9 @@ class Enforcement:
     def _select(self) -> None:
         for ref in self._wanted():
             if ref in self._loaded:
-                self.active = replace(self._loaded[ref], deny_after=self._deny_after)
+                loaded = self._loaded[ref]
+                matcher = tighten(loaded.matcher, self.emergencies.overlay)
+                self.active = replace(loaded, matcher=matcher, deny_after=self._deny_after)
                 return
         self.active = PINNED_DAMAGED if self.state.pin else NO_POLICY
 

@@ -26,6 +26,7 @@ class HistoryEvent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     release: int = 0
     reason: str = ""
     by: str = ""
+    entry: str = ""
 
 
 class History:

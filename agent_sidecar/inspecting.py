@@ -8,12 +8,15 @@ import msgspec
 
 import agent_sidecar.lean_imports  # noqa: F401 - before TUF
 from agent_sidecar.activation import Activation, prepare
+from agent_sidecar.emergencies import saved_entries
 from agent_sidecar.history import moment
 from agent_sidecar.host_clock import HostClock
 from agent_sidecar.snapshots import Snapshot, SnapshotFolder, SnapshotRef
 from agent_sidecar.state import State, read_state, read_trusted_root
 from policy_core.decision import Answer
+from policy_core.emergency import overlay_of
 from policy_core.errors import InvalidError, TrustError, UsageError
+from policy_core.matcher.tightening import tighten
 
 
 class Verified(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,9 +49,9 @@ def verify(path: Path, *, trusted_root: bytes | None = None) -> list[Verified]:
 
 
 def answer(path: Path, request: object) -> Answer:
-    """Answer a request in process, as the sidecar on this state directory would, host labels and staleness included.
+    """Answer a request in process, as the sidecar on this state directory would.
 
-    Raises UsageError if there is no state or the request has a wrong shape, TrustError or InvalidError if the snapshot
+    Host labels, staleness and emergency entries are part of that. Raises UsageError if there is no state or the request has a wrong shape, TrustError or InvalidError if the snapshot
     in force does not verify.
     """
     state = _state(path)
@@ -61,6 +64,8 @@ def answer(path: Path, request: object) -> Answer:
     newest = _load(path, state, state.current, root) if state.current else snapshot
     clock.raise_to(newest.verified.signed_at.timestamp())
     activation = _prepare(snapshot, state, clock())
+    overlay = overlay_of(saved_entries(state.emergency, now=clock()))
+    activation = replace(activation, matcher=tighten(activation.matcher, overlay))
     if state.settings.stale_limit_s is not None:
         expires = min(moment.timestamp() for moment in newest.verified.expires.values())
         activation = replace(activation, deny_after=expires + state.settings.stale_limit_s)

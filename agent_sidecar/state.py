@@ -20,7 +20,7 @@ from policy_core.errors import ConflictError, UsageError
 from policy_core.model import MAX_PIN_S
 
 FORMAT = 1
-MAX_STATE_BYTES = 1 << 20
+MAX_STATE_BYTES = 8 << 20  # 64 emergency entries, each with a rule of 16 KiB, are most of it
 MAX_ROOT_BYTES = 1 << 20
 MAX_REJECTED = 64
 ADMIN_SOCKET, STATE_FILE, LOCK_FILE, ROOT_FILE = "admin.sock", "state.json", "lock", "root.json"
@@ -69,7 +69,8 @@ class Rejection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
 class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What survives a restart. `versions` are the highest of each TUF role, `time_seen` the highest host time.
 
-    `limits` are those of the newest verified policy, which hold even if its snapshot is damaged later.
+    `limits` are those of the newest verified policy, which hold even if its snapshot is damaged later. `emergency` are
+    the entries in force, as they were signed: `agent_sidecar.emergencies`.
     """
 
     format: int = FORMAT
@@ -78,6 +79,7 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     previous: SnapshotRef | None = None
     pin: Pin | None = None
     limits: Limits = Limits()
+    emergency: tuple[dict[str, str], ...] = ()
     rejected: tuple[Rejection, ...] = ()
     highest_release: Annotated[int, msgspec.Meta(ge=0)] = 0
     versions: dict[str, int] = {}

@@ -2,8 +2,9 @@
 
 The order is the guarantee. (1) One conditional GET of the timestamp; unchanged, and no root probe due: done.
 (2) A full TUF update from the trust root. (3) Host time, versions and release may not fall, nor leap ahead
-(`acceptance`). (4) The bundle, from disk or store, is loaded and tests itself aside. (5) Snapshot durable, state
-durable, then one reference changes. (6) Only now the ETag is remembered, so that nothing hides a failed update.
+(`acceptance`). (4) Emergency entries take effect: no bundle that is missing or refused can hold them up. (5) The
+bundle, from disk or store, is loaded and tests itself aside. (6) Snapshot durable, state durable, then one reference
+changes. (7) Only now the ETag is remembered, so that nothing hides a failed update.
 
 A refusal is permanent until something changes: it is reported once, and while the store serves the same timestamp a
 poll costs one conditional GET. Bytes that were refused although their digest was signed are never fetched again.
@@ -111,6 +112,7 @@ class Updater:
     def poll(self, *, full: bool = False) -> Outcome:
         """Look for something new, `full` even if the timestamp is unchanged. Never raises an expected error."""
         self._watch_clock()
+        self._enforcement.end_expired_entries()
         try:
             outcome = self._poll(full=full)
             self._enforcement.note_time(every_s=TIME_PERSISTED_EVERY_S)
@@ -153,6 +155,7 @@ class Updater:
                 raise ReleaseError("channel: lists no release any more")
             return Outcome.UNCHANGED
         check_release(release, state, self._clock, min_release=self._min_release)
+        self._enforcement.take_entries(verified)
         ref = SnapshotRef.of(release)
         if ref == state.current and self._enforcement.is_loaded(ref):
             self._enforcement.keep_chain(ref, chain, verified)
