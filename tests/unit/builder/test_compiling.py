@@ -30,6 +30,7 @@ from policy_core.model import (
     Clauses,
     Decision,
     EntityClauses,
+    HostLimits,
     PolicyException,
     Rate,
     RateScope,
@@ -575,3 +576,17 @@ def test_a_false_alarm_is_permitted_by_its_digest() -> None:
     files = {"writ.yaml": settings, "policies/a.yaml": ALLOW, "data/x.yaml": f"key: {LEAK}\n"}
 
     assert compile_tree(tree(files), today=TODAY).warnings == ()
+
+
+def test_limits_for_hosts_travel_in_the_bundle_which_then_needs_a_sidecar_that_knows_them() -> None:
+    files = {"policies/one.yaml": ALLOW}
+    hosts = "hosts: {max_pin: 4h, min_release: {prod: 12}}\n"
+
+    plain, limited = (
+        bundle_of(compile_tree(tree({"writ.yaml": SETTINGS + more, **files}), today=TODAY))[0] for more in ("", hosts)
+    )
+
+    assert read_bundle(plain).provisions.hosts is None
+    assert read_bundle(limited).provisions.hosts == HostLimits(14_400, {"prod": 12})
+    assert set(read_bundle(limited).requires) - set(read_bundle(plain).requires) == {"hosts.v1"}
+    assert read_bundle(limited).policy_sha256 != read_bundle(plain).policy_sha256

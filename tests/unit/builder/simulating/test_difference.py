@@ -10,7 +10,7 @@ from builder.simulating.difference import unaffected
 from builder.simulating.flips import kind_of
 from policy_core.decision import PolicyRef
 from policy_core.matcher import Matcher, encode_rules, load
-from policy_core.model import Clauses, Decision, Provisions, Rule
+from policy_core.model import Clauses, Decision, HostLimits, Provisions, Rule
 from policy_core.request import Request, normalise
 from policy_core.testing.strategies import MOMENTS, policies, provisions, requests
 
@@ -85,6 +85,12 @@ def test_nothing_is_told_where_more_than_rules_differ() -> None:
     rules = [rule(number) for number in range(4)]
 
     assert not unaffected(matcher(rules), matcher(rules, Provisions(data={"a": 1})))(asked("a0"))
+
+
+def test_limits_for_hosts_flip_nothing() -> None:
+    rules = [rule(number) for number in range(4)]
+
+    assert unaffected(matcher(rules), matcher(rules, Provisions(hosts=HostLimits(60, {"prod": 3}))))(asked("a0"))
 
 
 def test_nothing_is_told_where_rules_stand_in_another_order() -> None:
