@@ -17,10 +17,13 @@ from securesystemslib.signer import CryptoSigner
 from tamper.editing import Editor, now
 from tuf.api.metadata import DelegatedRole, Metadata, Role, Targets
 
+from builder.publishing.approve import Review, approve, complete
 from builder.publishing.candidate import Candidate, prepare_candidate
 from builder.publishing.commit import Publisher
 from builder.publishing.initialise import create_trust, initialise_store
 from builder.publishing.keys import KeyRing
+from builder.publishing.pending import Waiting, find_pending
+from builder.publishing.promote import promote
 from builder.publishing.publish import publish
 from builder.publishing.refresh import refresh
 from builder.source import PolicyRepository
@@ -141,15 +144,38 @@ class Scene:
         else:
             publish(self.publisher(channel), self.honest.repository, candidate, actor="Ada")
 
+    def promote(self) -> None:
+        """Promote what is live in ``staging`` to ``prod``."""
+        source = self.publisher("staging").reader.read().verified.release
+        assert source
+        candidate = next(each for each in self.honest.coming if each.bundle.revision == source.revision)
+        promote(self.publisher(), self.honest.repository, candidate, source, reason="", actor="Ada")
+
+    def propose(self, candidate: Candidate | None = None) -> None:
+        """Leave a release of ``prod`` for people to sign."""
+        publish(self.publisher(), self.honest.repository, candidate or self.honest.coming[0], actor="Ada")
+
+    def waiting(self) -> Waiting | None:
+        """Return what waits for signatures, as everybody checks it first."""
+        reader = self.publisher().reader
+        return find_pending(reader, reader.read())
+
+    def approver(self, name: str) -> Publisher:
+        """Return a person at a machine of theirs, with a key of theirs."""
+        variable = f"file:{self.key_folder / name}.pem"
+        return replace(self.publisher(), key_ring=KeyRing(self.key_folder, {"WRIT_SIGNER_PROD": variable}))
+
+    def sign_waiting(self, *names: str) -> None:
+        """Let people sign what waits, who have looked at it before."""
+        for name in names:
+            if waiting := self.waiting():
+                approve(self.approver(name), Review(waiting, None, None, None))
+
     def _publish_by_people(self, candidate: Candidate) -> None:
-        owners, bundle = self.owners, candidate.bundle
-        live = owners.release()
-        release = replace(
-            live, release=live.release + 1, revision=bundle.revision, sha256=bundle.sha256, length=len(candidate.blob),
-            content_sha256=bundle.content_sha256, policy_sha256=bundle.policy_sha256, provenance_sha256="",
-        )  # fmt: skip
-        owners.write(layout.target_object("prod", release.name, release.sha256), candidate.blob)
-        owners.set_live(prod=owners.put("prod", owners.sign(owners.listing(release), *self._signing("prod"))))
+        self.propose(candidate)
+        if self.waiting():
+            self.sign_waiting(*self._signing("prod"))
+            complete(self.publisher())
 
     def _signing(self, role: str) -> tuple[str, ...]:
         """Return the names of keys that sign for a role now."""

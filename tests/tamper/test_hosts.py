@@ -13,6 +13,7 @@ import pytest
 from polled_host import Host
 from tamper.attacking import Attack, Attacker, Seen
 from tamper.rows import ATTACKS
+from tamper.rows_honest import STEPS, Step
 from tamper.scene import RESTART, Honest, Scene, make_honest
 
 from agent_sidecar.updating import ROOT_PROBE_S, Outcome
@@ -127,3 +128,34 @@ def test_a_fresh_host(row: Attack, scene: Scene, host: Host) -> None:
     host.start(min_release=row.min_release)
 
     judge(row, row.fresh, host, scene)
+
+
+each_step = pytest.mark.parametrize("row", STEPS, ids=lambda row: row.name)
+
+
+@each_step
+def test_a_seasoned_host_follows(row: Step, scene: Scene, host: Host, honest: Honest) -> None:
+    shutil.copytree(honest.state("host"), host.path)
+    host.start()
+    row.do(scene)
+
+    follow(row.seasoned, host)
+
+
+@each_step
+def test_a_fresh_host_follows(row: Step, scene: Scene, host: Host) -> None:
+    row.do(scene)
+    host.start()
+
+    follow(row.fresh, host)
+
+
+def follow(expected: Seen, host: Host) -> None:
+    """Poll, and again after a restart."""
+    assert poll(host) == (expected.outcome, "")
+    after = enforced(host)
+    host.start()
+    assert poll(host)[0] is Outcome.UNCHANGED
+
+    assert enforced(host) == after
+    assert after.release == (expected.release or 2)
