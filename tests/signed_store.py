@@ -252,7 +252,8 @@ class SignedStore:
     def _listing(self, expires: datetime) -> Targets:
         listed: dict[str, TargetFile] = {}
         if self.release:
-            listed[self.release.path] = self.release.target(selectable=offer(self.release, self.earlier))
+            earlier = [each for each in self.earlier if each.release < self.release.release]
+            listed[self.release.path] = self.release.target(selectable=offer(self.release, earlier))
         return Targets(self.versions["prod"], expires=expires, targets=listed)
 
     def _saying(self, expires: datetime) -> Targets:
