@@ -16,20 +16,21 @@ class Answer:
     body: bytes
 
 
+NO_ANSWER = Answer(0, [], b"")
+"""Closes the connection without a word."""
+
+
 @dataclass
 class Proxy:
-    """Forwards requests; `request` may change headers or give an answer itself, `answer` may replace an answer.
-
-    An answer of None closes the connection without a word.
-    """
+    """Forwards requests; `request` may change headers or give an answer itself, `answer` may replace an answer."""
 
     behind: str
     url: str = ""
     request: Callable[[str, dict[str, str]], Answer | None] = lambda _method, _headers: None
-    answer: Callable[[str, Answer], Answer | None] = lambda _method, answer: answer
+    answer: Callable[[str, Answer], Answer] = lambda _method, answer: answer
     seen: list[str] = field(default_factory=list)
 
-    def forward(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer | None:
+    def forward(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
         self.seen.append(method)
         given = self.request(method, headers)
         if given is not None:
@@ -55,7 +56,7 @@ def proxying(behind: str) -> Iterator[Proxy]:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             answer = proxy.forward(self.command, self.path, dict(self.headers.items()), body)
             self.close_connection = True
-            if answer is None:
+            if answer is NO_ANSWER:
                 return
             self.send_response_only(answer.status)
             for name, value in answer.headers:

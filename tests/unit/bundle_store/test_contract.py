@@ -79,7 +79,7 @@ def test_replacing_another_version_is_refused(store: WritableStore) -> None:
 def test_replacing_what_is_gone_is_refused(store: WritableStore) -> None:
     etag = store.put("metadata/1.root.json", b"one", if_etag=None)
 
-    with pytest.raises(PreconditionFailedError, match="is gone|changed"):  # S3 says 404, Ceph 412
+    with pytest.raises(PreconditionFailedError, match=r"is gone|changed"):  # S3 says 404, Ceph 412
         store.put(NAME, b"two", if_etag=etag)
 
 

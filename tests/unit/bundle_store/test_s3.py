@@ -1,9 +1,11 @@
 """What can go wrong between us and an S3 server, over real HTTP."""
 
+import threading
 from typing import Any
 
 import boto3
 import pytest
+from s3_proxy import NO_ANSWER
 
 from bundle_store.opening import open_store
 from bundle_store.port import (
@@ -67,7 +69,7 @@ class TestAWrite:
         assert proxy.seen == ["PUT"]
 
     def test_whose_answer_is_lost_is_unknown_and_may_have_been_applied(self, proxy: Any, store: WritableStore) -> None:
-        proxy.answer = lambda method, answer: None if method == "PUT" else answer
+        proxy.answer = lambda method, answer: NO_ANSWER if method == "PUT" else answer
 
         with pytest.raises(StoreUnavailableError):
             store.put(NAME, b"one", if_etag=None)
@@ -75,6 +77,18 @@ class TestAWrite:
         found = store.get(NAME, max_bytes=10)
         assert found is not None
         assert found.body == b"one"
+
+    def test_that_takes_too_long_is_unknown(
+        self, proxy: Any, store: WritableStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("bundle_store.s3.READ_TIMEOUT_S", 0.2)
+        given_up = threading.Event()
+        proxy.request = lambda *_: NO_ANSWER if given_up.wait(10) else None
+
+        with pytest.raises(StoreUnavailableError, match=r"[Tt]imeout"):
+            store.put(NAME, b"one", if_etag=None)
+        given_up.set()
+        assert proxy.seen == ["PUT"]
 
     def test_to_a_server_that_wants_bare_etags_succeeds(self, proxy: Any, store: WritableStore, s3_error: Any) -> None:
         """Ceph 16.2 compares If-Match with the bare digest, and answers 412 to the quoted one."""

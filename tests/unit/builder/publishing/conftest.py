@@ -1,9 +1,17 @@
-"""A store in which something happens at a chosen write."""
+"""A store in which something happens at a chosen write, and processes that publish."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from stress.processes import Processes, processes
+
+
+@pytest.fixture(scope="session")
+def stage() -> Iterator[Processes]:
+    """Run operations in processes of their own."""
+    with processes() as running:
+        yield running
 
 
 class Killed(BaseException):

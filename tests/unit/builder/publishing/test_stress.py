@@ -1,0 +1,201 @@
+"""Any operation, over any store, with a fault at any request: never two winners, never a wedge, never a lost release.
+
+In every run each fault strikes at each write, and over S3 those that lie the most; `make nightly` tries the rest.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import s3_servers
+from effort import PROFILE
+from s3_proxy import NO_ANSWER, Answer, Proxy, proxying, s3_error
+from stress.faults import FAULTS
+from stress.operations import OPERATIONS
+from stress.processes import Processes
+from stress.scene import Past, Scene, make_past
+
+UNAVAILABLE, CONFLICT = 6, 7  # exit codes
+NIGHTLY = PROFILE == "nightly"
+DEATHS = ("killed", "killed-after")
+
+
+def cases(everything: Sequence[object], **every_run: Sequence[object]) -> list[tuple[str, object]]:
+    """Return pairs of a store and a case: those to try in every run, for other stores and by night all."""
+    stores = ("file", *s3_servers.SERVERS)
+    chosen = {store: every_run.get(store, ()) for store in stores}
+    if NIGHTLY:
+        chosen = dict.fromkeys(stores, everything)
+    return [(store, case) for store in stores for case in chosen[store]]
+
+
+@pytest.fixture(scope="session")
+def past(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Past]:
+    return cache(lambda operation: make_past(operation, tmp_path_factory.mktemp(operation)))
+
+
+@pytest.fixture
+def scene(stage: Processes, past: Callable[[str], Past], store_url: str, tmp_path: Path) -> Callable[..., Scene]:
+    """Make scenes of an operation, each with a store and a folder of its own."""
+
+    def make(operation: str, name: str) -> Scene:
+        return Scene.of(past(operation), stage, tmp_path / f"scene-{name}", f"{store_url}/{name}")
+
+    return make
+
+
+def points(requests: list[str], fault: str) -> list[int]:
+    """Return at which requests, counted from 1, a fault strikes."""
+    writes = [number for number, request in enumerate(requests, 1) if request.startswith("put")]
+    if NIGHTLY and fault in {"killed", "killed-after", "unknown"}:
+        return [*range(1, len(requests) + 1)]
+    # Reading changes nothing, so a death after a write is the same as before the next one.
+    return writes[-1:] if fault == "killed-after" else writes
+
+
+def strike(scene: Callable[..., Scene], operation: str, fault: str, at: int, before: int) -> Scene:
+    """Let a fault strike an operation; hosts see the old state or the new one, whole."""
+    struck = scene(operation, f"{fault}-{at}")
+    ended = struck.run(operation, fault=fault, at=at)
+    releases = struck.releases()
+    new = OPERATIONS[operation].releases
+    if fault.startswith("killed"):
+        assert ended.code == -9
+        assert releases in {before, before + new}
+    else:
+        assert ended.code in {0, UNAVAILABLE, CONFLICT}, ended
+        assert releases in ({before + new} if ended.code == 0 else {before, before + new}), ended
+    return struck
+
+
+@pytest.fixture
+def strikes(scene: Callable[..., Scene], subtests: Any) -> Callable[..., Iterator[tuple[Scene, int, Any]]]:
+    """Iterate over all that a fault can do to an operation: the scene afterwards, and how many releases to expect."""
+
+    def iterate(operation: str, fault: str) -> Iterator[tuple[Scene, int, Any]]:
+        undisturbed = scene(operation, "undisturbed")
+        before = undisturbed.releases()
+        for at in points(undisturbed.run(operation).requests, fault):
+            yield strike(scene, operation, fault, at, before), before, subtests.test(at=at)
+
+    return iterate
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize(
+    ("store_url", "fault"),
+    cases(tuple(FAULTS), file=tuple(FAULTS), ministack=("killed", "lost")),
+    indirect=["store_url"],
+)
+def test_a_struck_operation_is_completed_by_the_next_try(strikes: Any, operation: str, fault: str) -> None:
+    for struck, before, subtest in strikes(operation, fault):
+        with subtest:
+            assert struck.run(operation).code == 0
+            assert struck.releases() == before + OPERATIONS[operation].releases
+            struck.check_ledger()
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize(("store_url", "fault"), cases(DEATHS, file=DEATHS), indirect=["store_url"])
+def test_a_killed_operation_is_in_nobodys_way(strikes: Any, operation: str, fault: str) -> None:
+    for struck, _, subtest in strikes(operation, fault):
+        with subtest:
+            other = struck.someone_else()
+            other.commit_policy("other")
+            lasting = other.releases()
+
+            assert other.run("publish").code == 0
+            assert other.releases() == lasting + 1
+            struck.fetch(other)
+            again = struck.run(operation)
+            assert again.code in {0, CONFLICT}, again  # superseded
+            assert struck.releases() - lasting - 1 in {0, OPERATIONS[operation].releases}
+            struck.check_ledger()
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize(("store_url", "orphans"), cases((1, 3), file=(3,), ministack=(1,)), indirect=["store_url"])
+def test_numbers_that_are_taken_by_orphans_are_passed_over(scene: Any, operation: str, orphans: int) -> None:
+    littered = scene(operation, "littered")
+    before = littered.releases()
+    for role in ("targets", "snapshot", "staging", "prod", "canary"):
+        littered.litter(role, orphans)
+
+    ended = littered.run(operation)
+
+    assert ended.code == 0, ended
+    assert littered.releases() == before + OPERATIONS[operation].releases
+
+
+ANSWERS = (
+    s3_error(409, "ConditionalRequestConflict"),
+    s3_error(412, "PreconditionFailed"),
+    s3_error(500, "InternalError"),
+    s3_error(503, "SlowDown"),
+    NO_ANSWER,
+)
+
+
+@pytest.fixture
+def proxy(store_url: str) -> Iterator[Proxy]:
+    with proxying(os.environ["AWS_ENDPOINT_URL"]) as proxy:
+        yield proxy
+
+
+def lie(proxy: Proxy, at: int, answer: Answer, *, applied: bool) -> None:
+    """Let the proxy give this answer to the write number `at`, after or without passing it on."""
+    writes = 0
+
+    def before(method: str, _: object) -> Answer | None:
+        nonlocal writes
+        writes += method == "PUT"
+        return answer if (method, writes, applied) == ("PUT", at, False) else None
+
+    proxy.request = before
+    proxy.answer = lambda method, real: answer if (method, writes, applied) == ("PUT", at, True) else real
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("applied", [False, True])
+@pytest.mark.parametrize("store_url", ["moto", "ministack"] if NIGHTLY else ["ministack"], indirect=True)
+def test_an_answer_that_says_nothing_is_no_answer(
+    scene: Any, proxy: Proxy, operation: str, applied: bool, monkeypatch: pytest.MonkeyPatch, subtests: Any
+) -> None:
+    undisturbed = scene(operation, "undisturbed")
+    before = undisturbed.releases()
+    through = {"AWS_ENDPOINT_URL": proxy.url}
+    assert undisturbed.run(operation, environment=through).code == 0
+    writes = proxy.seen.count("PUT")
+
+    for at in range(1, writes + 1):
+        for answer in ANSWERS if NIGHTLY else [ANSWERS[at % len(ANSWERS)]]:
+            with subtests.test(at=at, answer=answer.status):
+                lied_to = scene(operation, f"{at}-{answer.status}")
+                lie(proxy, at, answer, applied=applied)
+
+                ended = lied_to.run(operation, environment=through)
+
+                assert ended.code in {0, UNAVAILABLE, CONFLICT}, ended
+                new = OPERATIONS[operation].releases
+                assert lied_to.releases() in ({before + new} if ended.code == 0 else {before, before + new})
+                assert lied_to.run(operation).code == 0
+                assert lied_to.releases() == before + new
+                lied_to.check_ledger()
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("store_url", ["ministack"], indirect=True)
+def test_a_server_that_wants_bare_etags_is_served(scene: Any, proxy: Proxy, operation: str) -> None:
+    proxy.request = lambda _, headers: (
+        s3_error(412, "PreconditionFailed") if headers.get("If-Match", "").startswith('"') else None
+    )
+    picky = scene(operation, "picky")
+    before = picky.releases()
+
+    ended = picky.run(operation, environment={"AWS_ENDPOINT_URL": proxy.url})
+
+    assert ended.code == 0, ended
+    assert picky.releases() == before + OPERATIONS[operation].releases
