@@ -1,5 +1,6 @@
 """Replies of a sidecar as text for people. Terminal control characters in them are shown, not obeyed."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -55,6 +56,14 @@ def status_text(status: Mapping[str, Any]) -> str:
     if pinned:
         lines.append(f"pinned     until {pinned['until']} by {pinned['by']}: {plain(pinned['reason'])}")
         lines.append("           end it with writ-sidecar resume")
+    for entry in status["emergency"]:
+        what = plain(entry.get("target") or json.dumps(entry.get("rule", {})))
+        lines.append(f"emergency  {entry['id']}: {entry['kind']} {what} until {entry['until']}")
+        nothing = ", names nothing here" if entry.get("names_nothing") else ""
+        lines.append(f"           by {plain(entry['actor'])}: {plain(entry['reason'])}{nothing}")
+    limits = status["limits"]
+    floor = f", not below release {limits['min_release']}" if limits["min_release"] else ""
+    lines.append(f"rollback   holds {_span(limits['max_pin_s'])} at most{floor}")
     if published := status["published"]:
         why = f": {plain(published['reason'])}" if published.get("reason") else ""
         place = f"release {published['release']}, revision {published['revision'][:12]}"
@@ -91,12 +100,21 @@ def event_text(event: Mapping[str, Any]) -> str:
     by = f"by {event['by']}" if event.get("by") else ""
     facts = (
         release,
+        event.get("entry", ""),
         event.get("bundle_digest", "")[:19],
         event.get("revision", "")[:12],
         by,
         plain(event.get("reason", "")),
     )
     return "  ".join([event["at"], f"{event['event']:10}", *filter(None, facts)])
+
+
+def _span(seconds: float) -> str:
+    """Return a duration in the largest unit it is a whole number of."""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length and seconds % length == 0:
+            return f"{seconds / length:g} {unit}"
+    return f"{seconds:g} s"
 
 
 def _place(policy: Mapping[str, Any]) -> str:

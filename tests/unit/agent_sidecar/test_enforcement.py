@@ -1,5 +1,8 @@
 """Host rollback and resume, and what is enforced at a start."""
 
+import shutil
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -164,25 +167,43 @@ def test_a_start_without_network_enforces_the_current_snapshot(updated: Any) -> 
     assert (updated.release, updated.decide(), updated.store.reads) == (2, "deny", [])
 
 
-def test_a_damaged_current_snapshot_falls_back_to_the_previous_one_and_says_so(updated: Any) -> None:
-    current = updated.enforcement.state.current
-    (updated.path / "snapshots" / current.sha256 / "bundle.tar.gz").write_bytes(b"")
+def flip(path: Path) -> None:
+    """Change one bit in the middle."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def chain_of_the_previous_release(current: Path, previous: Path) -> None:
+    shutil.copy(previous / "release-1.json", current / "release-2.json")
+
+
+DAMAGES = {
+    "bundle empty": lambda current, _: (current / "bundle.tar.gz").write_bytes(b""),
+    "bundle flipped": lambda current, _: flip(current / "bundle.tar.gz"),
+    "bundle missing": lambda current, _: (current / "bundle.tar.gz").unlink(),
+    "bundle of the previous release": lambda current, previous: shutil.copy(previous / "bundle.tar.gz", current),
+    "metadata flipped": lambda current, _: flip(current / "release-2.json"),
+    "metadata missing": lambda current, _: (current / "release-2.json").unlink(),
+    "metadata of the previous release": chain_of_the_previous_release,
+    "everything missing": lambda current, _: shutil.rmtree(current),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+def test_a_damaged_current_snapshot_falls_back_to_the_previous_one_says_so_and_is_healed_by_a_poll(
+    updated: Any, damage: Callable[[Path, Path], object]
+) -> None:
+    state = updated.enforcement.state
+    damage(*(updated.path / "snapshots" / ref.sha256 for ref in (state.current, state.previous)))
 
     updated.start()
 
     assert (updated.release, updated.decide()) == (1, "allow")
-    assert list(updated.enforcement.unusable) == [current]
+    assert list(updated.enforcement.unusable) == [state.current]
     assert [event.event for event in updated.events()][-1] == "fallback"
-
-
-def test_a_damaged_chain_falls_back_too(updated: Any) -> None:
-    current = updated.enforcement.state.current
-    chain = updated.path / "snapshots" / current.sha256 / "release-2.json"
-    chain.write_bytes(chain.read_bytes().replace(b"prod", b"prad", 1))
-
-    updated.start()
-
-    assert updated.release == 1
+    updated.poll()
+    assert (updated.release, updated.enforcement.unusable) == (2, {})
 
 
 def test_a_damaged_rolled_back_snapshot_denies_instead_of_the_refused_one(updated: Any) -> None:

@@ -21,3 +21,9 @@ def test_a_signed_or_remembered_time_is_a_floor() -> None:
 
 def test_a_clock_behind_within_the_tolerance_is_no_alarm() -> None:
     assert HostClock(highest=13.0, clock=lambda: 10.0).behind_s == 0.0
+
+
+def test_what_is_ahead_is_told_by_the_system_clock_alone() -> None:
+    clock = HostClock(highest=500.0, clock=lambda: 10.0)
+
+    assert [clock.is_ahead(seconds, tolerance_s=5.0) for seconds in (15.0, 15.1)] == [False, True]

@@ -138,6 +138,7 @@ def test_it_says_how_far_a_rollback_may_go(store: SignedStore, host: Any) -> Non
     host.poll()
 
     assert status(host).limits == LimitsStatus(60.0, 1)
+    assert "rollback   holds 1 min at most, not below release 1" in text(host)
 
 
 def test_it_names_who_published_what_the_channel_lists(store: SignedStore, host: Any) -> None:

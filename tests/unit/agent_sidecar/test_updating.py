@@ -431,6 +431,17 @@ def test_signed_bytes_that_cannot_be_used_are_fetched_once_only(
     assert host.updater.rejection.sha256
 
 
+def test_a_feature_this_version_lacks_is_named(store: SignedStore, host: Any) -> None:
+    store.publish(ALLOW)
+    host.poll()
+    publish_raw(store, unsupported_feature())
+
+    host.poll()
+
+    assert "requires telepathy.v1, which this version lacks" in host.updater.rejection.reason
+    assert (host.release, host.decide()) == (1, "allow")
+
+
 def test_an_upgraded_sidecar_tries_again(store: SignedStore, host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     store.publish(ALLOW)
     host.poll()
