@@ -9,6 +9,18 @@ from typing import TYPE_CHECKING
 
 import click
 
+from builder.cli.ceremonies import (
+    begin_ceremony,
+    dry_run_option,
+    keys_add,
+    keys_apply,
+    keys_renew,
+    keys_revoke,
+    keys_rotate_root,
+    keys_sign,
+    output_option,
+    yes_option,
+)
 from builder.cli.shared import ask_passphrase, format_option, print_json, progress
 
 if TYPE_CHECKING:
@@ -86,7 +98,8 @@ def keys_show(context: click.Context, output_format: str) -> None:
             f"expires {format_time(role.expires)}" + (", due" if role.due else "")
         )
         for key in role.keys:
-            click.echo(f"  {key.id}  {key.scheme}" + (f"  here: {role.source}" if key.here else ""))
+            owner = f"  {key.owner}" if key.owner else ""
+            click.echo(f"  {key.id}  {key.scheme}{owner}" + (f"  here: {role.source}" if key.here else ""))
         if role.note:
             click.echo(f"  here: {role.source} ({role.note})")
     for role in found.roles:
@@ -98,28 +111,37 @@ def keys_show(context: click.Context, output_format: str) -> None:
 
 @keys.command("add-channel")
 @click.argument("channel", metavar="NAME")
-@click.option("--dry-run", is_flag=True, help="Show what would change and who must sign; change nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask once more.")
+@output_option
+@dry_run_option
+@yes_option
 @format_option
 @click.pass_context
-def keys_add_channel(context: click.Context, channel: str, dry_run: bool, yes: bool, output_format: str) -> None:
+def keys_add_channel(
+    context: click.Context, channel: str, output: Path | None, dry_run: bool, yes: bool, output_format: str
+) -> None:
     """Add the channel NAME, which writ.yaml names already, to the store: its key, its role, and who may sign it.
 
     Makes a key file for it, unless WRIT_SIGNER_<NAME> names a signer. Publishers of other channels are not disturbed. A
-    run that was cut short is completed by the next one.
+    run that was cut short is completed by the next one. Where others must sign, -o FILE writes a ceremony file.
 
     \b
     Example:
       writ keys add-channel staging --dry-run
       writ keys add-channel staging
     """
-    from builder.publishing.enrol import preview_enrolment
+    from builder.publishing.enrol import enrolment, preview_enrolment
     from builder.publishing.workspace import Workspace
+    from builder.rekeying import Rekeying
     from builder.releasing import add_channel, enrolling
 
     progress("reading the store …")
-    publishers = enrolling(Workspace.open(context.obj), channel)
+    workspace = Workspace.open(context.obj)
+    publishers = enrolling(workspace, channel)
     preview = preview_enrolment(channel, publishers)
+    if output and not dry_run:
+        wish, rekeying = enrolment(channel, publishers), Rekeying.of(workspace, publishers)
+        begin_ceremony(rekeying, wish, output=context.obj / output, dry_run=False, yes=yes, output_format=output_format)
+        return
     if not preview.there:
         for line in _described(preview):
             click.echo(line, err=True)
@@ -134,6 +156,10 @@ def keys_add_channel(context: click.Context, channel: str, dry_run: bool, yes: b
         click.echo(f"{channel}: added, its key is {preview.signatories[0].source}")
     else:
         click.echo(f"{channel}: would be added")
+
+
+for _command in (keys_add, keys_revoke, keys_rotate_root, keys_renew, keys_sign, keys_apply):
+    keys.add_command(_command)
 
 
 @keys.command("approver")

@@ -119,8 +119,9 @@ def check(document: Pending, before: Before, now: datetime, where: str) -> Cerem
     except KeyError as error:
         raise StaleError(f"{where}: is stale: {error.args[0]} would have too few signatures") from error
     # 3. The very same, and only signatures that hold, by those who may.
-    ceremony = Ceremony(before, change, document, made.signers, made.renew_snapshot)
-    for role, signed in document.roles.items():
+    ordered = Pending({role: document.roles[role] for role in made.files})
+    ceremony = Ceremony(before, change, ordered, made.signers, made.renew_snapshot)
+    for role, signed in ordered.roles.items():
         if signed.to_dict() != {**signed.to_dict(), "signed": made.files[role].to_dict()} or signed.unrecognized_fields:
             raise PendingError(f"{where}: {role} is not what `writ keys` would have made")
         valid_signatures(where, signed, ceremony.candidates(role))
@@ -180,8 +181,7 @@ def carry_out(publishers: Publishers, ceremony: Ceremony) -> None:
     """
     publisher, before = _any(publishers), ceremony.before
     if ceremony.missing:
-        missing = "; ".join(map(describe_missing, ceremony.missing))
-        raise UnderSignedError(f"signatures are missing: {missing}", hint="`writ keys sign FILE` adds one")
+        raise UnderSignedError(_missing(ceremony), hint="`writ keys sign FILE` adds one, where the key is")
     for role in ("snapshot", "timestamp"):
         if not publisher.key_ring.has(role):
             raise KeyMissingError(
@@ -229,8 +229,9 @@ def change_keys(publishers: Publishers, wish: Wish) -> Ceremony | None:
         if proposed is None:
             return None
         signed = sign(proposed, publisher.key_ring)
-        if signed.ceremony.missing and signed.refused:
-            raise UnderSignedError("; ".join(signed.refused.values()))
+        if signed.ceremony.missing:
+            why = "; ".join([_missing(signed.ceremony), *signed.refused.values()])
+            raise UnderSignedError(why, hint="-o FILE writes a ceremony file for others to sign")
         try:
             carry_out(publishers, signed.ceremony)
         except (RaceLostError, NumberTakenError):
@@ -239,9 +240,13 @@ def change_keys(publishers: Publishers, wish: Wish) -> Ceremony | None:
     raise AssertionError  # `attempts` raises
 
 
+def _missing(ceremony: Ceremony) -> str:
+    return "signatures are missing: " + ", ".join(map(describe_missing, ceremony.missing))
+
+
 def describe_missing(missing: Missing) -> str:
-    """Return *root: 1 of ana (…), bo (…)*."""
-    return f"{missing.role}: {missing.count} of {', '.join(map(name_of, missing.keys)) or 'nobody'}"
+    """Return *root: 1 of ana (…) or bo (…)*."""
+    return f"{missing.role}: {missing.count} of {' or '.join(map(name_of, missing.keys))}"
 
 
 def _with_begun_root(ceremony: Ceremony, where: str) -> Ceremony:

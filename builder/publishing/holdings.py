@@ -8,12 +8,15 @@ from securesystemslib.signer import Key
 
 from builder.publishing.channels import delegated_channels, read_channels
 from builder.publishing.expiry import alarm, is_due
+from builder.publishing.holders import owner_of
 from builder.publishing.keys import KeyRing
 from builder.publishing.private_keys import KeyMissingError, KeyUnusableError
 from builder.publishing.publisher import system_clock
 from builder.publishing.state import LiveState
 from builder.publishing.workspace import Workspace
+from policy_core.trust import layout
 
+NOT_AMONG_KEYS = "is none of the role's keys"
 _ORDER = ("root", "targets", "snapshot", "timestamp")
 
 
@@ -23,10 +26,11 @@ class _EncryptedError(KeyUnusableError):
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """One key of a role: its id, its scheme, and whether its private half is known to be here."""
+    """One key of a role: its id and scheme, whose it is (empty: a machine's), and whether it is known to be here."""
 
     id: str
     scheme: str
+    owner: str
     here: bool
 
 
@@ -68,20 +72,22 @@ def find_holdings(workspace: Workspace) -> Holdings:
     states = read_channels(workspace.reader, there)
     now = system_clock()
     roles = [_role_keys(role, first, workspace.key_ring, now) for role in _ORDER]
-    roles += [_role_keys(channel, state, workspace.key_ring, now) for channel, state in states.items()]
+    for channel, state in states.items():
+        held = [role for role in (channel, layout.oncall_role(channel)) if role in state.verified.versions]
+        roles += [_role_keys(role, state, workspace.key_ring, now) for role in held]
     missing = tuple(channel for channel in wanted if channel not in there)
     return Holdings(workspace.reader(there[0]).store.url, tuple(roles), missing)
 
 
 def _role_keys(role: str, state: LiveState, key_ring: KeyRing, now: datetime) -> RoleKeys:
     expires = state.verified.expires[role]
-    held, note = _held(role, state.keys(role), key_ring)
+    held, note = held_key(role, state.keys(role), key_ring)
     return RoleKeys(
         role=role,
         version=state.verified.versions[role],
         expires=expires,
         threshold=state.threshold(role),
-        keys=tuple(PublicKey(key.keyid, key.scheme, key.keyid == held) for key in state.keys(role)),
+        keys=tuple(PublicKey(key.keyid, key.scheme, owner_of(key), key.keyid == held) for key in state.keys(role)),
         source=key_ring.source(role) if key_ring.has(role) else "",
         note=note,
         due=is_due(role, expires, now),
@@ -89,7 +95,7 @@ def _role_keys(role: str, state: LiveState, key_ring: KeyRing, now: datetime) ->
     )
 
 
-def _held(role: str, keys: Sequence[Key], key_ring: KeyRing) -> tuple[str, str]:
+def held_key(role: str, keys: Sequence[Key], key_ring: KeyRing) -> tuple[str, str]:
     """Return the id of the key that is here for a role, if it is one of `keys`, and why not or unknown otherwise."""
     if not key_ring.has(role):
         return "", ""
@@ -101,7 +107,7 @@ def _held(role: str, keys: Sequence[Key], key_ring: KeyRing) -> tuple[str, str]:
         return "", "encrypted, not opened"
     except (KeyMissingError, KeyUnusableError) as error:
         return "", error.message
-    return (keyid, "") if keyid in {key.keyid for key in keys} else ("", "is none of the role's keys")
+    return (keyid, "") if keyid in {key.keyid for key in keys} else ("", NOT_AMONG_KEYS)
 
 
 def _nobody(what: str) -> str:

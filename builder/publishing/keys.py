@@ -4,11 +4,12 @@ Without that variable the key is the file ``<role>.pem`` in the repository's key
 ``$XDG_CONFIG_HOME/writ/keys/<name>/``, with mode 0600. Keys never lie in a repository.
 """
 
+import functools
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -93,6 +94,12 @@ class KeyRing:
             + (f" ({one_line(problem)})" if problem else ""),
             hint="the public keys of a role are in root (top-level roles) or targets metadata (channels)",
         ) from problem
+
+    def with_signer(self, uri: str, roles: Iterable[str]) -> "KeyRing":
+        """Return a key ring in which one signer signs for all these roles, whose passphrase is asked for once."""
+        asked = functools.cache(lambda: self.ask(uri))
+        environment = {**self.environment, **{signer_variable(role): uri for role in roles}}
+        return replace(self, environment=environment, ask=lambda _: asked())
 
     def path(self, role: str) -> Path:
         """Return the key file of a role."""

@@ -1,0 +1,150 @@
+"""What a ceremony changes and who must sign it, for people and for machines: computed, never taken from a file."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from securesystemslib.signer import Key
+
+from builder.publishing.ceremony import Ceremony
+from builder.publishing.holders import NOBODY, SHORT_ID_CHARS, owner_of
+from builder.publishing.holdings import NOT_AMONG_KEYS, held_key
+from builder.publishing.keys import KeyRing
+from policy_core.trust.layout import format_time
+
+_SAYS_WHO = ("root", "targets")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyAccount:
+    """A key: its id, its scheme, and whose it is (empty: a machine's)."""
+
+    id: str
+    scheme: str
+    owner: str
+
+    @property
+    def name(self) -> str:
+        """Return what people call it."""
+        short = self.id[:SHORT_ID_CHARS]
+        return f"{self.owner} ({short})" if self.owner else short
+
+
+@dataclass(frozen=True, slots=True)
+class HoldersAccount:
+    """A role whose holders change; `was` is its threshold before, 0 if the role is new."""
+
+    role: str
+    added: tuple[KeyAccount, ...]
+    removed: tuple[KeyAccount, ...]
+    was: int
+    threshold: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileAccount:
+    """A role that gets a new file: its version now (0: none) and then, and until when it is good."""
+
+    role: str
+    was: int
+    version: int
+    expires: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignaturesAccount:
+    """Who must sign a role file, and who has; root has two of these, for its old and its new holders.
+
+    `here` is the key that is here, empty if none of them is, and `source` is where it, or one that could not be
+    compared, comes from; `note` says why, then.
+    """
+
+    role: str
+    threshold: int
+    signed: tuple[KeyAccount, ...]
+    open: tuple[KeyAccount, ...]
+    here: str
+    source: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class CeremonyAccount:
+    """What becomes of roles, and the signatures that takes. `completes` is the root of a change that was cut short."""
+
+    holders: tuple[HoldersAccount, ...]
+    files: tuple[FileAccount, ...]
+    signatures: tuple[SignaturesAccount, ...]
+    completes: int
+
+    @property
+    def is_complete(self) -> bool:
+        """Tell whether no signature is missing."""
+        return all(len(each.signed) >= each.threshold for each in self.signatures)
+
+
+def account_of(ceremony: Ceremony, key_ring: KeyRing) -> CeremonyAccount:
+    """Return what a ceremony is about; no passphrase is asked for, and no service."""
+    before, begun = ceremony.before, ceremony.before.begun
+    holding = before.holding
+    holders = []
+    for role, after in ceremony.change.holders.items():
+        held = holding.get(role, NOBODY)
+        known, kept = {key.keyid for key in held.keys}, {key.keyid for key in after.keys}
+        holders.append(
+            HoldersAccount(
+                role,
+                added=_keys([key for key in after.keys if key.keyid not in known]),
+                removed=_keys([key for key in held.keys if key.keyid not in kept]),
+                was=held.threshold if role in holding else 0,
+                threshold=after.threshold,
+            )
+        )
+    files = [
+        FileAccount(role, before.version(role), file.signed.version, format_time(file.signed.expires))
+        for role, file in ceremony.document.roles.items()
+    ]
+    return CeremonyAccount(
+        tuple(holders), tuple(files), tuple(_signatures(ceremony, key_ring)), begun.signed.version if begun else 0
+    )
+
+
+def describe(account: CeremonyAccount) -> Iterator[str]:
+    """Yield the lines that tell a person what a ceremony changes, and who must sign."""
+    if account.completes:
+        yield f"completes  root {account.completes}, which a change that was cut short has left in the store"
+    for each in account.holders:
+        said = ["new role"] if not each.was else []
+        said += [f"adds {key.name}" for key in each.added] + [f"removes {key.name}" for key in each.removed]
+        said += [f"threshold {each.was} to {each.threshold}"] if 0 < each.was != each.threshold else []
+        yield f"keys       {each.role}: {', '.join(said)}"
+    for file in account.files:
+        versions = f"version {file.was} to {file.version}" if file.was else f"first version, {file.version}"
+        same = "" if file.role in _SAYS_WHO or not file.was else "; says the same, signed anew"
+        yield f"file       {file.role}: {versions}, expires {file.expires[:10]}{same}"
+    yield "file       snapshot, timestamp: signed when it becomes live"
+    for wanted in account.signatures:
+        names = [f"{key.name} has" for key in wanted.signed] + [key.name for key in wanted.open]
+        known = wanted.note != NOT_AMONG_KEYS
+        here = f"; here: {wanted.source}" if known and wanted.source else ""
+        note = f" ({wanted.note})" if known and wanted.note else ""
+        yield f"signed by  {wanted.role}: {wanted.threshold} of {', '.join(names)}{here}{note}"
+
+
+def _signatures(ceremony: Ceremony, key_ring: KeyRing) -> Iterator[SignaturesAccount]:
+    for role, several in ceremony.signers.items():
+        signatures = ceremony.document.roles[role].signatures
+        for holders in several:
+            here, note = held_key(role, holders.keys, key_ring)
+            yield SignaturesAccount(
+                role,
+                holders.threshold,
+                signed=_keys([key for key in holders.keys if key.keyid in signatures]),
+                open=_keys([key for key in holders.keys if key.keyid not in signatures]),
+                here=here,
+                source=key_ring.source(role) if key_ring.has(role) else "",
+                note=note,
+            )
+
+
+def _keys(keys: Sequence[Key]) -> tuple[KeyAccount, ...]:
+    return tuple(KeyAccount(key.keyid, key.scheme, owner_of(key)) for key in keys)
