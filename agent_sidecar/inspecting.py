@@ -55,11 +55,11 @@ def answer(path: Path, request: object) -> Answer:
     in force does not verify.
     """
     state = _state(path)
-    ref = state.previous if state.pin else state.current
+    clock = _clock(state)
+    ref = state.previous if _is_pinned(state, clock()) else state.current
     if ref is None:
         raise UsageError(f"{path}: holds no policy yet", hint="start writ-sidecar run, or see its log")
     root = read_trusted_root(path)
-    clock = _clock(state)
     snapshot = _load(path, state, ref, root)
     newest = _load(path, state, state.current, root) if state.current else snapshot
     clock.raise_to(newest.verified.signed_at.timestamp())
@@ -82,7 +82,7 @@ def _verify(path: Path, state: State, role: str, ref: SnapshotRef, root: bytes, 
         problem = error.message
     return Verified(
         role=role,
-        enforced=role == ("previous" if state.pin else "current"),
+        enforced=role == ("previous" if _is_pinned(state, now) else "current"),
         bundle=f"sha256:{ref.sha256}",
         revision=ref.revision,
         release=ref.release,
@@ -91,6 +91,11 @@ def _verify(path: Path, state: State, role: str, ref: SnapshotRef, root: bytes, 
         expired=now >= expires,
         problem=problem,
     )
+
+
+def _is_pinned(state: State, now: float) -> bool:
+    """Tell whether a rollback holds at host time `now`; one that is over is ended at the next start."""
+    return state.pin is not None and now < state.pin.until
 
 
 def _state(path: Path) -> State:

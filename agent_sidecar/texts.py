@@ -61,9 +61,7 @@ def status_text(status: Mapping[str, Any]) -> str:
         lines.append(f"emergency  {entry['id']}: {entry['kind']} {what} until {entry['until']}")
         nothing = ", names nothing here" if entry.get("names_nothing") else ""
         lines.append(f"           by {plain(entry['actor'])}: {plain(entry['reason'])}{nothing}")
-    limits = status["limits"]
-    floor = f", not below release {limits['min_release']}" if limits["min_release"] else ""
-    lines.append(f"rollback   holds {_span(limits['max_pin_s'])} at most{floor}")
+    lines.append(f"rollback   {_limits(status['limits'])}")
     if published := status["published"]:
         why = f": {plain(published['reason'])}" if published.get("reason") else ""
         place = f"release {published['release']}, revision {published['revision'][:12]}"
@@ -107,6 +105,11 @@ def event_text(event: Mapping[str, Any]) -> str:
         plain(event.get("reason", "")),
     )
     return "  ".join([event["at"], f"{event['event']:10}", *filter(None, facts)])
+
+
+def _limits(limits: Mapping[str, Any]) -> str:
+    floor = f", not below release {limits['min_release']}" if limits["min_release"] else ""
+    return f"holds {_span(limits['max_pin_s'])} at most{floor}"
 
 
 def _span(seconds: float) -> str:

@@ -53,6 +53,16 @@ def test_answers_follow_what_is_enforced(updated: Any) -> None:
     assert (before, answer(updated.path, REQUEST).decision) == ("deny", "allow")
 
 
+def test_a_rollback_that_is_over_is_not_followed_though_nothing_ended_it(updated: Any) -> None:
+    updated.enforcement.rollback(reason="test", by="test")
+    updated.now = updated.enforcement.state.pin.until
+    updated.enforcement.note_time(every_s=0.0)
+    updated.stop()
+
+    assert answer(updated.path, REQUEST).decision == "deny"
+    assert [each.enforced for each in verify(updated.path)] == [True, False]
+
+
 def test_answers_follow_the_limit_of_staleness(store: SignedStore, new_host: Any) -> None:
     host = new_host(stale_limit_s=0.0).start()
     store.publish(bundle(rules("allow"), number=1))
