@@ -4,7 +4,7 @@ The store's commit point is what counts. Everything after it can be repeated: a 
 is live all the same, and ``writ ledger sync`` adds the commit with the very id it would have had.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -66,6 +66,18 @@ def publish_rollback(
 
     Raises NoSuchReleaseError, ConflictError, TrustError, RemoteError, UsageError.
     """
+
+    def go_back(publisher: Publisher) -> Outcome:
+        state = publisher.reader.read()
+        on_call = not propose and state.threshold(channel) > 1 and can_act(publisher, state)
+        act = roll_back_on_call if on_call else roll_back
+        return act(publisher, to=to, reason=reason, actor=actor)
+
+    return act_on_call(workspace, channel, go_back)
+
+
+def act_on_call(workspace: Workspace, channel: str, act: Callable[[Publisher], Outcome]) -> Released:
+    """Do what cannot wait and record it; an unreachable ``origin`` becomes a warning. Raises as `act`, LedgerError."""
     workspace.repository.require_history()
     origin, warnings = Origin.of(workspace.repository.git), []
     if origin:
@@ -76,10 +88,7 @@ def publish_rollback(
     publisher = workspace.publisher(channel)
     probe_conditional_writes(publisher.store)
     _check_store(workspace, publisher)
-    state = publisher.reader.read()
-    on_call = not propose and state.threshold(channel) > 1 and can_act(publisher, state)
-    go_back = roll_back_on_call if on_call else roll_back
-    outcome = go_back(publisher, to=to, reason=reason, actor=actor)
+    outcome = act(publisher)
     return Released(outcome, _record(workspace, publisher, outcome, origin), tuple(warnings))
 
 

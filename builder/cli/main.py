@@ -33,6 +33,7 @@ COMMANDS = {
     "promote": ("approve", "promote"),
     "approve": ("approve", "approve"),
     "rollback": ("publish", "rollback"),
+    "emergency": ("emergency", "emergency"),
     "refresh": ("refresh", "refresh"),
     "maintain": ("publish", "maintain"),
     "live": ("live", "live"),
