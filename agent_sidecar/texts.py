@@ -56,11 +56,7 @@ def status_text(status: Mapping[str, Any]) -> str:
     if pinned:
         lines.append(f"pinned     until {pinned['until']} by {pinned['by']}: {plain(pinned['reason'])}")
         lines.append("           end it with writ-sidecar resume")
-    for entry in status["emergency"]:
-        what = plain(entry.get("target") or json.dumps(entry.get("rule", {})))
-        lines.append(f"emergency  {entry['id']}: {entry['kind']} {what} until {entry['until']}")
-        nothing = ", names nothing here" if entry.get("names_nothing") else ""
-        lines.append(f"           by {plain(entry['actor'])}: {plain(entry['reason'])}{nothing}")
+    lines += [line for entry in status["emergency"] for line in _entry_lines(entry)]
     lines.append(f"rollback   {_limits(status['limits'])}")
     if published := status["published"]:
         why = f": {plain(published['reason'])}" if published.get("reason") else ""
@@ -73,9 +69,7 @@ def status_text(status: Mapping[str, Any]) -> str:
     lines.append(
         f"state      {status['state']}, signed {status['signed_at'] or 'never'}, expires {status['expires_at'] or '-'}"
     )
-    expiring = [f"{role} {found['expires_at']}" for role, found in status["metadata"].items() if found["expiring"]]
-    if expiring:
-        lines.append(f"expiring   {', '.join(expiring)}: to be signed anew (writ maintain)")
+    lines += _expiring(status["metadata"])
     for name, what, when in (("failure", "message", "since"), ("rejection", "reason", "at")):
         if status[name]:
             lines.append(f"{name:10} {plain(status[name][what])} ({when} {status[name][when]})")
@@ -107,6 +101,11 @@ def event_text(event: Mapping[str, Any]) -> str:
     return "  ".join([event["at"], f"{event['event']:10}", *filter(None, facts)])
 
 
+def _expiring(metadata: Mapping[str, Any]) -> list[str]:
+    due = [f"{role} {found['expires_at']}" for role, found in metadata.items() if found["expiring"]]
+    return [f"expiring   {', '.join(due)}: to be signed anew (writ maintain)"] if due else []
+
+
 def _limits(limits: Mapping[str, Any]) -> str:
     floor = f", not below release {limits['min_release']}" if limits["min_release"] else ""
     return f"holds {_span(limits['max_pin_s'])} at most{floor}"
@@ -118,6 +117,15 @@ def _span(seconds: float) -> str:
         if seconds >= length and seconds % length == 0:
             return f"{seconds / length:g} {unit}"
     return f"{seconds:g} s"
+
+
+def _entry_lines(entry: Mapping[str, Any]) -> tuple[str, str]:
+    what = plain(entry.get("target") or json.dumps(entry.get("rule", {})))
+    nothing = ", names nothing here" if entry.get("names_nothing") else ""
+    return (
+        f"emergency  {entry['id']}: {entry['kind']} {what} until {entry['until']}",
+        f"           by {plain(entry['actor'])}: {plain(entry['reason'])}{nothing}",
+    )
 
 
 def _place(policy: Mapping[str, Any]) -> str:
