@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 
 import pygit2
@@ -17,6 +18,7 @@ from securesystemslib.signer import CryptoSigner
 from tamper.editing import Editor, now
 from tuf.api.metadata import DelegatedRole, Metadata, Role, Targets
 
+from builder.ledger.branch import extend_ledger
 from builder.publishing.approve import Review, approve, complete
 from builder.publishing.candidate import Candidate, prepare_candidate
 from builder.publishing.commit import Publisher
@@ -26,9 +28,11 @@ from builder.publishing.pending import Waiting, find_pending
 from builder.publishing.promote import promote
 from builder.publishing.publish import publish
 from builder.publishing.refresh import refresh
+from builder.publishing.workspace import Workspace
 from builder.source import PolicyRepository
 from bundle_store.opening import open_store
 from policy_core.trust import layout
+from policy_core.trust.layout import ROOT_FILE
 from policy_core.trust.release import Release
 
 CHANNELS = ("staging", "prod")
@@ -47,6 +51,7 @@ RESTART = {
     "action": {"name": "service.restart"},
     "resource": {"type": "service", "id": "web"},
 }
+KEYS = Path("writ/keys/acme")  # below a home for configuration
 PEOPLE = ("ana", "ben", "eve")
 
 
@@ -67,15 +72,15 @@ class Honest:
 def make_honest(folder: Path) -> Honest:
     """Publish two releases to each channel and refresh, with a host of ``prod`` that polled after every step."""
     repository = PolicyRepository(pygit2.init_repository(str(folder / "repository"), initial_head="main"))
-    candidates = [
-        _candidate(repository, decision, reason)
-        for decision, reason in (("allow", "first"), ("deny", "second"), ("deny", "third"), ("deny", "fourth"))
-    ]
-    keys = KeyRing(folder / "keys", {})
+    keys = KeyRing(folder / KEYS, {})
     now = datetime.now(UTC).replace(microsecond=0)
     root = create_trust(keys, CHANNELS, now)
+    candidates = [
+        _candidate(repository, root, decision, reason)
+        for decision, reason in (("allow", "first"), ("deny", "second"), ("deny", "third"), ("deny", "fourth"))
+    ]
     honest = Honest(folder, root, repository, tuple(candidates[2:]))
-    scene = Scene(honest, folder / "live", folder / "keys")
+    scene = Scene(honest, folder / "live", folder / KEYS)
     initialise_store(open_store(scene.url), root, keys, CHANNELS, now)
     host = Host(folder / "host", scene).start()
     for number, candidate in enumerate(candidates[:2], start=1):
@@ -86,15 +91,19 @@ def make_honest(folder: Path) -> Honest:
     refresh([scene.publisher()])
     host.poll()
     host.stop()
+    for channel in CHANNELS:
+        reader = scene.publisher(channel).reader
+        extend_ledger(repository.git, channel, reader.history(reader.read()))
     return honest
 
 
-def _candidate(repository: PolicyRepository, decision: str, reason: str) -> Candidate:
+def _candidate(repository: PolicyRepository, root: bytes, decision: str, reason: str) -> Candidate:
     git = repository.git
-    files = {"writ.yaml": WRIT_YAML, "policies/restarts.yaml": POLICY.format(decision=decision, reason=reason)}
+    policy = POLICY.format(decision=decision, reason=reason).encode()
+    files = {"writ.yaml": WRIT_YAML.encode(), "policies/restarts.yaml": policy, ROOT_FILE: root}
     index = pygit2.Index()
-    for path, text in files.items():
-        index.add(pygit2.IndexEntry(path, git.create_blob(text.encode()), pygit2.enums.FileMode.BLOB))
+    for path, content in files.items():
+        index.add(pygit2.IndexEntry(path, git.create_blob(content), pygit2.enums.FileMode.BLOB))
     ada = pygit2.Signature("Ada Example", "ada@example.com", 1_700_000_000, 0)
     parents = [] if git.head_is_unborn else [git.head.target]
     git.create_commit("HEAD", ada, ada, f"Policy: {reason}", index.write_tree(git), parents)
@@ -115,8 +124,8 @@ class Scene:
     def copied(cls, honest: Honest, to: Path) -> "Scene":
         """Copy the live store and the keys into a folder of the test."""
         shutil.copytree(honest.state("live"), to / "store")
-        shutil.copytree(honest.folder / "keys", to / "keys")
-        return cls(honest, to / "store", to / "keys")
+        shutil.copytree(honest.folder / KEYS, to / KEYS)
+        return cls(honest, to / "store", to / KEYS)
 
     @property
     def url(self) -> str:
@@ -132,6 +141,15 @@ class Scene:
     def keys(self) -> KeyRing:
         """Return the owners' keys."""
         return KeyRing(self.key_folder, {})
+
+    @cached_property
+    def workspace(self) -> Workspace:
+        """Return a clone of the policy repository, as a command finds it, with this store for its own."""
+        home = self.folder.parent
+        shutil.copytree(self.honest.folder / "repository", home / "repository")
+        found = Workspace.open(home / "repository")
+        project = replace(found.project, store=self.url)
+        return replace(found, project=project, environment={"XDG_CONFIG_HOME": str(home)})
 
     def publisher(self, channel: str = "prod") -> Publisher:
         return Publisher(open_store(self.url), channel, self.root, self.keys)
@@ -171,11 +189,15 @@ class Scene:
             if waiting := self.waiting():
                 approve(self.approver(name), Review(waiting, None, None, None))
 
+    def publish_waiting(self) -> None:
+        """Make live what waits and has all its signatures."""
+        complete(self.publisher())
+
     def _publish_by_people(self, candidate: Candidate) -> None:
         self.propose(candidate)
         if self.waiting():
             self.sign_waiting(*self._signing("prod"))
-            complete(self.publisher())
+            self.publish_waiting()
 
     def _signing(self, role: str) -> tuple[str, ...]:
         """Return the names of keys that sign for a role now."""

@@ -14,22 +14,12 @@ from polled_host import Host
 from tamper.attacking import Attack, Attacker, Seen
 from tamper.rows import ATTACKS
 from tamper.rows_honest import STEPS, Step
-from tamper.scene import RESTART, Honest, Scene, make_honest
+from tamper.scene import RESTART, Honest, Scene
 
 from agent_sidecar.updating import ROOT_PROBE_S, Outcome
 from bundle_store.opening import open_reader
 
 each_attack = pytest.mark.parametrize("row", ATTACKS, ids=lambda row: row.name)
-
-
-@pytest.fixture(scope="session")
-def honest(tmp_path_factory: pytest.TempPathFactory) -> Honest:
-    return make_honest(tmp_path_factory.mktemp("honest"))
-
-
-@pytest.fixture
-def scene(honest: Honest, tmp_path: Path) -> Scene:
-    return Scene.copied(honest, tmp_path)
 
 
 @pytest.fixture
