@@ -51,8 +51,8 @@ def verify(path: Path, *, trusted_root: bytes | None = None) -> list[Verified]:
 def answer(path: Path, request: object) -> Answer:
     """Answer a request in process, as the sidecar on this state directory would.
 
-    Host labels, staleness and emergency entries are part of that. Raises UsageError if there is no state or the request has a wrong shape, TrustError or InvalidError if the snapshot
-    in force does not verify.
+    Host labels, staleness and emergency entries are part of that. Raises UsageError if there is no state or the request
+    has a wrong shape, TrustError or InvalidError if the snapshot in force does not verify.
     """
     state = _state(path)
     clock = _clock(state)

@@ -3,6 +3,8 @@
 ``GET /status`` and ``writ-sidecar status --format json``; its fields are a contract (docs/reference/sidecar-api.md).
 """
 
+from typing import Any
+
 import msgspec
 
 from agent_sidecar.activation import Activation
@@ -15,6 +17,8 @@ from agent_sidecar.snapshots import SnapshotRef
 from agent_sidecar.state import Pin
 from agent_sidecar.updating import Updater
 from policy_core import __version__
+from policy_core.emergency import clauses_of, targets_of
+from policy_core.trust.oncall import EmergencyKind
 from policy_core.trust.release import Release
 
 
@@ -73,6 +77,22 @@ class RoleStatus(msgspec.Struct, frozen=True):
     expiring: bool
 
 
+class EmergencyStatus(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """An emergency entry in force: `rule` says when a deny applies, `target` what is revoked.
+
+    `names_nothing` if the policy that is enforced has no exception or approver of that id.
+    """
+
+    id: str
+    kind: str
+    reason: str
+    actor: str
+    until: str
+    target: str = ""
+    rule: dict[str, Any] = {}
+    names_nothing: bool = False
+
+
 class LimitsStatus(msgspec.Struct, frozen=True):
     """How far a host rollback may go: the stricter of configuration and newest verified policy."""
 
@@ -108,6 +128,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     channel: str
     enforced: EnforcedStatus | None
     pinned: PinStatus | None
+    emergency: tuple[EmergencyStatus, ...]
     limits: LimitsStatus
     published: PublishedStatus | None
     current: SnapshotStatus | None
@@ -145,6 +166,7 @@ def status_of(
         channel=state.settings.channel,
         enforced=_enforced(active),
         pinned=_pin(state.pin),
+        emergency=_emergency(enforcement),
         limits=LimitsStatus(enforcement.limits.max_pin_s, enforcement.limits.min_release),
         published=_published(updater.published),
         current=_snapshot(state.current, enforcement),
@@ -185,6 +207,24 @@ def _enforced(active: object) -> EnforcedStatus | None:
         return None
     policy, rules = active.policy, len(active.matcher.rules)
     return EnforcedStatus(policy.bundle, policy.revision, policy.release, rules, moment(active.activated_at))
+
+
+def _emergency(enforcement: Enforcement) -> tuple[EmergencyStatus, ...]:
+    active = enforcement.active
+    has = targets_of(active.matcher) if isinstance(active, Activation) else {}
+    return tuple(
+        EmergencyStatus(
+            id=entry.id,
+            kind=entry.kind.value,
+            reason=entry.reason,
+            actor=entry.actor,
+            until=moment(entry.expires.timestamp()),
+            target=entry.target,
+            rule=clauses_of(entry) if entry.kind is EmergencyKind.DENY else {},
+            names_nothing=entry.kind in has and entry.target not in has[entry.kind],
+        )
+        for entry in enforcement.emergencies.entries
+    )
 
 
 def _metadata(freshness: Freshness, now: float) -> dict[str, RoleStatus]:

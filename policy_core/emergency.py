@@ -12,8 +12,8 @@ import msgspec
 
 from policy_core.decision import EMERGENCY_DENY
 from policy_core.errors import InvalidError
-from policy_core.matcher import decode_rules, encode_rules
-from policy_core.matcher.tightening import Overlay
+from policy_core.matcher import Matcher, decode_rules, encode_rules
+from policy_core.matcher.tightening import Overlay, TightenedMatcher
 from policy_core.model import Clauses, Condition, Decision, Rule, TimeWindow
 from policy_core.revoking import Revoked
 from policy_core.trust.oncall import Emergency, EmergencyKind
@@ -37,7 +37,8 @@ def encode_deny(
 
 def clauses_of(entry: Emergency) -> dict[str, Any]:
     """Return when a deny applies, as JSON objects by ``match``, ``unless`` and ``when``. Raises EmergencyError."""
-    written: dict[str, Any] = msgspec.to_builtins(_rule(entry))
+    _rule(entry)
+    written: dict[str, Any] = json.loads(entry.rule)
     return {name: written[name] for name in ("match", "unless", "when") if name in written}
 
 
@@ -66,6 +67,15 @@ def overlay_of(entries: Iterable[Emergency]) -> Overlay:
         grants=frozenset(target.lower() for target in targets[EmergencyKind.REVOKE_GRANT]),
     )
     return Overlay(denies=tuple(denies), revoked=revoked)
+
+
+def targets_of(matcher: Matcher) -> dict[EmergencyKind, frozenset[str]]:
+    """Return what there is to revoke in a loaded policy, by kind; grants are not part of one."""
+    base = matcher.base if isinstance(matcher, TightenedMatcher) else matcher
+    return {
+        EmergencyKind.REVOKE_EXCEPTION: frozenset(each.id for each in base.provisions.exceptions),
+        EmergencyKind.REVOKE_APPROVER: frozenset(each.id for each in base.provisions.approvers),
+    }
 
 
 def _ending(entry: Emergency) -> Rule:

@@ -12,7 +12,10 @@ from polled_host import REQUEST
 from signed_store import ONCALL, SignedStore, bundle, denial, entry, rules
 
 from agent_sidecar.durable import StateError
+from agent_sidecar.explaining import explain_in_force
 from agent_sidecar.inspecting import answer
+from agent_sidecar.status import status_of
+from agent_sidecar.texts import event_text, status_text
 from agent_sidecar.updating import Outcome
 from policy_core.matcher.tightening import TightenedMatcher
 from policy_core.model import Clauses, Decision, PolicyException, Provisions, Rule
@@ -358,3 +361,64 @@ def test_revoking_an_approver_takes_effect(store, host):
     host.poll()
 
     assert (asked(grant).decision, asked(grant).reason_code) == ("require_approval", "grant_revoked")
+
+
+def _status(host):
+    found = status_of(host.enforcement, host.updater, host.clock, host.new_memory())
+    return msgspec.json.decode(msgspec.json.encode(found))
+
+
+def test_the_status_shows_what_is_in_force_and_what_names_nothing(store, host):
+    store.publish(bundle([ASKING], number=1, **FILES))
+    store.call(
+        denial("act.0"),
+        entry("revoke_approver", "ana", id="e-2"),
+        entry("revoke_approver", "nobody", id="e-3"),
+        entry("revoke_exception", "waiver", id="e-4"),
+        entry("revoke_grant", "ab" * 16, id="e-5"),
+    )
+    host.poll()
+
+    found = _status(host)
+
+    shown = found["emergency"]
+    assert shown[0] | {"until": ""} == {
+        "id": "e-1", "kind": "deny", "reason": "leaked key", "actor": "ana", "until": "",
+        "rule": {"match": {"actions": ["act.0"]}},
+    }  # fmt: skip
+    assert [each["id"] for each in shown if each.get("names_nothing")] == ["e-3", "e-4"]
+    text = status_text(found)
+    assert f'emergency  e-1: deny {{"match": {{"actions": ["act.0"]}}}} until {shown[0]["until"]}' in text
+    assert "by ana: leaked key, names nothing here" in text
+
+
+def test_the_status_shows_no_entry_where_none_is_in_force(store, host):
+    store.publish(ALLOWING)
+    host.poll()
+
+    assert _status(host)["emergency"] == []
+    assert "emergency" not in status_text(_status(host))
+
+
+def test_the_history_names_entry_kind_reason_and_actor(store, host):
+    store.publish(ALLOWING)
+    store.call(entry("revoke_approver", "ana"))
+    host.poll()
+
+    (event,) = host.events("emergency")
+
+    assert (event.entry, event.reason, event.by) == ("e-1", "revoke_approver ana: leaked key", "ana")
+    assert "e-1  by ana  revoke_approver ana: leaked key" in event_text(msgspec.to_builtins(event))
+
+
+def test_an_explanation_given_by_the_sidecar_follows_the_entries(store, host):
+    store.publish(ALLOWING)
+    store.call(denial("act.0"))
+    host.poll()
+
+    record = explain_in_force(
+        host.enforcement.active, REQUEST, now=host.clock(), memory=host.new_memory(), pause=lambda: None
+    )
+
+    assert record["answer"]["matched_rule"] == "emergency/e-1"
+    assert [rule["rule"] for rule in record["rules"]][:2] == ["emergency/e-1", "p/r0"]

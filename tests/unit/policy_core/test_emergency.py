@@ -43,9 +43,9 @@ def test_a_deny_comes_back_as_the_clauses_it_was_made_from():
     assert RULE.isascii()
     assert clauses_of(entry()) == {
         "match": {
-            "actions": ("deploy.*", "café.*"),
+            "actions": ["deploy.*", "café.*"],
             "attributes": {"resource.properties.size": {"eq": 1e22, "ge": 2}},
-            "not": {"risk_tags": ("canary",)},
+            "not": {"risk_tags": ["canary"]},
         }
     }
 
