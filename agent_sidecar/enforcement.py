@@ -194,15 +194,22 @@ class Enforcement:
         self._record("resume", state.current, reason=reason, by=by)
 
     def end_expired_pin(self) -> bool:
-        """Resume if a rollback has held as long as it may, and tell whether it had. Raises StateError."""
+        """Resume if a rollback has held as long as it may, and tell whether it had. Raises StateError.
+
+        What it may is asked again, as the configuration may have changed with a restart.
+        """
         with self._lock:
             pin, current = self.state.pin, self.state.current
-            if not pin or not current or self._clock() < pin.until:
+            if not pin or not current:
                 return False
-            self._save(pin=None)
-            self._select()
-        self._record("resume", current, reason="the longest time a rollback may hold is over", by="timer")
-        return True
+            kept, ended = _limited(pin, self.state.previous, self.limits)
+            over = kept is None or self._clock() >= kept.until
+            if over or kept != pin:
+                self._save(pin=None if over else kept)
+                self._select()
+        if over:
+            self._record("resume", current, reason=ended or _HELD_LONG_ENOUGH, by="timer")
+        return over
 
     def take_entries(self, verified: VerifiedRelease) -> None:
         """Enforce the emergency entries of the newest verified metadata. Raises EmergencyError, StateError."""
@@ -339,3 +346,6 @@ def _limited(pin: Pin | None, previous: SnapshotRef | None, limits: Limits) -> t
     if previous.release < limits.min_release:
         return None, f"the policy forbids to go below release {limits.min_release}"
     return msgspec.structs.replace(pin, until=min(pin.until, pin.since + limits.max_pin_s)), ""
+
+
+_HELD_LONG_ENOUGH = "the longest time a rollback may hold is over"

@@ -135,3 +135,16 @@ def test_a_release_is_not_measured_by_its_own_least_release(store: SignedStore, 
     assert host.release == 1
     host.start()
     assert host.release == 1
+
+
+def test_a_configuration_that_allows_less_holds_from_the_next_start_on(store: SignedStore, host: Any) -> None:
+    host.start(max_pin_s=4 * HOUR)
+    publish(store, host, *PLAIN[:2])
+    roll_back(host)
+
+    host.start(max_pin_s=HOUR)
+    shortened = (host.release, held_s(host))
+    host.start(min_release=2)
+
+    assert shortened == (1, HOUR)
+    assert (host.release, host.enforcement.state.pin) == (2, None)
