@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import click
@@ -12,7 +13,7 @@ from command_lines import PROGRAMS, check
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "policy-repo-template/README.md.j2"]
 CODE = re.compile(r"^```(?:sh|text)?\n(.*?)^```|^(?: {4}.*\n)+", re.MULTILINE | re.DOTALL)
-ENDS = re.compile(r"[|&;<>()]+|2")
+ENDS = re.compile(r"[|&;<>()]+")
 
 
 def command_lines(text: str) -> Iterator[list[str]]:
@@ -24,8 +25,8 @@ def command_lines(text: str) -> Iterator[list[str]]:
             lexer = shlex.shlex(line.strip().removeprefix("until "), posix=True, punctuation_chars=True)
             lexer.whitespace_split = True  # a colon does not end a word
             words: list[str] = []
-            for word in [*lexer, "|"]:
-                if not ENDS.fullmatch(word):
+            for word, after in pairwise([*lexer, "|", ""]):
+                if not ENDS.fullmatch(word) and not (word == "2" and after.startswith(">")):
                     words.append(word)
                     continue
                 if words and words[0] in PROGRAMS:
