@@ -39,13 +39,8 @@ class Emergencies:
         self._clock = clock
         self._history = history
         self._select = select
-        saved_entries(directory.state.emergency, now=clock())
+        self.overlay: Overlay = overlay_of(saved_entries(directory.state.emergency, now=clock()))
         self.entries = _decoded(directory.state.emergency)
-
-    @property
-    def overlay(self) -> Overlay:
-        """Return what the entries put over a policy."""
-        return overlay_of(self.entries)
 
     def take(self, verified: VerifiedRelease) -> None:
         """Enforce the entries of newer verified metadata, and no others. Raises EmergencyError, StateError."""
@@ -85,7 +80,7 @@ class Emergencies:
             self._record("emergency_expired", entry)
 
     def _enforce(self, entries: Entries) -> None:
-        self.entries = entries
+        self.entries, self.overlay = entries, overlay_of(entries)
         self._select()
 
     def _record(self, event: str, entry: Emergency) -> None:

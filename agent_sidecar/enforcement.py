@@ -28,7 +28,7 @@ from agent_sidecar.snapshots import Snapshot, SnapshotError, SnapshotRef
 from agent_sidecar.state import MAX_REJECTED, Limits, Pin, Rejection, State, StateDirectory
 from policy_core.errors import ConflictError, InvalidError, KnownError, UsageError
 from policy_core.matcher import Matcher
-from policy_core.matcher.tightening import tighten
+from policy_core.matcher.tightening import TightenedMatcher, tighten
 from policy_core.model import HostLimits
 from policy_core.trust.chain import MetadataChain, VerifiedRelease
 from policy_core.trust.recovery import is_still_signed
@@ -277,10 +277,17 @@ class Enforcement:
         for ref in self._wanted():
             if ref in self._loaded:
                 loaded = self._loaded[ref]
-                matcher = tighten(loaded.matcher, self.emergencies.overlay)
-                self.active = replace(loaded, matcher=matcher, deny_after=self._deny_after)
+                self.active = replace(loaded, matcher=self._tightened(loaded.matcher), deny_after=self._deny_after)
                 return
         self.active = PINNED_DAMAGED if self.state.pin else NO_POLICY
+
+    def _tightened(self, matcher: Matcher) -> Matcher:
+        """Return a matcher under the emergency entries: the one in force, if that is it."""
+        overlay = self.emergencies.overlay
+        known = self.active.matcher if isinstance(self.active, Activation) else None
+        if isinstance(known, TightenedMatcher) and known.base is matcher and known.overlay is overlay:
+            return known
+        return tighten(matcher, overlay)
 
     def _load(self, ref: SnapshotRef) -> bool:
         """Load a snapshot from disk; False if it cannot be used, with the reason in `unusable`."""

@@ -30,14 +30,15 @@ class Overlay:
 
 
 class TightenedMatcher(Matcher):
-    """A matcher under an overlay; `base` is the one beneath, whose rules and index it shares."""
+    """A matcher under an `overlay`; `base` is the one beneath, whose rules and index it shares."""
 
-    __slots__ = ("_denies", "base")
+    __slots__ = ("_denies", "base", "overlay")
 
     def __init__(self, base: Matcher, overlay: Overlay) -> None:
         index, combiner, judge, provisions = base.parts
         super().__init__(index, combiner, judge.revoking(overlay.revoked), _remaining(provisions, overlay.revoked))
         self.base = base
+        self.overlay = overlay
         self._denies: Matcher | None = None
         if overlay.denies:
             beside = Provisions(data=provisions.data)

@@ -422,3 +422,15 @@ def test_an_explanation_given_by_the_sidecar_follows_the_entries(store, host):
 
     assert record["answer"]["matched_rule"] == "emergency/e-1"
     assert [rule["rule"] for rule in record["rules"]][:2] == ["emergency/e-1", "p/r0"]
+
+
+def test_a_refresh_over_the_same_entries_keeps_the_matcher(store, host):
+    store.publish(ALLOWING)
+    store.call(denial("act.0"))
+    host.poll()
+    matcher = host.enforcement.active.matcher
+
+    store.refresh()
+    host.poll()
+
+    assert host.enforcement.active.matcher is matcher

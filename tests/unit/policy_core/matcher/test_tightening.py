@@ -321,6 +321,25 @@ def test_entries_only_tighten_where_rates_are_reached_and_people_approve(rules, 
     _check_law(rules, beside, Overlay(revoked=_revoked(data, beside)), raws, memory_strategies.START)
 
 
+@settings(max_examples=examples(400, nightly=5_000), **RELAXED)
+@given(memory_strategies.policies(), st.lists(memory_strategies.requests, min_size=8, max_size=8), st.data())
+def test_the_answer_is_the_stricter_of_the_policy_s_own_and_the_one_without_what_is_revoked(rules, raws, data):
+    beside = data.draw(memory_strategies.provisions(rules, DATA))
+    revoked = _revoked(data, beside)
+    left = msgspec.structs.replace(
+        beside,
+        exceptions=tuple(each for each in beside.exceptions if each.id not in revoked.exceptions),
+        approvers=tuple(each for each in beside.approvers if each.id not in revoked.approvers),
+    )
+    own, without = (load(encode_rules(rules), policy=POLICY, provisions=each) for each in (beside, left))
+    tightened = tighten(own, Overlay(revoked=revoked))
+
+    for raw in raws:
+        request = normalise(raw, now=memory_strategies.START, host={})
+        found, *either = (each.decide(request, memory=Approving()).decision for each in (tightened, own, without))
+        assert RANK[found] == min(RANK[decision] for decision in either)
+
+
 def test_the_law_is_broken_by_an_overlay_that_forgets_what_revoked_exceptions_kept_closed():
     """The property can fail: an approval that a revoked exception brings back is exactly what it looks for."""
     ask = Rule("p", "ask", Decision.REQUIRE_APPROVAL, approval=Approval({"security": 1}, 60))
