@@ -134,7 +134,7 @@ def _with_signer(publisher: "Publisher", signer: str | None) -> "Publisher":
 def _progress(publisher: "Publisher", waiting: "Waiting") -> str:
     have = f"signed: {len(waiting.signed)} of {waiting.threshold} signatures"
     if not waiting.is_complete:
-        return have
+        return f"{have}; more: writ approve --channel {publisher.channel} {waiting.version}"
     return f"{have}; a publisher makes it live: writ approve --channel {publisher.channel} --complete"
 
 

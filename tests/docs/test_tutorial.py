@@ -1,4 +1,4 @@
-"""The commands of the tutorial run, in order, in one shell, and print what the page says they print."""
+"""The commands of pages that are walked through run, in order, in one shell, and print what the page says."""
 
 import os
 import re
@@ -11,15 +11,17 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).parents[2] / "docs/tutorial/first-policy.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = {"tutorial/first-policy.md": 8, "how-to/promote-with-two-people.md": 6}
+"""Each page, and in how many places at least it shows what is printed."""
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MARK = "~~~~ end of block"
 
 
-def steps() -> list[tuple[str, list[str]]]:
+def steps(page: str) -> list[tuple[str, list[str]]]:
     """Return each block of commands with the lines it is said to print (… stands for anything)."""
     found: list[tuple[str, list[str]]] = []
-    for language, content in BLOCK.findall(PAGE.read_text(encoding="utf-8")):
+    for language, content in BLOCK.findall((DOCS / page).read_text(encoding="utf-8")):
         if language == "sh":
             found.append((content, []))
         else:
@@ -36,9 +38,10 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
-def test_the_commands_run_and_print_what_the_page_says(folder: Path) -> None:
+@pytest.mark.parametrize("page", PAGES)
+def test_the_commands_run_and_print_what_the_page_says(page: str, folder: Path) -> None:
     script = "set -eu\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n"
-    script += "".join(f"{commands}echo '{MARK}'\n" for commands, _ in steps())
+    script += "".join(f"{commands}echo '{MARK}'\n" for commands, _ in steps(page))
     (folder / "home").mkdir()
     (folder / "work").mkdir()
     environment = {
@@ -56,11 +59,12 @@ def test_the_commands_run_and_print_what_the_page_says(folder: Path) -> None:
 
     assert done.returncode == 0, done.stdout
     outputs = done.stdout.split(f"{MARK}\n")
-    for (commands, expected), output in zip(steps(), outputs, strict=False):
+    for (commands, expected), output in zip(steps(page), outputs, strict=False):
         for line in expected:
             pattern = "^" + ".*".join(map(re.escape, line.split("…"))) + "$"
             assert re.search(pattern, output, re.MULTILINE), f"{commands}\ndid not print: {line}\nbut:\n{output}"
 
 
-def test_the_page_shows_what_is_printed() -> None:
-    assert sum(1 for _, expected in steps() if expected) >= 8
+@pytest.mark.parametrize(("page", "places"), PAGES.items())
+def test_the_page_shows_what_is_printed(page: str, places: int) -> None:
+    assert sum(1 for _, expected in steps(page) if expected) >= places
