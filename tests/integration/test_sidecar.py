@@ -44,6 +44,24 @@ def test_a_decision_flips_when_a_release_is_published(bench: Bench) -> None:
     assert sidecar.stop() == 0
 
 
+def test_metrics_and_health_say_how_fresh_the_policy_is(bench: Bench) -> None:
+    bench.store.publish(ALLOW)
+    sidecar = bench.start().wait_for(1)
+    connection = http.client.HTTPConnection("localhost")
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.connect(str(sidecar.socket))
+
+    connection.request("GET", "/metrics")
+    response = connection.getresponse()
+    metrics = response.read().decode()
+    connection.close()
+
+    assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert 'writ_freshness{state="fresh"} 1\n' in metrics
+    assert f'writ_metadata_version{{role="prod"}} {bench.store.versions["prod"]}\n' in metrics
+    assert sidecar.ask(path="/health/ready") == {"ready": True, "state": "fresh"}
+
+
 def test_decisions_never_pause_and_never_mix_policies_during_swaps(bench: Bench) -> None:
     bench.store.publish(ALLOW)
     sidecar = bench.start().wait_for(1)

@@ -1,12 +1,14 @@
 """Keys come and go: missed rotations, revoked and stolen keys, and hosts that get back from what a thief signed."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
-from signed_store import SignedStore, bundle, rules
+from polled_host import Host
+from signed_store import ONCALL, SignedStore, bundle, rules
 
 from agent_sidecar.updating import ROOT_PROBE_S, Outcome
 from bundle_store.port import StoreDeniedError
@@ -271,3 +273,65 @@ def test_a_timestamp_signed_in_the_future_does_not_move_host_time(store: SignedS
     store.replace_keys("timestamp")
     settled.seconds += ROOT_PROBE_S
     assert settled.poll() is Outcome.ACTIVATED
+
+
+# the role of people on call
+
+
+@pytest.fixture
+def on_call(tmp_path: Path) -> Iterator[tuple[SignedStore, Any]]:
+    """Return a store whose channel has an on-call role, and a host that enforces release 3, which on call selected."""
+    store = SignedStore(tmp_path / "on-call", oncall=True)
+    host = Host(tmp_path / "on-call-host", store).start()
+    first = store.publish(ALLOW)
+    host.poll()
+    store.publish(DENY)
+    host.poll()
+    store.call(selected=first)
+    host.poll()
+    assert (host.release, host.decide()) == (3, "allow")
+    yield store, host
+    host.stop()
+
+
+@pytest.mark.parametrize("trouble", [leave, restart, lose_cache])
+def test_what_a_revoked_key_of_somebody_on_call_signs_is_refused(
+    trouble: Callable[[Any], None], on_call: tuple[SignedStore, Any]
+) -> None:
+    store, host = on_call
+    stolen = store.signers[ONCALL]
+    store.replace_keys(ONCALL)
+    assert host.poll() is Outcome.UNCHANGED
+    trouble(host)
+
+    signed_by_the_thief(store, ONCALL, stolen, lambda: store.call(selected=store.release))
+
+    assert host.poll() is Outcome.REJECTED
+    assert (host.release, host.decide()) == (3, "allow")
+
+
+def test_a_host_does_not_go_back_behind_what_on_call_made_live(on_call: tuple[SignedStore, Any]) -> None:
+    store, host = on_call
+    store.said = {}
+    for role in (ONCALL, "snapshot", "timestamp"):
+        store.versions[role] += 1
+    store.commit()
+
+    assert host.poll() is Outcome.REJECTED
+    assert "release 2: lower than 3, which this host has seen" in host.updater.rejection.reason
+    store.publish(THROTTLE, number=4)
+    assert host.poll() is Outcome.ACTIVATED
+
+
+def test_hosts_get_back_from_huge_versions_of_the_on_call_role(on_call: tuple[SignedStore, Any]) -> None:
+    store, host = on_call
+    store.versions[ONCALL] = HUGE
+    store.call(selected=store.release)
+    assert host.poll() is Outcome.ACTIVATED
+    lose_cache(host)
+
+    store.replace_keys("timestamp", "snapshot", ONCALL, **{ONCALL: 9})
+    store.publish(THROTTLE)
+
+    assert host.poll() is Outcome.ACTIVATED
+    assert (host.release, host.decide()) == (5, "throttle")
