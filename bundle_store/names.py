@@ -24,9 +24,14 @@ def check_name(name: str) -> str:
     return name
 
 
+def may_change(name: str) -> bool:
+    """Tell whether an object may change: nothing that is published does under its name, but for the live timestamp."""
+    return name in _MUTABLE or name.startswith(_MUTABLE_FOLDER)
+
+
 def cache_control(name: str) -> str:
-    """Return the Cache-Control header: what is published never changes under its name, but for the live timestamp."""
-    return "no-cache" if name in _MUTABLE or name.startswith(_MUTABLE_FOLDER) else "public, max-age=31536000, immutable"
+    """Return the Cache-Control header of an object."""
+    return "no-cache" if may_change(name) else "public, max-age=31536000, immutable"
 
 
 def content_type(name: str) -> str:

@@ -9,6 +9,9 @@ from typing import Protocol
 
 from policy_core.errors import ConflictError, InvalidError, RemoteError
 
+STALE_ETAG = '"00000000000000000000000000000000"'
+"""An ETag that no version of any object has, however it is spelled: a write on that condition is to be refused."""
+
 
 class ObjectNotFoundError(RemoteError):
     """The store answered, and the object is not there."""

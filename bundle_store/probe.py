@@ -4,12 +4,11 @@ The probe writes one fixed object (once) and then tries two writes that must bot
 each publish: a proxy or another server may have come between since the last one.
 """
 
-from bundle_store.port import PreconditionFailedError, WritableStore
+from bundle_store.port import STALE_ETAG, PreconditionFailedError, WritableStore
 from policy_core.errors import RemoteError
 
 PROBE_OBJECT = "probe/conditional-writes"
 PROBE_BODY = b"writ: this object must never change\n"
-_STALE_ETAG = '"00000000000000000000000000000000"'
 
 
 class UnsafeStoreError(RemoteError):
@@ -22,7 +21,7 @@ def probe_conditional_writes(store: WritableStore) -> None:
     """Return if the store refuses both conditional rewrites; raises UnsafeStoreError, or what `put` raises."""
     if not _refuses(store, if_etag=None) and not _refuses(store, if_etag=None):  # the very first write creates it
         raise UnsafeStoreError(f"{store.url}: ignores If-None-Match on writes")
-    if not _refuses(store, if_etag=_STALE_ETAG):
+    if not _refuses(store, if_etag=STALE_ETAG):
         raise UnsafeStoreError(f"{store.url}: ignores If-Match on writes")
 
 

@@ -6,7 +6,7 @@ work even when the newest policies do not compile.
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from builder.language.nodes import Report
@@ -17,6 +17,7 @@ from builder.publishing.state import ChannelReader
 from builder.publishing.trust_root import trusted_root
 from builder.source import PolicyRepository
 from bundle_store.opening import open_reader, open_store
+from bundle_store.remembering import RememberingStore
 from policy_core.errors import InvalidPolicyError, UsageError
 from policy_core.trust.layout import ChannelNameError, check_channel
 
@@ -28,6 +29,7 @@ class Workspace:
     repository: PolicyRepository
     project: Project
     environment: Mapping[str, str]
+    _stores: dict[str, RememberingStore] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def open(cls, directory: Path) -> "Workspace":
@@ -66,4 +68,10 @@ class Workspace:
 
     def publisher(self, channel: str) -> Publisher:
         """Return a publisher to one channel; raises UsageError without a trust root, StoreUrlError."""
-        return Publisher(open_store(self.project.store), channel, trusted_root(self.repository), self.key_ring)
+        return Publisher(self._store(self.project.store), channel, trusted_root(self.repository), self.key_ring)
+
+    def _store(self, url: str) -> RememberingStore:
+        """Return the store that all publishers of one command share."""
+        if url not in self._stores:
+            self._stores[url] = RememberingStore(open_store(url))
+        return self._stores[url]

@@ -68,7 +68,7 @@ def _another_channel(folder: GitFolder, do: Callable[..., None]) -> None:
 
 
 OPERATIONS = {
-    "publish": Operation(_another_commit, publish, requests=24, releases=1),
+    "publish": Operation(_another_commit, publish, requests=14, releases=1),
     "rollback": Operation(
         _two_releases,
         lambda workspace: publish_rollback(workspace, "prod", to=1, reason="too strict", actor=ADA),

@@ -24,12 +24,12 @@ DEATHS = ("killed", "killed-after")
 
 
 def cases(everything: Sequence[object], **every_run: Sequence[object]) -> list[tuple[str, object]]:
-    """Return pairs of a store and a case: those to try in every run, for other stores and by night all."""
+    """Return pairs of a store and a case: what is tried in every run, or everything by night, and always of Ceph."""
     stores = ("file", *s3_servers.SERVERS)
-    chosen = {store: every_run.get(store, ()) for store in stores}
-    if NIGHTLY:
-        chosen = dict.fromkeys(stores, everything)
-    return [(store, case) for store in stores for case in chosen[store]]
+    thorough = {store for store in stores if NIGHTLY or store == "ceph"}
+    return [
+        (store, case) for store in stores for case in (everything if store in thorough else every_run.get(store, ()))
+    ]
 
 
 @pytest.fixture(scope="session")
