@@ -7,7 +7,7 @@ import contextlib
 import gc
 import math
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import agent_sidecar.lean_imports  # noqa: F401 - before TUF
@@ -36,11 +36,21 @@ class Activation:
     """A loaded, self-tested policy. From host time `deny_after` on it is too stale, and everything is denied."""
 
     ref: SnapshotRef
+    content_sha256: str
     policy: PolicyRef
     matcher: Matcher
     host: Mapping[str, str]
     activated_at: float
     deny_after: float
+
+    def listed_as(self, release: Release, *, now: float) -> "Activation | None":
+        """Return the same policy as a verified release lists its bytes again; None if these are not they."""
+        ref = SnapshotRef.of(release)
+        same = (ref.sha256, ref.revision, release.content_sha256)
+        if same != (self.ref.sha256, self.ref.revision, self.content_sha256):
+            return None
+        policy = _policy_of(release)
+        return replace(self, ref=ref, policy=policy, matcher=self.matcher.naming(policy), activated_at=now)
 
     def answer(self, raw: object, *, now: float, decision_id: str, memory: Memory = OBLIVIOUS) -> Answer:
         """Return the answer to a decoded request at host time `now`, noting in `memory` what it allows.
@@ -82,13 +92,18 @@ def _prepare(
     pause()
     if bundle.dirty or (bundle.revision, bundle.content_sha256) != (release.revision, release.content_sha256):
         raise BundleError(f"bundle {bundle.name}: is not the content of revision {release.revision} that was signed")
-    policy = PolicyRef(
-        bundle=f"sha256:{release.sha256}", revision=release.revision, channel=release.channel, release=release.release
-    )
+    policy = _policy_of(release)
     matcher = _run(loading(bundle.files[MATCHER], policy=policy, provisions=bundle.provisions), pause)
     for _ in run_selftest(matcher, bundle.files.get(SELFTEST, b"")):
         pause()
-    return Activation(SnapshotRef.of(release), policy, matcher, host, now, deny_after=math.inf)
+    ref = SnapshotRef.of(release)
+    return Activation(ref, release.content_sha256, policy, matcher, host, now, deny_after=math.inf)
+
+
+def _policy_of(release: Release) -> PolicyRef:
+    return PolicyRef(
+        bundle=f"sha256:{release.sha256}", revision=release.revision, channel=release.channel, release=release.release
+    )
 
 
 def _run(steps: Generator[None, None, Matcher], pause: Callable[[], object]) -> Matcher:

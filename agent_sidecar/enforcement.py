@@ -32,6 +32,7 @@ from policy_core.matcher.tightening import TightenedMatcher, tighten
 from policy_core.model import HostLimits
 from policy_core.trust.chain import MetadataChain, VerifiedRelease
 from policy_core.trust.recovery import is_still_signed
+from policy_core.trust.release import Release
 
 MAX_REASON_CHARS = 500
 NO_POLICY = Unavailable("no verified policy has been loaded yet")
@@ -128,7 +129,7 @@ class Enforcement:
             self._take_over(chain, verified, previous, limits, current=ref, highest_release=ref.release)
             before, loaded = self._loaded, {**self._loaded, ref: activation}
             self._loaded = {kept: loaded[kept] for kept in self.state.referenced if kept in loaded}
-            gone = [old.matcher for kept, old in before.items() if self._loaded.get(kept) is not old]
+            gone = _unshared([old.matcher for old in before.values()], [kept.matcher for kept in self._loaded.values()])
             self.unusable = {kept: why for kept, why in self.unusable.items() if kept in self.state.referenced}
             self.unusable.pop(ref, None)
             self._select()
@@ -136,6 +137,12 @@ class Enforcement:
         self._snapshots.collect(self.state.referenced)
         self._record("held" if pinned else "activated", ref)
         return gone
+
+    def loaded_as(self, release: Release) -> Activation | None:
+        """Return a loaded policy as a release lists its bytes again: an emergency, or going back, loads nothing."""
+        with self._lock:
+            listed = (each.listed_as(release, now=self._clock()) for each in self._loaded.values())
+            return next((activation for activation in listed if activation), None)
 
     def keep_chain(self, ref: SnapshotRef, chain: MetadataChain, verified: VerifiedRelease) -> None:
         """Save newer metadata that authorises the current snapshot again; nothing to do if it is the same.
@@ -333,6 +340,15 @@ class Enforcement:
                 channel=self.state.settings.channel, release=ref.release, reason=reason, by=by,
             )
         )  # fmt: skip
+
+
+def _unshared(old: list[Matcher], kept: list[Matcher]) -> list[Matcher]:
+    """Return old matchers, one for each index, whose index none that is kept has."""
+    gone: list[Matcher] = []
+    for matcher in old:
+        if not any(matcher.shares_rules(other) for other in (*kept, *gone)):
+            gone.append(matcher)
+    return gone
 
 
 def _limits_of(activation: Activation) -> Limits:

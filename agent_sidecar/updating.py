@@ -167,7 +167,8 @@ class Updater:
         blob = self._snapshots.bundle(release.sha256) or self._client.download(release)
         host, now = state.settings.host, self._clock()
         try:
-            activation = prepare(blob, release, host=host, now=now, pause=_let_others_run)
+            loaded = self._enforcement.loaded_as(release)
+            activation = loaded or prepare(blob, release, host=host, now=now, pause=_let_others_run)
         except InvalidError as error:
             self._reject(error, release)
             return Outcome.REJECTED

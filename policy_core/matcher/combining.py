@@ -57,6 +57,10 @@ class Combiner:
         self.policy = policy
         self._has_gates = has_gates
 
+    def naming(self, policy: PolicyRef) -> "Combiner":
+        """Return a combiner of the same rules whose answers name another release of them."""
+        return Combiner(self.rules, self.names, self.ranks, has_gates=self._has_gates, policy=policy)
+
     def answer(self, applied: Sequence[int], narrowing: Sequence[int], ranks: Ranks, decision_id: str) -> Answer:
         """Put the answer together; `applied` and `narrowing` (whose constraints count) are sorted ordinals."""
         rank, ordinal = decider(applied, ranks)

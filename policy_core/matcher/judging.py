@@ -112,8 +112,16 @@ class Judge:
 
     def revoking(self, revoked: Revoked) -> "Judge":
         """Return a judge for whom what is revoked does not count, where that makes an answer stricter."""
+        return self._with(revoked=revoked)
+
+    def over(self, combiner: Combiner) -> "Judge":
+        """Return a judge of the same rules whose answers `combiner` puts together."""
+        return self._with(_combiner=combiner)
+
+    def _with(self, **changes: object) -> "Judge":
         judge = copy.copy(self)
-        judge.revoked = revoked
+        for name, value in changes.items():
+            setattr(judge, name, value)
         return judge
 
     def answer(

@@ -43,6 +43,15 @@ class Matcher:
         """Return what the matcher consists of, for one that answers over it."""
         return self._index, self._combiner, self._judge, self.provisions
 
+    def naming(self, policy: PolicyRef) -> "Matcher":
+        """Return a matcher of the same rules, not loaded again, whose answers name another release of them."""
+        combiner = self._combiner.naming(policy)
+        return Matcher(self._index, combiner, self._judge.over(combiner), self.provisions)
+
+    def shares_rules(self, other: "Matcher") -> bool:
+        """Tell whether two matchers have one index, so that taking one apart takes the other."""
+        return self.rules is other.rules
+
     def dismantle(self) -> Iterator[None]:
         """Take the matcher apart, yielding after every few rules: freed at once, a large one would stall its process.
 

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from dataclasses import replace
 from datetime import timedelta
 
 import msgspec
@@ -20,6 +21,7 @@ from agent_sidecar.updating import Outcome
 from policy_core.matcher.tightening import TightenedMatcher
 from policy_core.model import Clauses, Decision, PolicyException, Provisions, Rule
 from policy_core.provisions import encode_provisions
+from policy_core.request import normalise
 
 ALLOWING = bundle(rules("allow", "allow"), number=1)
 NEXT = bundle(rules("allow", "deny"), number=2)
@@ -58,6 +60,46 @@ def test_a_deny_takes_effect_at_the_next_poll_without_fetching_a_bundle(store, h
     assert answered.reason_code == "emergency_deny"
     assert answered.policy.release == number
     assert host.decide("act.1") == "allow"
+
+
+def test_neither_an_emergency_nor_going_back_on_call_loads_a_policy_again(store, host, monkeypatch):
+    first = store.publish(ALLOWING)
+    host.poll()
+    store.publish(NEXT)
+    host.poll()
+    monkeypatch.setattr("agent_sidecar.updating.prepare", None)
+
+    for number, chosen in enumerate([None, None, first, None, first, first], start=3):
+        store.call(denial("act.0"), selected=chosen)
+        assert host.poll() is Outcome.ACTIVATED
+        answered = _asked(host, "act.1")
+        assert (answered.policy.release, answered.decision) == (number, "allow" if chosen else "deny")
+        assert _asked(host).policy.release == number
+
+
+def test_bytes_listed_again_with_another_content_digest_are_not_taken_for_the_loaded_policy(store, host):
+    release = store.publish(ALLOWING)
+    host.poll()
+    store.release_as(replace(release, release=2, content_sha256="0" * 64), ALLOWING)
+
+    assert (host.poll(), host.release) == (Outcome.REJECTED, 1)
+
+
+def test_a_policy_listed_under_two_releases_is_taken_apart_once_and_only_when_both_are_gone(store, host):
+    first = store.publish(ALLOWING)
+    host.poll()
+    store.publish(NEXT)
+    host.poll()
+    store.call(selected=first)
+    host.poll()
+    both = host.enforcement.active.matcher
+    for number in (4, 5, 6):
+        store.publish(bundle(rules("allow", "throttle"), number=number))
+        assert host.poll() is Outcome.ACTIVATED
+        assert host.decide("act.1") == "throttle"
+
+    with pytest.raises(AttributeError):
+        both.decide(normalise(REQUEST, now=host.clock(), host={}))
 
 
 def test_without_entries_the_matcher_is_the_one_that_was_loaded(store, host):
