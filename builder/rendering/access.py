@@ -95,7 +95,7 @@ def principals(channels: Sequence[str]) -> tuple[Principal, ...]:
             "changes keys and channels: the only one who may write root and targets",
             (Kind.PERSON,),
             (*published, _PENDING),
-            (*commit, _metadata("root"), _metadata("targets"), *channel_roles),
+            (*commit, _metadata("root"), _metadata("targets"), *channel_roles, _ONCALL),
         ),
         Principal("auditor", "verifies what is, and was, live", (Kind.PERSON,), published),
         *(sidecar(channel) for channel in channels),

@@ -6,6 +6,7 @@ access key of the principal whose work it is.
 
 import json
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,3 +156,73 @@ def test_a_host_lists_its_own_channel_and_no_other(published: Fenced) -> None:
     for prefix in ("policies/targets/staging/", "policies/pending/", "policies/", "policies/metadata/", ""):
         with pytest.raises(ClientError, match="AccessDenied"):
             client.list_objects_v2(Bucket=published.bucket, Prefix=prefix)
+
+
+@pytest.fixture
+def peopled(published: Fenced, monkeypatch: pytest.MonkeyPatch) -> Fenced:
+    """Prod takes two people's signatures, and di is on call: made by a keeper, with keys of theirs in `tmp_path`."""
+    for person in ("ana", "bo", "di"):
+        path = published.tmp_path / person
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
+    ana, bo, di = (f"{published.tmp_path}/{person}.pub" for person in ("ana", "bo", "di"))
+    ceremony = str(published.tmp_path / "prod.ceremony")
+    two = ("--key", ana, "--owner", "ana", "--key", bo, "--owner", "bo", "--threshold", "2")
+    assert published.run("keeper", "keys", "add", "prod", *two, "-o", ceremony, "--yes") == 0
+    signer = f"file:{published.tmp_path}/ana"
+    assert published.run("keeper", "keys", "sign", ceremony, "--signer", signer, "--yes") == 0
+    assert published.run("keeper", "keys", "apply", ceremony, "--yes") == 0
+    with monkeypatch.context() as ceremonies:
+        ceremonies.setenv("WRIT_SIGNER_PROD_ONCALL", f"file:{published.tmp_path}/di")
+        assert published.run("keeper", "keys", "add", "prod.oncall", "--key", di, "--owner", "di", "--yes") == 0
+    return published
+
+
+def pending(fenced: Fenced) -> str:
+    """Return the number of the one document that waits."""
+    keys = [each["Key"] for each in fenced.client("approver").list_objects_v2(
+        Bucket=fenced.bucket, Prefix="policies/pending/"
+    )["Contents"]]  # fmt: skip
+    return Path(keys[-1]).stem
+
+
+def test_a_keeper_changes_keys_without_being_refused_anything(peopled: Fenced) -> None:
+    di = f"{peopled.tmp_path}/di.pub"
+    assert peopled.run("keeper", "keys", "rotate-root", "--key", di, "--owner", "di", "--yes") == 0
+    assert peopled.run("keeper", "keys", "revoke", "prod", "bo", "--threshold", "1", "--yes") == 0
+    assert peopled.run("keeper", "maintain") == 0
+
+    assert peopled.refused() == []
+
+
+def test_two_people_approve_what_a_publisher_promotes_without_being_refused_anything(
+    peopled: Fenced, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peopled.folder.commit_policy("three")
+    assert peopled.run("publisher", "publish", "--channel", "staging") == 0
+    assert peopled.run("publisher", "promote", "--to", "prod") == 0
+    number = pending(peopled)
+    with monkeypatch.context() as desk:
+        desk.setenv("XDG_CONFIG_HOME", str(peopled.tmp_path / "desk"))  # people have no keys but their own
+        for person in ("ana", "bo"):
+            signer = f"file:{peopled.tmp_path}/{person}"
+            command = ("approve", "--channel", "prod", number, "--yes", "--signer", signer)
+            assert peopled.run("approver", *command) == 0
+
+    assert peopled.run("publisher", "approve", "--channel", "prod", "--complete") == 0
+
+    assert peopled.refused() == []
+
+
+def test_one_person_on_call_rolls_back_and_denies_without_being_refused_anything(
+    peopled: Fenced, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WRIT_SIGNER_PROD_ONCALL", f"file:{peopled.tmp_path}/di")
+
+    assert peopled.run("oncall", "rollback", "--channel", "prod", "--reason", "broken") == 0
+    deny = ("emergency", "deny", "actions: [service.restart]")
+    assert peopled.run("oncall", *deny, "--channel", "prod", "--reason", "loop", "--expires", "1h") == 0
+
+    assert peopled.refused() == []
+    written = {asked.resource.partition("/metadata/")[2] for who, asked, _ in peopled.fence.seen
+               if who == "oncall" and asked.action == "s3:PutObject" and "/metadata/" in asked.resource}  # fmt: skip
+    assert {name.partition(".")[2] for name in written} == {"json", "snapshot.json", "prod.oncall.json"}

@@ -40,7 +40,7 @@ MAY_WRITE = {
     "oncall": {
         "metadata/timestamp.json", "metadata/7.snapshot.json", "metadata/7.prod.oncall.json", "probe/conditional-writes"
     },
-    "keeper": {name for name in ANY_NAME if name.startswith(("metadata/", "probe/")) and "oncall" not in name},
+    "keeper": {name for name in ANY_NAME if name.startswith(("metadata/", "probe/"))},
 }  # fmt: skip
 MAY_READ = {
     "sidecar-prod": {
