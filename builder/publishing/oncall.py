@@ -4,13 +4,13 @@ Each is one new version of the channel's on-call role and a release of the chann
 built, tested or gated: all it can make live was live before, and all it can add tightens.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from builder.publishing import metadata
 from builder.publishing.commit import NothingToDo, Outcome, repeat
 from builder.publishing.publisher import Publisher
-from builder.publishing.rollback import NoSuchReleaseError, find_release
+from builder.publishing.rollback import NoSuchReleaseError, earlier_releases, find_release
 from builder.publishing.state import LiveState
 from builder.publishing.transaction import Change, WrittenSnapshot, make_live
 from builder.publishing.writing import put_numbered
@@ -18,6 +18,7 @@ from policy_core.emergency import check_entries, in_force
 from policy_core.errors import ConflictError, UsageError
 from policy_core.trust import layout
 from policy_core.trust.chain import has_oncall
+from policy_core.trust.history import HistoryEntry
 from policy_core.trust.oncall import Emergency, OncallDocument, select
 from policy_core.trust.release import EMERGENCY, ROLLBACK, Release
 
@@ -39,13 +40,16 @@ def can_act(publisher: Publisher, state: LiveState) -> bool:
 def roll_back_on_call(publisher: Publisher, *, to: int | None, reason: str, actor: str) -> Outcome:
     """Make a bundle that the channel offers live again, as a new release signed by the on-call key.
 
-    Without `to` it is the newest one before the live one whose policy differs. Raises NoSuchReleaseError,
-    NoOncallRoleError, ConflictError, TrustError, RemoteError, and for keys UsageError.
+    Without `to` it is the one that `offered_before` finds. Raises NoSuchReleaseError, NoOncallRoleError, ConflictError,
+    TrustError, RemoteError, and for keys UsageError.
     """
 
     def propose(state: LiveState, live: Release) -> OncallDocument | NothingToDo:
         offered = state.verified.channel.selectable
-        old = _offered(offered, to, live) if to is not None else _before(offered, live)
+        if to is not None:
+            old = _offered(offered, to, live)
+        else:
+            old = offered_before(live, offered, publisher.reader.history(state))
         if old.sha256 == live.sha256:
             return NothingToDo(f"release {live.release}, which is live, has the bundle of release {old.release}")
         return OncallDocument(
@@ -78,6 +82,24 @@ def lift_emergency(publisher: Publisher, entry_id: str, *, reason: str, actor: s
         return _emergency(live, (), reason=reason, actor=actor)
 
     return _act(publisher, propose, without=entry_id)
+
+
+def offered_before(live: Release, offered: Sequence[Release], history: Iterable[HistoryEntry]) -> Release:
+    """Return the newest release that `roll_back` might go to and that the channel offers to people on call.
+
+    So it never returns to what was rolled back before. Raises NoSuchReleaseError, and what `history` raises.
+    """
+    by_bundle = {each.sha256: each for each in offered}
+    oldest = min(each.release for each in offered)
+    for release in earlier_releases((entry.release for entry in history if entry.release), live):
+        if release.release < oldest:
+            break
+        if release.sha256 in by_bundle:
+            return by_bundle[release.sha256]
+    raise NoSuchReleaseError(
+        f"channel {live.channel}: offers no earlier release with another policy than the live one ({live.release})",
+        hint="`writ verify` shows all releases; going to others takes the channel's own signatures: add --propose",
+    )
 
 
 def _emergency(live: Release, added: tuple[Emergency, ...], *, reason: str, actor: str) -> OncallDocument:
@@ -142,15 +164,3 @@ def _offered(offered: Sequence[Release], number: int, live: Release) -> Release:
             f"channel {live.channel}: people on call cannot go to release {number}",
             hint=f"they can go to {numbers}; anything else takes the channel's own signatures: add --propose",
         ) from error
-
-
-def _before(offered: Sequence[Release], live: Release) -> Release:
-    """Return the newest release before the live bundle, in the order they were signed, whose policy differs."""
-    place = next((place for place, each in enumerate(offered) if each.sha256 == live.sha256), 0)
-    for release in offered[place + 1 :]:
-        if release.policy_sha256 != live.policy_sha256:
-            return release
-    raise NoSuchReleaseError(
-        f"channel {live.channel}: offers no earlier release with another policy than the live one ({live.release})",
-        hint="`writ verify` shows all releases; going to others takes the channel's own signatures: add --propose",
-    )

@@ -53,15 +53,23 @@ def find_release(releases: Iterable[Release], number: int, live: Release) -> Rel
     raise NoSuchReleaseError(f"channel {live.channel}: no release {number} (the live one is {live.release})")
 
 
-def _earlier(releases: Iterator[Release], live: Release) -> Release:
-    """Return the newest release before the live bundle was first brought in whose policy differs from it."""
+def earlier_releases(releases: Iterator[Release], live: Release) -> Iterator[Release]:
+    """Yield what a rollback may go to, newest first, of all releases of a channel, the live one being the first.
+
+    That is what was live before the live bundle was first brought in, where its policy is another one.
+    """
     brought_in = live.brings_in
     next(releases)  # the live one
     for release in releases:
         if brought_in and release.policy_sha256 != live.policy_sha256:
-            return release
+            yield release
         # a revision is brought in only once: descent is strict
         brought_in = brought_in or (release.brings_in and release.revision == live.revision)
+
+
+def _earlier(releases: Iterator[Release], live: Release) -> Release:
+    for release in earlier_releases(releases, live):
+        return release
     raise NoSuchReleaseError(
         f"channel {live.channel}: no earlier release with another policy than the live one ({live.release})",
         hint="name one with --to RELEASE",

@@ -77,6 +77,17 @@ class TestRollback:
 
         assert world.seen().release.sha256 == second.sha256
 
+    def test_what_was_rolled_back_before_is_not_gone_back_to(self, world: World) -> None:
+        third = world.history()[1]
+        go_back(world)
+        world.folder.commit_policy("fifth")
+        world.publish()
+        world.approve("ana", "bo")
+
+        go_back(world)
+
+        assert world.seen().release.sha256 == third.sha256
+
     def test_one_key_goes_forward_again(self, world: World) -> None:
         fourth = world.history()[0]
 
