@@ -14,12 +14,9 @@ from policy_core.decision import EMERGENCY_DENY
 from policy_core.errors import InvalidError
 from policy_core.matcher import Matcher, decode_rules, encode_rules
 from policy_core.matcher.tightening import Overlay, TightenedMatcher
-from policy_core.model import Clauses, Condition, Decision, Rule, TimeWindow
+from policy_core.model import EMERGENCY_DOCUMENT, Clauses, Condition, Decision, Rule, TimeWindow
 from policy_core.revoking import Revoked
 from policy_core.trust.oncall import Emergency, EmergencyKind
-
-DOCUMENT = "emergency"
-"""Id of the document that emergency denies are rules of; no document of a policy has it."""
 
 
 class EmergencyError(InvalidError):
@@ -113,7 +110,7 @@ def _rule(entry: Emergency) -> Rule:
 
 def _deny(entry_id: str, reason: str, match: Clauses, unless: Clauses | None, when: Condition | None) -> Rule:
     return Rule(
-        policy=DOCUMENT, id=entry_id, decision=Decision.DENY, match=match, unless=unless, when=when,
+        policy=EMERGENCY_DOCUMENT, id=entry_id, decision=Decision.DENY, match=match, unless=unless, when=when,
         reason=reason, reason_code=EMERGENCY_DENY,
     )  # fmt: skip
 

@@ -45,6 +45,10 @@ RESTRICTING = frozenset({Decision.DENY, Decision.REQUIRE_APPROVAL, Decision.THRO
 CONSTRAINING = frozenset({Decision.ALLOW_WITH_CONSTRAINTS, Decision.CONSTRAIN})
 
 
+EMERGENCY_DOCUMENT = "emergency"
+"""The id under which emergency denies are rules; a document of a policy cannot have it."""
+
+
 class EntityClauses(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Clauses over a subject or a resource; each field is one clause, each list any-of.
 

@@ -21,6 +21,7 @@ from policy_core.decision import BUILT_IN_REASON_CODES
 from policy_core.matcher.encoding import MAX_LINE_BYTES
 from policy_core.model import (
     CONSTRAINING,
+    EMERGENCY_DOCUMENT,
     GRANTING,
     RESTRICTING,
     Approval,
@@ -83,6 +84,10 @@ def read_document(content: bytes, report: Report, *, today: datetime.date | None
     baseline = _setting(report, found, "tier", ("standard", "baseline")) == "baseline"
     dry_run = _setting(report, found, "mode", ("enforce", "dry_run")) == "dry_run"
     policy, id_place = read_id(report, found)
+    if policy == EMERGENCY_DOCUMENT:
+        report.at(
+            found.get("id") or found, f"policy id {policy} is reserved for emergency entries", "choose another one"
+        )
     metadata = found.get("metadata")
     reader = _RuleReader(report, content, Rule(policy, "", Decision.DENY, baseline=baseline, dry_run=dry_run))
     rules = fields.require(report, found, "rules", "policy document", "list its rules under rules:")

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from signed_store import SignedStore, bundle, rules
+from polled_host import Host
+from signed_store import SignedStore, bundle, denial, rules
 
 from agent_sidecar.inspecting import verify
 
@@ -106,6 +107,40 @@ def test_a_poll_cut_at_any_disk_operation_leaves_a_verified_snapshot(
             break
         steps += 1
     assert steps > 10
+
+
+def test_an_emergency_cut_at_any_disk_operation_loses_no_entry_that_was_in_force(tmp_path: Path) -> None:
+    store = SignedStore(tmp_path / "store", oncall=True)
+    host = Host(tmp_path / "state", store).start()
+    store.publish(bundle(rules("allow", "allow"), number=1))
+    store.call(denial("act.0"))
+    host.poll()
+    store.call(denial("act.0"), denial("act.1", id="e-2"))
+    host.stop()
+    saved = tmp_path / "saved"
+    shutil.copytree(host.path, saved, symlinks=True)
+    steps, crashed = 0, True
+    seen = set()
+    while crashed:
+        shutil.rmtree(host.path)
+        shutil.copytree(saved, host.path, symlinks=True)
+        host.start()
+        with pytest.MonkeyPatch.context() as patch:
+            Disk(patch).left = steps
+            try:
+                host.poll()
+            except Crash:
+                crashed = True
+            else:
+                crashed = False
+        host.start()
+        seen.add(host.decide("act.1"))
+        assert host.decide("act.0") == "deny"
+        host.poll()
+        assert host.decide("act.1") == "deny"
+        steps += 1
+    host.stop()
+    assert seen == {"allow", "deny"}
 
 
 @pytest.mark.parametrize("order", ["rollback", "resume"])
