@@ -3,7 +3,7 @@
 What is close to its end is signed anew with the same keys, in one commit. No release comes of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 from builder.publishing.expiry import is_due
@@ -21,11 +21,11 @@ class Maintained:
     warnings: tuple[str, ...]
 
 
-def maintain(publishers: Mapping[str, Publisher]) -> Maintained:
+def maintain(publishers: Mapping[str, Publisher], *, apart_from: Container[str] = ()) -> Maintained:
     """Sign anew what is due (see `expiry`) and whose keys are here; the others become warnings.
 
-    `publishers` is by channel, of one store. Raises KeyMissingError without the timestamp's key if something is due,
-    ConflictError, TrustError, RemoteError.
+    `publishers` is by channel, of one store; roles in `apart_from` are left alone. Raises KeyMissingError without the
+    timestamp's key if something is due, ConflictError, TrustError, RemoteError.
     """
     publisher = next(iter(publishers.values()))
     warnings: list[str] = []
@@ -33,7 +33,7 @@ def maintain(publishers: Mapping[str, Publisher]) -> Maintained:
     def propose(states: States) -> RoleChange | None:
         now = publisher.clock()
         expires = {role: time for state in states.values() for role, time in state.verified.expires.items()}
-        due = [role for role, time in expires.items() if is_due(role, time, now)]
+        due = [role for role, time in expires.items() if role not in apart_from and is_due(role, time, now)]
         live = next(iter(states.values()))
         obstacles = {role: _obstacle(publisher, role, live) for role in (*due, "snapshot", "timestamp")}
         if due and obstacles["timestamp"]:

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from builder.publishing import metadata
-from builder.publishing.commit import Proposal, commit
-from builder.publishing.expiry import is_due
-from builder.publishing.private_keys import KeyMissingError
+from builder.publishing.maintain import maintain
 from builder.publishing.publisher import Publisher
 from builder.publishing.staging import verify_staged
-from builder.publishing.state import LiveState
 from builder.publishing.writing import RaceLostError, swap_timestamp
+
+_NOT_HERE = frozenset({"root", "targets", "timestamp"})
+"""Roles whose keys no refresher has, and the one that is signed in any case."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refreshed:
-    """`expires` of the timestamp now live, the channels whose roles were renewed, and what could not be."""
+    """`expires` of the timestamp now live, the roles that were renewed, and what could not be."""
 
     expires: datetime
     renewed: tuple[str, ...] = ()
@@ -27,29 +27,16 @@ class Refreshed:
 
 
 def refresh(publishers: Sequence[Publisher]) -> Refreshed:
-    """Sign the timestamp again; renew each channel (one publisher for each) that is due (see `expiry`).
+    """Sign the timestamp again; renew channels (one publisher for each) and snapshot role if due (see `expiry`).
 
-    Without the key of a channel only the timestamp is signed, and a warning returned: a refresher needs no more keys.
-    Raises TrustError if hosts would refuse the state even so, RemoteError, UsageError without the timestamp's key.
+    Without their keys only the timestamp is signed, and warnings returned: a refresher needs no more keys. Raises
+    TrustError if hosts would refuse the state even so, RemoteError, UsageError without the timestamp's key.
     """
-    renewed, warnings = [], []
-    for publisher in publishers:
-        state = publisher.reader.read()
-        if _is_due(publisher, state):
-            try:
-                commit(publisher, lambda live, _: Proposal(live.verified.channel.listed))
-                renewed.append(publisher.channel)
-            except KeyMissingError as error:
-                expires = min(state.verified.expires[role] for role in ("snapshot", publisher.channel))
-                warnings.append(f"{publisher.channel} expires on {expires:%Y-%m-%d}, but {error.message}")
-    if not renewed:
+    maintained = maintain({each.channel: each for each in publishers}, apart_from=_NOT_HERE)
+    if not maintained.renewed:
         _sign_timestamp(publishers[0])
-    return Refreshed(publishers[0].reader.read().timestamp.expires, tuple(renewed), tuple(warnings))
-
-
-def _is_due(publisher: Publisher, state: LiveState) -> bool:
-    now = publisher.clock()
-    return any(is_due(role, state.verified.expires[role], now) for role in ("snapshot", publisher.channel))
+    expires = publishers[0].reader.read().timestamp.expires
+    return Refreshed(expires, maintained.renewed, maintained.warnings)
 
 
 def _sign_timestamp(publisher: Publisher) -> None:
