@@ -32,16 +32,21 @@ class Seen:
     text: str = ""
     release: int | None = None
     stops: bool = True
+    is_past: bool = False
 
     @property
     def words(self) -> str:
         """Return the cell of the table."""
         if not self.stops:
             return f"**not stopped**: {self.text}"
+        if self.is_past:
+            return f"**the past**: release {self.release}; {self.text}"
         if self.outcome is Outcome.ACTIVATED:
             return f"goes to release {self.release}: {self.text}"
-        known = {Outcome.REJECTED: "refused", Outcome.UNREACHABLE: "no usable answer", Outcome.UNCHANGED: "no effect"}
-        return f"{known[self.outcome]}: {self.text}" if self.text else known[self.outcome]
+        if self.outcome is Outcome.UNCHANGED:
+            return f"no effect: {self.text}" if self.text else "no effect"
+        known = {Outcome.REJECTED: "refused", Outcome.UNREACHABLE: "no usable answer"}
+        return f"{known[self.outcome]}: `{self.text}`"
 
 
 def refused(reason: str) -> Seen:
@@ -62,6 +67,11 @@ def unchanged(why: str = "") -> Seen:
 def accepts(release: int, why: str) -> Seen:
     """Expect the host to go to a release that honest people signed."""
     return Seen(Outcome.ACTIVATED, why, release)
+
+
+def shown_the_past(release: int, why: str) -> Seen:
+    """Expect the host to go to what honest people signed once, and have replaced since."""
+    return Seen(Outcome.ACTIVATED, why, release, is_past=True)
 
 
 def not_stopped(why: str, *, release: int = 3, outcome: Outcome = Outcome.ACTIVATED) -> Seen:

@@ -11,5 +11,14 @@ from tamper import (
     rows_store,
 )
 
-MODULES = (rows_store, rows_network, rows_online, rows_channel, rows_oncall, rows_root, rows_people, rows_host)
-ATTACKS = [row for module in MODULES for row in module.ROWS]
+SECTIONS = {
+    "Whoever can write to the store": rows_store.ROWS,
+    "Whoever answers in its place": rows_network.ROWS,
+    "Stolen: the keys of timestamp and snapshot": rows_online.ROWS,
+    "Stolen: a channel's only key": rows_channel.ROWS,
+    "Stolen: the key of who is on call": rows_oncall.ROWS,
+    "Stolen: keys of root and targets": rows_root.ROWS,
+    "Two of three people": rows_people.ROWS,
+    "The host itself": rows_host.ROWS,
+}
+ATTACKS = [row for rows in SECTIONS.values() for row in rows]

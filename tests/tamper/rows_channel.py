@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import msgspec
-from tamper.attacking import Attack, Attacker, accepts, collector, not_stopped, refused, unchanged
+from tamper.attacking import Attack, Attacker, accepts, collector, not_stopped, refused, shown_the_past, unchanged
 from tamper.editing import now
 from tamper.scene import Scene
 from tuf.api.metadata import DelegatedRole, Delegations, TargetFile
@@ -95,7 +95,7 @@ def emptied_channel(attacker: Attacker) -> None:
     "lists an older release under its old number",
     keys=PUBLISHER,
     seasoned=refused("release 1: lower than 2, which this host has seen"),
-    fresh=accepts(1, "the release is genuine, and nothing tells that there was a newer one"),
+    fresh=shown_the_past(1, "the release is genuine, and nothing tells that there was a newer one"),
     stopped_by="release numbers never fall; `min_release` for a fresh host",
 )
 def lower_release(attacker: Attacker) -> None:
@@ -193,7 +193,7 @@ def delegation_below_the_channel(attacker: Attacker) -> None:
 @attack(
     "signs a channel role that has expired",
     keys=PUBLISHER,
-    seasoned=refused("expired"),
+    seasoned=refused("new prod is expired"),
     stopped_by="expired metadata is never taken, whatever it says",
 )
 def expired_channel_role(attacker: Attacker) -> None:
@@ -266,7 +266,7 @@ def unknown_feature(attacker: Attacker) -> None:
 @attack(
     "releases a bundle that needs a million characters of things unknown, to burst the host's own records",
     keys=PUBLISHER,
-    seasoned=refused("requires"),
+    seasoned=refused("requires telepathy.v0, telepathy.v1, telepathy.v2"),
     stopped_by="what a host writes down about a refusal is short",
 )
 def huge_refusal(attacker: Attacker) -> None:

@@ -7,8 +7,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tamper.attacking import Attack, Attacker, Where, accepts, collector, not_stopped, refused, unchanged
+from tamper.attacking import (
+    Attack,
+    Attacker,
+    Where,
+    accepts,
+    collector,
+    not_stopped,
+    refused,
+    shown_the_past,
+    unchanged,
+)
 from tamper.editing import Editor, now
+from tamper.rows_oncall import denied_in_an_emergency
 from tamper.scene import Scene
 from tuf.api.metadata import Metadata
 
@@ -135,7 +146,7 @@ def forget(attacker: Attacker) -> None:
     "the same, and puts the store back to the older state",
     where=Where.DISK,
     seasoned=not_stopped("a host that forgot everything is a fresh one", release=1, outcome=Outcome.UNCHANGED),
-    fresh=accepts(1, "nothing tells it that there was a newer one"),
+    fresh=shown_the_past(1, "nothing tells it that there was a newer one"),
     stopped_by=f"expiry; `min_release`; {OWNS_THE_HOST}",
 )
 def forgetful_state_and_old_store(attacker: Attacker) -> None:
@@ -155,6 +166,19 @@ def long_pin(attacker: Attacker) -> None:
     with state_of(attacker) as state:
         if state["previous"]:
             state["pin"] = {"since": time.time() + YEAR_S, "until": time.time() + YEAR_S, "reason": "x", "by": "x"}
+
+
+@attack(
+    "takes an emergency deny out of `state.json`",
+    where=Where.DISK,
+    given=denied_in_an_emergency,
+    seasoned=unchanged("it is back with the first poll"),
+    fresh=accepts(3, "there was nothing on its disk yet"),
+    stopped_by=f"the newest metadata says what is in force; {OWNS_THE_HOST}",
+)
+def forgotten_emergency(attacker: Attacker) -> None:
+    with state_of(attacker) as state:
+        state["emergency"] = []
 
 
 @attack(

@@ -54,7 +54,7 @@ def not_modified(attacker: Attacker) -> None:
     "answers with the state of yesterday for ever",
     where=Where.NETWORK,
     unseen=Scene.publish,
-    seasoned=unchanged("a freeze: the metadata ages, and the status turns `aging`, then `stale`"),
+    seasoned=unchanged("the metadata ages: the status turns `aging`, then `stale`"),
     fresh=accepts(2, "what it is shown has not expired"),
     stopped_by='expiry of the timestamp; with `on_stale = "deny"` nothing is allowed then',
 )
@@ -66,7 +66,7 @@ def frozen(attacker: Attacker) -> None:
     "forbids the new root, so that the host holds on to a revoked key",
     where=Where.NETWORK,
     unseen=rotated,
-    seasoned=unusable("403"),
+    seasoned=unusable("the server answered 403"),
     stopped_by="a forbidden root is an error, not the newest root",
 )
 def forbidden_root(attacker: Attacker) -> None:
@@ -97,7 +97,7 @@ def hidden_root(attacker: Attacker) -> None:
 @attack(
     "answers every request with the same document",
     where=Where.NETWORK,
-    seasoned=refused("expected"),
+    seasoned=refused("expected 'root', got 'timestamp'"),
     stopped_by="each file names its type",
 )
 def one_answer(attacker: Attacker) -> None:

@@ -3,12 +3,14 @@
 from datetime import timedelta
 from typing import Any
 
-from tamper.attacking import Attack, Attacker, accepts, collector, refused, unchanged
+from tamper.attacking import Attack, Attacker, accepts, collector, refused, shown_the_past, unchanged
 from tamper.editing import Editor, now
 from tamper.scene import Scene
 from tuf.api.metadata import Targets
 
-from policy_core.trust.layout import ONCALL
+from policy_core.emergency import encode_deny
+from policy_core.model import Clauses
+from policy_core.trust.layout import ONCALL, format_time
 from policy_core.trust.oncall import OncallDocument
 
 ROWS: list[Attack] = []
@@ -16,10 +18,26 @@ attack = collector(ROWS)
 
 ROLE = "prod.oncall"
 KEYS = (ROLE, "snapshot", "timestamp")
-ENTRY = {
-    "id": "a", "kind": "deny", "reason": "x", "actor": "x", "created": "2026-01-01T00:00:00Z",
-    "expires": "2026-01-02T00:00:00Z", "rule": "{}",
-}  # fmt: skip
+DAY = timedelta(days=1)
+
+
+def entry(*, rule: str = "", created: timedelta = -DAY, expires: timedelta = DAY, **changes: str) -> dict[str, str]:
+    """Return an emergency entry that denies everything, or has another rule, with `changes`; times are from now."""
+    denies = rule or encode_deny("stop", reason="x", match=Clauses(actions=("*",)))
+    times = {"created": format_time(now() + created), "expires": format_time(now() + expires)}
+    return {"id": "stop", "kind": "deny", "reason": "x", "actor": "x", "rule": denies, **times, **changes}
+
+
+def in_an_emergency(editor: Editor, *entries: dict[str, str]) -> None:
+    """Make entries live, over the bundle that is live."""
+    said = selecting(editor, editor.release().sha256, action="emergency", emergency=list(entries))
+    serve(editor, said)
+
+
+def denied_in_an_emergency(scene: Scene) -> None:
+    """Let who is on call deny everything."""
+    on_call(scene)
+    in_an_emergency(scene.owners, entry())
 
 
 def on_call(scene: Scene) -> None:
@@ -81,7 +99,7 @@ def bundle_never_signed(attacker: Attacker) -> None:
     "lists a bundle of their own as a target",
     keys=KEYS,
     given=on_call,
-    seasoned=refused("lists"),
+    seasoned=refused("on-call role: lists targets, which only a channel may"),
     stopped_by="a role on call lists no targets",
 )
 def target_on_call(attacker: Attacker) -> None:
@@ -139,13 +157,36 @@ def on_call_for_another_channel(attacker: Attacker) -> None:
     "puts an older on-call document back, after a newer one",
     keys=("snapshot", "timestamp"),
     given=went_back_twice,
-    seasoned=refused("version"),
-    fresh=accepts(3, "the older document is genuine and has not expired"),
+    seasoned=refused("expected prod.oncall.json version 2, got 3"),
+    fresh=shown_the_past(3, "the older document is genuine and has not expired"),
     stopped_by="versions pinned never fall; release numbers neither",
 )
 def replayed_document(attacker: Attacker) -> None:
     old = attacker.read("metadata/2.prod.oncall.json")
     attacker.set_live(prod_oncall=attacker.put(ROLE, old))
+
+
+@attack(
+    "denies everything in an emergency entry",
+    keys=KEYS,
+    given=on_call,
+    seasoned=accepts(3, "and denies everything: who is on call can stop all, for 30 days at most"),
+    stopped_by="every answer, the status and the ledger show it; another key on call ends it",
+)
+def everything_denied(attacker: Attacker) -> None:
+    in_an_emergency(attacker, entry())
+
+
+@attack(
+    "passes an allow off as an emergency deny",
+    keys=KEYS,
+    given=on_call,
+    seasoned=refused("its rule is no plain deny (decision)"),
+    stopped_by="all entries can say is when they deny",
+)
+def allow_for_a_deny(attacker: Attacker) -> None:
+    deny = encode_deny("stop", reason="x", match=Clauses(actions=("*",)))
+    in_an_emergency(attacker, entry(rule=deny.replace('"deny"', '"allow"')))
 
 
 @attack(
@@ -156,28 +197,37 @@ def replayed_document(attacker: Attacker) -> None:
     stopped_by="all kinds there are tighten; what is unknown is refused",
 )
 def loosening_entry(attacker: Attacker) -> None:
-    second = attacker.release().sha256
-    serve(attacker, selecting(attacker, second, action="emergency", emergency=[ENTRY | {"kind": "allow"}]))
+    in_an_emergency(attacker, entry(kind="allow"))
 
 
 @attack(
     "writes an emergency entry that would hold for years",
     keys=KEYS,
     given=on_call,
-    seasoned=refused("bad expires"),
+    seasoned=refused("emergency entry: bad expires"),
     stopped_by="30 days at most",
 )
 def endless_entry(attacker: Attacker) -> None:
-    second = attacker.release().sha256
-    entry = ENTRY | {"expires": "2036-01-01T00:00:00Z"}
-    serve(attacker, selecting(attacker, second, action="emergency", emergency=[entry]))
+    in_an_emergency(attacker, entry(expires=3650 * DAY))
+
+
+@attack(
+    "writes an emergency entry that has expired already",
+    keys=KEYS,
+    given=on_call,
+    seasoned=accepts(3, "the bundle that was live; the entry has no effect"),
+    stopped_by="entries end by themselves",
+)
+def expired_entry(attacker: Attacker) -> None:
+    in_an_emergency(attacker, entry(created=-2 * DAY, expires=-DAY))
 
 
 @attack(
     "takes the role on call out of the snapshot role, to undo what it did",
     keys=("snapshot", "timestamp"),
     given=went_back_twice,
-    seasoned=refused("prod.oncall"),
+    seasoned=refused("missing info for 'prod.oncall.json'"),
+    fresh=refused("role prod.oncall was delegated but is not part of snapshot"),
     stopped_by="a role that is delegated must be there",
 )
 def dropped_role_on_call(attacker: Attacker) -> None:

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from tamper.attacking import Attack, Attacker, accepts, collector, not_stopped, refused, unchanged
+from tamper.attacking import Attack, Attacker, accepts, collector, not_stopped, refused, shown_the_past, unchanged
 from tamper.editing import now
 from tuf.api.metadata import MetaFile
 
@@ -47,7 +47,7 @@ def fast_forward_beyond_64_bits(attacker: Attacker) -> None:
     "points a new timestamp at an older snapshot role",
     keys=TIMESTAMP,
     seasoned=refused("must be >="),
-    fresh=accepts(1, "the older snapshot role has not expired"),
+    fresh=shown_the_past(1, "the older snapshot role has not expired"),
     stopped_by="versions pinned never fall; the snapshot role expires after 180 days",
 )
 def older_snapshot(attacker: Attacker) -> None:
@@ -96,6 +96,17 @@ def without_signing_time(attacker: Attacker) -> None:
 
 
 @attack(
+    "gives the timestamp a life of a hundred years",
+    keys=TIMESTAMP,
+    seasoned=unchanged("what is live is what it was"),
+    fresh=accepts(2, "the state is honest"),
+    stopped_by="the other roles expire, after 180 days at the latest; a new root with another key ends it",
+)
+def long_life(attacker: Attacker) -> None:
+    attacker.stamp(life_s=100 * 365 * 86_400)
+
+
+@attack(
     "signs other content under the version that is live",
     keys=TIMESTAMP,
     seasoned=unchanged("an equal version is no news"),
@@ -123,8 +134,8 @@ def revoked_timestamp_key(attacker: Attacker) -> None:
 @attack(
     "puts an old, genuine channel role into a new snapshot role",
     keys=ONLINE,
-    seasoned=refused("version"),
-    fresh=accepts(1, "the older channel role has not expired"),
+    seasoned=refused("expected prod.json version 2, got 3"),
+    fresh=shown_the_past(1, "the older channel role has not expired"),
     stopped_by="versions pinned never fall; a channel role expires after 180 days",
 )
 def older_channel_role(attacker: Attacker) -> None:
@@ -134,7 +145,7 @@ def older_channel_role(attacker: Attacker) -> None:
 @attack(
     "puts an old channel role under a new number",
     keys=ONLINE,
-    seasoned=refused("prod"),
+    seasoned=refused("expected prod v9, got v2"),
     stopped_by="the number is inside what is signed",
 )
 def older_channel_role_renumbered(attacker: Attacker) -> None:
@@ -176,8 +187,8 @@ def path_listed_by_another_channel(attacker: Attacker) -> None:
 @attack(
     "drops the channel from the snapshot role",
     keys=ONLINE,
-    seasoned=refused("missing info"),
-    fresh=refused("prod"),
+    seasoned=refused("new snapshot is missing info for 'prod.json'"),
+    fresh=refused("role prod was delegated but is not part of snapshot"),
     stopped_by="a role that was there must stay",
 )
 def dropped_channel(attacker: Attacker) -> None:
@@ -189,7 +200,7 @@ def dropped_channel(attacker: Attacker) -> None:
 @attack(
     "pins an enormous version of the channel role, which does not exist",
     keys=ONLINE,
-    seasoned=refused("prod"),
+    seasoned=refused("expected prod v2147483648, got v3"),
     stopped_by="a pin must lead to a file that fits it",
 )
 def pin_to_nowhere(attacker: Attacker) -> None:

@@ -11,12 +11,15 @@ import pygit2
 from tamper.attacking import Attacker
 from tamper.editing import now
 from tamper.rows_people import with_people
-from tamper.scene import Scene
-from tuf.api.metadata import Metadata
+from tamper.scene import CHANNELS, Scene, owned
+from tuf.api.metadata import Key, Metadata
 
 from builder.auditing import look_up, verify_channel
 from builder.ledger.branch import LedgerError
 from builder.publishing.approve import SignedAlreadyError, UnderSignedError
+from builder.publishing.ceremony import change_keys
+from builder.publishing.holders import HoldersError
+from builder.publishing.key_changes import change_holders
 from builder.publishing.pending import PendingError, StaleError
 from builder.publishing.provenance import ProvenanceError
 from builder.publishing.publisher import SignedInFutureError
@@ -53,6 +56,10 @@ COMMANDS: dict[str, Command] = {
     "writ verify --rebuild": lambda scene: verify_channel(scene.workspace, "prod", rebuild="live"),
     "writ live --verify": lambda scene: look_up(scene.workspace, "prod", when=None, verify=True),
     "writ approve": lambda scene: review_pending(scene.workspace, scene.approver("ben"), number=None),
+    "writ keys add": lambda scene: change_keys(
+        {channel: scene.publisher(channel) for channel in CHANNELS},
+        lambda before: change_holders(before, "prod", added=[scene.asked_for]),
+    ),
     "writ approve (again)": lambda scene: scene.sign_waiting("ana"),
     "writ approve --complete": lambda scene: complete_pending(scene.workspace, scene.publisher(), number=None),
 }
@@ -130,7 +137,7 @@ def bundle_of_no_commit(attacker: Attacker) -> None:
     holds="push rights to the policy repository",
     command="writ live --verify",
     error=LedgerError,
-    text="live/prod",
+    text="its commit for release 2 is not the one the signed history gives",
 )
 def rewritten_ledger(attacker: Attacker) -> None:
     git = attacker.scene.workspace.repository.git
@@ -189,7 +196,7 @@ def invented_past(attacker: Attacker) -> None:
     keys=("prod", "snapshot", "timestamp"),
     command="writ verify",
     error=MetadataError,
-    text="release",
+    text="release 9 follows 2 (expected 3)",
 )
 def skipped_numbers(attacker: Attacker) -> None:
     attacker.release_forged(replace(attacker.release(), release=9))
@@ -235,7 +242,7 @@ def poisoned_bundle(attacker: Attacker) -> None:
     "plants a root that hosts would refuse",
     command="writ publish",
     error=MetadataError,
-    text="root",
+    text="root was signed by 0/1 keys",
 )
 def planted_root(attacker: Attacker) -> None:
     root = attacker.role("root")
@@ -375,6 +382,31 @@ def pending_of_another_channel(attacker: Attacker) -> None:
 )
 def second_signature_of_one(attacker: Attacker) -> None:
     """Do nothing but run the command."""
+
+
+@alarm(
+    "gets a second key of theirs into the channel, to be two people",
+    holds="one of the people",
+    given=with_people,
+    command="writ keys add",
+    error=HoldersError,
+    text="has a key of ana already",
+)
+def two_keys_of_one_person(attacker: Attacker) -> None:
+    attacker.scene.asked_for = owned(attacker.foreign.public_key, "ana")
+
+
+@alarm(
+    "gets their key into the channel once more, under another id and another name",
+    holds="one of the people",
+    given=with_people,
+    command="writ keys add",
+    error=HoldersError,
+    text="does not have the id that belongs to it",
+)
+def one_key_under_two_ids(attacker: Attacker) -> None:
+    ana = attacker.scene.signers["ana"].public_key
+    attacker.scene.asked_for = Key.from_dict("0" * 64, {**ana.to_dict(), "x-owner": "zoe"})
 
 
 @alarm(

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from polled_host import Host
 from securesystemslib.signer import CryptoSigner
 from tamper.editing import Editor, now
-from tuf.api.metadata import DelegatedRole, Metadata, Role, Targets
+from tuf.api.metadata import DelegatedRole, Key, Metadata, Role, Targets
 
 from builder.ledger.branch import extend_ledger
 from builder.publishing.approve import Review, approve, complete
@@ -119,6 +119,8 @@ class Scene:
     key_folder: Path
     revoked: dict[str, CryptoSigner] = field(default_factory=dict)
     people: bool = False
+    asked_for: Key | None = None
+    """A key that somebody asks to have in ``prod``."""
 
     @classmethod
     def copied(cls, honest: Honest, to: Path) -> "Scene":
@@ -281,7 +283,8 @@ class Scene:
         for name in ("root", "targets", "prod"):
             self.revoked[name] = _signer(self.key_folder / f"{name}.pem")
         self.people, owners = True, self.owners
-        people = {owners.signers[name].public_key.keyid: owners.signers[name].public_key for name in PEOPLE}
+        keys = [owned(owners.signers[name].public_key, name) for name in PEOPLE]
+        people = {key.keyid: key for key in keys}
         root, targets = owners.role("root"), owners.role("targets")
         root.version += 1
         root.keys |= people
@@ -321,6 +324,11 @@ class Scene:
             content.version += 1
             pins[role] = owners.put(role, owners.sign(content, *signers))
         owners.set_live(**pins)
+
+
+def owned(key: Key, person: str) -> Key:
+    """Return a public key with the name of whose it is."""
+    return Key.from_dict(key.keyid, {**key.to_dict(), layout.OWNER: person})
 
 
 def _signer(path: Path) -> CryptoSigner:

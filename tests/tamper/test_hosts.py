@@ -92,7 +92,7 @@ def judge(row: Attack, expected: Seen, host: Host, scene: Scene) -> None:
     host.store._inner = open_reader(scene.url)
     scene.publish_all() if row.published_over else scene.put_right(row.keys)
     assert poll(host) == (Outcome.ACTIVATED, "")
-    assert enforced(host).reason == "fourth"
+    assert host.enforcement.active.policy.revision == scene.honest.coming[-1].bundle.revision
 
 
 def is_forged(found: Enforced) -> bool:
