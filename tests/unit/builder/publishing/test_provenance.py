@@ -213,7 +213,7 @@ class TestBesideTheBundle:
         before = live(world)
         world.now += datetime.timedelta(days=150)
 
-        assert refresh([world.publisher()]).renewed == ("prod",)
+        assert refresh([world.publisher()]).renewed == ("prod", "snapshot")
 
         state = world.publisher().reader.read()
         assert state.verified.release == before

@@ -62,7 +62,7 @@ class TestLater:
         expired = world.publisher().reader.read().verified.expires["prod"] < world.now
 
         if expired:
-            with pytest.raises(StagedStateError, match=r"prod\.json is expired"):
+            with pytest.raises(StagedStateError, match="new prod is expired"):
                 refresh([world.publisher()])
         else:
             (warning,) = refresh([world.publisher()]).warnings
