@@ -42,10 +42,6 @@ class RoleTerm:
     version: int
     expires: float
 
-    def is_expiring(self, now: float) -> bool:
-        """Tell whether it is time to sign the role anew."""
-        return now >= self.expires - EXPIRING_S
-
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
@@ -65,6 +61,12 @@ class Freshness:
     def expires(self) -> float:
         """Return when the first role expires."""
         return min((term.expires for term in self.terms.values()), default=-math.inf)
+
+    def expiring(self, now: float) -> frozenset[str]:
+        """Return the roles that it is time to sign anew; of the timestamp, the state tells."""
+        return frozenset(
+            role for role, term in self.terms.items() if role != "timestamp" and now >= term.expires - EXPIRING_S
+        )
 
     def state(self, now: float) -> FreshnessState:
         """Return the word for host time `now`; stale wins over unreachable, as it is what may deny."""

@@ -228,9 +228,9 @@ def _emergency(enforcement: Enforcement) -> tuple[EmergencyStatus, ...]:
 
 
 def _metadata(freshness: Freshness, now: float) -> dict[str, RoleStatus]:
+    expiring = freshness.expiring(now)
     return {
-        role: RoleStatus(term.version, moment(term.expires), role != "timestamp" and term.is_expiring(now))
-        for role, term in freshness.terms.items()
+        role: RoleStatus(term.version, moment(term.expires), role in expiring) for role, term in freshness.terms.items()
     }
 
 

@@ -22,6 +22,7 @@ import agent_sidecar.lean_imports  # noqa: F401 - before TUF
 from agent_sidecar import logs
 from agent_sidecar.acceptance import ReleaseError, check_expiry, check_release, check_signed_time, check_versions
 from agent_sidecar.activation import prepare
+from agent_sidecar.alarms import Alarms
 from agent_sidecar.durable import StateError
 from agent_sidecar.enforcement import Enforcement
 from agent_sidecar.freshness import Freshness
@@ -102,6 +103,7 @@ class Updater:
         self._probe_due = 0.0
         self._clock_reported = False
         self._reported: dict[str, float] = {}
+        self._alarms = Alarms()
 
     def start(self) -> None:
         """Enforce what is on disk."""
@@ -113,6 +115,11 @@ class Updater:
         """Look for something new, `full` even if the timestamp is unchanged. Never raises an expected error."""
         self._watch_clock()
         self._enforcement.end_expired_entries()
+        outcome = self._reported_poll(full=full)
+        self._alarms.watch(self.freshness, self._clock())
+        return outcome
+
+    def _reported_poll(self, *, full: bool) -> Outcome:
         try:
             outcome = self._poll(full=full)
             self._enforcement.note_time(every_s=TIME_PERSISTED_EVERY_S)

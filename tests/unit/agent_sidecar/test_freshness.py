@@ -40,6 +40,8 @@ def test_a_lasting_failure_keeps_its_beginning_and_an_answer_ends_it() -> None:
     assert again.answered(95.0).failure is None
 
 
-@pytest.mark.parametrize(("now", "expected"), [(-1.0, False), (0.0, True), (EXPIRING_S + 1, True)])
-def test_a_role_is_worth_an_alarm_a_month_before_it_expires(now: float, expected: bool) -> None:
-    assert RoleTerm(1, EXPIRING_S).is_expiring(now) is expected
+@pytest.mark.parametrize(("now", "expected"), [(-1.0, set()), (0.0, {"prod"}), (EXPIRING_S + 1, {"prod"})])
+def test_a_role_is_worth_an_alarm_a_month_before_it_expires(now: float, expected: set[str]) -> None:
+    terms = {"prod": RoleTerm(1, EXPIRING_S), "root": RoleTerm(1, 9e9), "timestamp": RoleTerm(1, 60.0)}
+
+    assert Freshness(terms=terms).expiring(now) == expected
