@@ -21,14 +21,13 @@ class Rekeying:
     before: Before
 
     @classmethod
-    def open(cls, workspace: Workspace) -> "Rekeying":
-        """Read the store; raises LedgerError if a ledger at hand knows more releases, TrustError, RemoteError."""
-        return cls.of(workspace, {channel: workspace.publisher(channel) for channel in workspace.project.channels})
+    def open(cls, workspace: Workspace, document: Pending | None = None) -> "Rekeying":
+        """Read the store, for a ceremony file if there is one.
 
-    @classmethod
-    def of(cls, workspace: Workspace, publishers: Publishers) -> "Rekeying":
-        """Read the store for some publishers, by channel; raises as `open`."""
-        before = read_before(publishers)
+        Raises LedgerError if a ledger at hand knows more releases than the store, TrustError, RemoteError.
+        """
+        publishers = {channel: workspace.publisher(channel) for channel in workspace.project.channels}
+        before = ceremony.before_of(publishers, document) if document else read_before(publishers)
         for channel, state in before.states.items():
             live = state.verified.release
             check_store_is_current(workspace.repository.git, channel, live.release if live else 0)

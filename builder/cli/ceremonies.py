@@ -301,7 +301,7 @@ def _checked(context: click.Context, file: Path) -> "tuple[Rekeying, Ceremony, b
     content = read_input(context.obj, file, "ceremony file")
     document = Pending.from_bytes(content, str(file))
     progress("reading the store …")
-    rekeying = Rekeying.open(Workspace.open(context.obj))
+    rekeying = Rekeying.open(Workspace.open(context.obj), document)
     return rekeying, rekeying.check(document, str(file)), content
 
 

@@ -139,7 +139,7 @@ def keys_add_channel(
     publishers = enrolling(workspace, channel)
     preview = preview_enrolment(channel, publishers)
     if output and not dry_run:
-        wish, rekeying = enrolment(channel, publishers), Rekeying.of(workspace, publishers)
+        wish, rekeying = enrolment(channel, publishers), Rekeying.open(workspace)
         begin_ceremony(rekeying, wish, output=context.obj / output, dry_run=False, yes=yes, output_format=output_format)
         return
     if not preview.there:

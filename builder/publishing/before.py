@@ -56,11 +56,12 @@ class Before:
         return b""
 
 
-def read_before(publishers: Publishers) -> Before:
-    """Return what is live now, or what was before a root that nothing has followed yet.
+def read_before(publishers: Publishers, root: Metadata[Root] | None = None) -> Before:
+    """Return what is live now; or, if the newest root is one that nothing has followed yet, what was before it.
 
     A change of keys writes its root first. If it dies then, what is live may have too few signatures under that root,
-    until the rest has followed, too. Raises as `read_channels`.
+    until the rest has followed, too. `root` is that of a change at hand: it may be such a one even if what is live is
+    good under it. Raises as `read_channels`.
     """
     trusted_root = next(iter(publishers.values())).trusted_root
     try:
@@ -68,7 +69,13 @@ def read_before(publishers: Publishers) -> Before:
     except MetadataError as error:
         return _read_before_last_root(publishers, error)
     roots = next(iter(states.values())).chain.roots
-    return Before(states, roots[-1] if roots else trusted_root)
+    live = Before(states, roots[-1] if roots else trusted_root)
+    if root is None or decode(live.root_bytes, Root, limit=layout.MAX_ROOT_BYTES).signed_bytes != root.signed_bytes:
+        return live
+    try:
+        return _read_before_last_root(publishers, MetadataError("root: is followed already"))
+    except MetadataError:
+        return live
 
 
 def _read_before_last_root(publishers: Publishers, problem: MetadataError) -> Before:

@@ -56,7 +56,6 @@ class Ceremony:
     change: KeyChange
     document: Pending
     signers: Mapping[str, tuple[Holders, ...]]
-    renew_snapshot: bool
 
     @property
     def missing(self) -> tuple[Missing, ...]:
@@ -93,7 +92,7 @@ def propose(publishers: Publishers, before: Before, wish: Wish) -> Ceremony | No
         expires_of=lambda role: begun.signed.expires if begun and role == Root.type else now + lifetime_of(role),
     )
     document = Pending({role: Metadata(file) for role, file in made.files.items()})
-    return _with_begun_root(Ceremony(before, change, document, made.signers, made.renew_snapshot), "the newest root")
+    return _with_begun_root(Ceremony(before, change, document, made.signers), "the newest root")
 
 
 def check(document: Pending, before: Before, now: datetime, where: str) -> Ceremony:
@@ -120,7 +119,7 @@ def check(document: Pending, before: Before, now: datetime, where: str) -> Cerem
         raise StaleError(f"{where}: is stale: {error.args[0]} would have too few signatures") from error
     # 3. The very same, and only signatures that hold, by those who may.
     ordered = Pending({role: document.roles[role] for role in made.files})
-    ceremony = Ceremony(before, change, ordered, made.signers, made.renew_snapshot)
+    ceremony = Ceremony(before, change, ordered, made.signers)
     for role, signed in ordered.roles.items():
         if signed.to_dict() != {**signed.to_dict(), "signed": made.files[role].to_dict()} or signed.unrecognized_fields:
             raise PendingError(f"{where}: {role} is not what `writ keys` would have made")
@@ -192,10 +191,8 @@ def carry_out(publishers: Publishers, ceremony: Ceremony) -> None:
     pins = {role: _put(publisher, role, signed, ceremony.signers[role]) for role, signed in files.items()}
     releases = {channel: state.verified.release for channel, state in before.states.items()}
     new = {role: None for role in pins if layout.is_channel(role) and role != Targets.type and role not in releases}
-    change = Change(
-        pins, releases | new, ceremony.document.roles.get(Root.type), renew_snapshot=ceremony.renew_snapshot
-    )
-    make_live(publisher, before.states, change)
+    root = ceremony.document.roles.get(Root.type)
+    make_live(publisher, before.states, Change(pins, releases | new, root, renew_snapshot=True))
 
 
 def apply(publishers: Publishers, document: Pending, where: str) -> Ceremony:
@@ -205,13 +202,13 @@ def apply(publishers: Publishers, document: Pending, where: str) -> Ceremony:
     """
     publisher = _any(publishers)
     for _ in attempts(publisher.store.url):
-        ceremony = check(document, read_before(publishers), publisher.clock(), where)
+        ceremony = check(document, before_of(publishers, document), publisher.clock(), where)
         try:
             carry_out(publishers, ceremony)
         except RaceLostError:
             continue
         except NumberTakenError:  # by what is live now, or by somebody who died
-            check(document, read_before(publishers), publisher.clock(), where)
+            check(document, before_of(publishers, document), publisher.clock(), where)
             raise
         return ceremony
     raise AssertionError  # `attempts` raises
@@ -224,20 +221,44 @@ def change_keys(publishers: Publishers, wish: Wish) -> Ceremony | None:
     `wish` raises.
     """
     publisher = _any(publishers)
+    begun: Pending | None = None
     for _ in attempts(publisher.store.url):
-        proposed = propose(publishers, read_before(publishers), wish)
-        if proposed is None:
+        ceremony = _resumed(publishers, begun) or _signed(publishers, wish)
+        if ceremony is None:
             return None
-        signed = sign(proposed, publisher.key_ring)
-        if signed.ceremony.missing:
-            why = "; ".join([_missing(signed.ceremony), *signed.refused.values()])
-            raise UnderSignedError(why, hint="-o FILE writes a ceremony file for others to sign")
         try:
-            carry_out(publishers, signed.ceremony)
-        except (RaceLostError, NumberTakenError):
-            continue
-        return signed.ceremony
+            carry_out(publishers, ceremony)
+        except RaceLostError:
+            begun = ceremony.document
+        except NumberTakenError:
+            begun = None
+        else:
+            return ceremony
     raise AssertionError  # `attempts` raises
+
+
+def before_of(publishers: Publishers, document: Pending) -> Before:
+    """Return what a document is to be checked against: also if its root is in the store already, but not the rest."""
+    return read_before(publishers, document.roles.get(Root.type))
+
+
+def _resumed(publishers: Publishers, document: Pending | None) -> Ceremony | None:
+    """Return the ceremony of an attempt that lost its race, None if it has to be made anew."""
+    if document is not None:
+        with contextlib.suppress(StaleError):
+            return check(document, before_of(publishers, document), _any(publishers).clock(), "this change")
+    return None
+
+
+def _signed(publishers: Publishers, wish: Wish) -> Ceremony | None:
+    proposed = propose(publishers, read_before(publishers), wish)
+    if proposed is None:
+        return None
+    signed = sign(proposed, _any(publishers).key_ring)
+    if signed.ceremony.missing:
+        why = "; ".join([_missing(signed.ceremony), *signed.refused.values()])
+        raise UnderSignedError(why, hint="-o FILE writes a ceremony file for others to sign")
+    return signed.ceremony
 
 
 def _missing(ceremony: Ceremony) -> str:

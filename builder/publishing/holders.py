@@ -173,15 +173,17 @@ def _check_distinct(role: str, keys: Sequence[Key]) -> None:
     seen: dict[bytes, Key] = {}
     owners: dict[str, Key] = {}
     for key in keys:
-        same = seen.setdefault(public_value(key), key)
-        if same is not key:
-            raise HoldersError(f"role {role}: has that key already, {name_of(same)}")
-        owner = owner_of(key)
-        if owner and owners.setdefault(owner, key) is not key:
+        value, owner = public_value(key), owner_of(key)
+        if value in seen:
+            raise HoldersError(f"role {role}: has that key already, {name_of(seen[value])}")
+        if owner in owners:
             raise HoldersError(
                 f"role {role}: has a key of {owner} already, {short_id(owners[owner])}",
                 hint="one person, one key: revoke the old one first",
             )
+        seen[value] = key
+        if owner:
+            owners[owner] = key
 
 
 def roles_held(delegator: Root | Targets) -> Mapping[str, Role] | Mapping[str, DelegatedRole]:

@@ -40,7 +40,6 @@ class RoleFiles:
 
     files: Mapping[str, RoleFile]
     signers: Mapping[str, tuple[Holders, ...]]
-    renew_snapshot: bool
 
 
 def make_role_files(
@@ -77,7 +76,7 @@ def make_role_files(
     }
     if Root.type in files:  # TUF 5.3.4: by the threshold of the old one and of the new one
         signers[Root.type] = (holders_of(state.root, Root.type), holders_of(root, Root.type))
-    return RoleFiles(files, signers, not _is_signed(root, "snapshot", state.chain.snapshot))
+    return RoleFiles(files, signers)
 
 
 def change_holders(

@@ -1,5 +1,7 @@
 """A store in which something happens at a chosen write, and processes that publish."""
 
+import datetime
+import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -60,3 +62,15 @@ def raising() -> Callable[[BaseException], Callable[[], object]]:
         return event
 
     return make
+
+
+@pytest.fixture
+def let_it_be(world: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Let it be some days later, for publishers and for hosts."""
+
+    def later(days: int) -> None:
+        now = world.now = world.now + datetime.timedelta(days=days)
+        clock = types.SimpleNamespace(datetime=types.SimpleNamespace(now=lambda _: now), timezone=datetime.timezone)
+        monkeypatch.setattr("tuf.ngclient._internal.trusted_metadata_set.datetime", clock)
+
+    return later

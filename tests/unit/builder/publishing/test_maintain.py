@@ -1,7 +1,6 @@
 """Years of maintenance, with real clients that were away for some of them."""
 
 import datetime
-import types
 from typing import Any
 
 import pytest
@@ -29,18 +28,6 @@ def world(world_of: Any, file_url: str) -> World:
     world = world_of(file_url, channels=("staging", "prod"))
     world.publish()
     return world
-
-
-@pytest.fixture
-def let_it_be(world: World, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Let it be some days later, for publishers and for hosts."""
-
-    def later(days: int) -> None:
-        now = world.now = world.now + datetime.timedelta(days=days)
-        clock = types.SimpleNamespace(datetime=types.SimpleNamespace(now=lambda _: now), timezone=datetime.timezone)
-        monkeypatch.setattr("tuf.ngclient._internal.trusted_metadata_set.datetime", clock)
-
-    return later
 
 
 def keep(world: World, **changes: Any) -> Any:
