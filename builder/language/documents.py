@@ -85,9 +85,7 @@ def read_document(content: bytes, report: Report, *, today: datetime.date | None
     dry_run = _setting(report, found, "mode", ("enforce", "dry_run")) == "dry_run"
     policy, id_place = read_id(report, found)
     if policy == EMERGENCY_DOCUMENT:
-        report.at(
-            found.get("id") or found, f"policy id {policy} is reserved for emergency entries", "choose another one"
-        )
+        report.at(found.get("id") or found, f"policy id {policy} is reserved for Writ itself", "choose another one")
     metadata = found.get("metadata")
     reader = _RuleReader(report, content, Rule(policy, "", Decision.DENY, baseline=baseline, dry_run=dry_run))
     rules = fields.require(report, found, "rules", "policy document", "list its rules under rules:")

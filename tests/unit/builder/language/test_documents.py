@@ -242,7 +242,7 @@ DOCUMENT_PROBLEMS = [
     ("version: v1\nrule: []", ["1:1 policy document has no rules", "2:1 unknown key 'rule' in policy document"]),
     ("version: v1\nid: a/b\nrules: [{id: r, decision: deny}]", ["2:5 policy id 'a/b' is not valid"]),
     ("version: v1\nid: ''\nrules: [{id: r, decision: deny}]", ["2:5 policy id is empty"]),
-    ("version: v1\nid: emergency\nrules: [{id: r, decision: deny}]", ["2:5 policy id emergency is reserved for emergency entries"]),
+    ("version: v1\nid: emergency\nrules: [{id: r, decision: deny}]", ["2:5 policy id emergency is reserved"]),
     ("version: v1\nid: 7\nrules: [{id: r, decision: deny}]", ["2:5 policy id: expected text, found 7"]),
     ("version: v1\nmode: shadow\nrules: [{id: r, decision: deny}]", ["2:7 unknown mode 'shadow'"]),
     ("version: v1\ntier: gold\nrules: [{id: r, decision: deny}]", ["2:7 unknown tier 'gold'"]),
