@@ -75,10 +75,10 @@ class Process:
 class Bench:
     """A folder with a store and any number of sidecar processes, all ended with the test."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, oncall: bool) -> None:
         self.folder = folder
         self.state = folder / "state"
-        self.store = SignedStore(folder / "store")
+        self.store = SignedStore(folder / "store", oncall=oncall)
         (folder / "root.json").write_bytes(self.store.root)
         self.started: list[Process] = []
 
@@ -94,10 +94,10 @@ class Bench:
 
 
 @contextmanager
-def new_bench() -> Iterator[Bench]:
-    """Yield a bench; its processes and its folder end with the block."""
+def new_bench(*, oncall: bool = False) -> Iterator[Bench]:
+    """Yield a bench, with somebody on call or not; its processes and its folder end with the block."""
     folder = Path(tempfile.mkdtemp(prefix="writ-"))  # short: a Unix socket path has room for about 100 bytes
-    made = Bench(folder)
+    made = Bench(folder, oncall=oncall)
     try:
         yield made
     finally:
