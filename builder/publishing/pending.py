@@ -5,6 +5,7 @@ which file it follows (`BASE`), so a document made on top of a state that is no 
 whatever else was done meanwhile. Whoever may write a document can make it useless, and nothing more.
 """
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -109,9 +110,10 @@ def write_pending(publisher: Publisher, state: LiveState, release: Release | Non
         document = Pending({channel: Metadata(role)})
         if put_immutable(store, layout.pending_object(channel, version), document.to_bytes()):
             return version
-        there = read_pending(publisher.reader, version)
-        if there is not None and _same_but_for_expiry(there[0].roles.get(channel), role):
-            return version
+        with contextlib.suppress(PendingError):  # whatever somebody else put there is stepped over
+            there = read_pending(publisher.reader, version)
+            if there is not None and _same_but_for_expiry(there[0].roles.get(channel), role):
+                return version
     raise ConflictError(f"{store.url}: {MAX_ORPHANS} numbers for pending documents of {channel} are taken")
 
 

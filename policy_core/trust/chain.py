@@ -7,7 +7,7 @@ the timestamp is pinned by length and digest, so parts of two states cannot be m
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from tuf.api.exceptions import LengthOrHashMismatchError, RepositoryError
@@ -27,6 +27,9 @@ from policy_core.trust import layout
 from policy_core.trust.errors import MetadataError
 from policy_core.trust.oncall import Emergency, OncallDocument, select, selectable_of
 from policy_core.trust.release import Release, is_person
+
+MAX_CLOCK_DIFFERENCE = timedelta(hours=1)
+"""How far apart the clocks of those who sign may be."""
 
 Role = TypeVar("Role", Root, Timestamp, Snapshot, Targets)
 
@@ -110,9 +113,14 @@ def verify_chain(chain: MetadataChain, *, trusted_root: bytes, channel: str) -> 
         files[layout.oncall_role(channel)] = chain.oncall
     for name, data in files.items():
         roles[name] = verify_delegated(data, targets, name, pin=pinned(snapshot, name))
+    signed_at = layout.parse_time(timestamp.unrecognized_fields.get(layout.SIGNED_AT))
+    state = channel_state(channel, roles)
+    for entry in state.emergency:  # else its life would be as long as whoever signed it pleases
+        if entry.created > signed_at + MAX_CLOCK_DIFFERENCE:
+            raise MetadataError(f"emergency entry {entry.id}: created after it was signed")
     return VerifiedRelease(
-        channel=channel_state(channel, roles),
-        signed_at=layout.parse_time(timestamp.unrecognized_fields.get(layout.SIGNED_AT)),
+        channel=state,
+        signed_at=signed_at,
         expires={name: signed.expires for name, signed in roles.items()},
         versions={name: signed.version for name, signed in roles.items()},
     )

@@ -309,6 +309,14 @@ class TestTamperedDocuments:
         with pytest.raises(PendingError, match=f"{name}: is no pending document"):
             people.review()
 
+    def test_garbage_keeps_nobody_from_proposing(self, people: People) -> None:
+        number = people.promote().pending
+        name = pending_object("prod", number)
+        etag = people.world.store.get(name, max_bytes=10**7).etag
+        people.world.store.put(name, b"garbage", if_etag=etag)
+
+        assert people.promote().pending == number + 1
+
     def test_a_document_exchanged_after_the_review_is_not_signed(self, people: People) -> None:
         number = people.promote().pending
         reviewed = people.review("ana")

@@ -245,6 +245,12 @@ class TestAStolenOncallKey:
         with pytest.raises(MetadataError, match="bad expires"):
             entry(world, expires=world.now + timedelta(days=31))
 
+    def test_an_entry_cannot_be_dated_ahead(self, world: World) -> None:
+        ahead = world.now + timedelta(days=300)
+
+        with pytest.raises(TrustError, match="created after it was signed"):
+            add_emergency(on_call(world), entry(world, created=ahead, expires=ahead + timedelta(days=1)))
+
     def test_an_entry_of_an_unknown_kind_is_refused(self, world: World) -> None:
         state = on_call(world).reader.read()
         live = state.verified.release
