@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
+from policy_core.trust.layout import is_oncall
+
 RENEW_BEFORE = timedelta(days=60)
 RENEW_TIMESTAMP_BEFORE = timedelta(days=14)  # two weekly runs of `writ maintain`
 WARN_BEFORE = timedelta(days=30)
@@ -14,14 +16,20 @@ def is_due(role: str, expires: datetime, now: datetime) -> bool:
     return expires - now < (RENEW_TIMESTAMP_BEFORE if role == "timestamp" else RENEW_BEFORE)
 
 
-def alarm(role: str, expires: datetime, now: datetime) -> str:
-    """Return what to tell people about a role that runs out soon, or has; empty if there is time."""
+def alarm(role: str, expires: datetime, now: datetime, *, retired: bool = False) -> str:
+    """Return what to tell people about a role that runs out soon, or has; empty if there is time.
+
+    `retired` is a channel that ``writ.yaml`` does not name any more.
+    """
     left = expires - now
     if left >= (WARN_BEFORE_TIMESTAMP if role == "timestamp" else WARN_BEFORE):
         return ""
     when = f"expires in {left.days} days" if left > timedelta() else f"expired on {expires:%Y-%m-%d}"
-    advice = "run `writ maintain` where its key is" if role in {"root", "targets"} else "run `writ refresh`"
-    return f"{role} {when}: {advice}"
+    if retired:
+        return f"{role} {when}: writ.yaml does not name it, so nothing renews it"
+    if role in {"root", "targets"}:
+        return f"{role} {when}: run `writ maintain` where its key is, or `writ keys renew {role}` if several sign it"
+    return f"{role} {when}: run " + (f"`writ keys renew {role}`" if is_oncall(role) else "`writ refresh`")
 
 
 def alarms(expires: Mapping[str, datetime], now: datetime) -> tuple[str, ...]:

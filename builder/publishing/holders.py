@@ -142,15 +142,11 @@ def _check_threshold(role: str, holders: Holders) -> None:
         )
     if keys > MAX_KEYS:
         raise HoldersError(f"role {role}: {keys} keys (limit {MAX_KEYS})")
-    if threshold > 1 and (role in {"snapshot", "timestamp"} or not _is_signed_by_several(role)):
+    if threshold > 1 and (role in {"snapshot", "timestamp"} or layout.is_oncall(role)):
         raise HoldersError(
             f"role {role}: threshold {threshold} (expected 1)",
             hint="snapshot and timestamp are signed by one machine at a time, on call by one person",
         )
-
-
-def _is_signed_by_several(role: str) -> bool:
-    return role in {"root", "targets"} or layout.is_channel(role)
 
 
 def _check_new_key(role: str, key: Key) -> None:

@@ -17,6 +17,8 @@ from builder.publishing.workspace import Workspace
 from policy_core.trust import layout
 
 NOT_AMONG_KEYS = "is none of the role's keys"
+A_SERVICE = "a service, not asked"
+ENCRYPTED = "encrypted, not opened"
 _ORDER = ("root", "targets", "snapshot", "timestamp")
 
 
@@ -74,12 +76,13 @@ def find_holdings(workspace: Workspace) -> Holdings:
     roles = [_role_keys(role, first, workspace.key_ring, now) for role in _ORDER]
     for channel, state in states.items():
         held = [role for role in (channel, layout.oncall_role(channel)) if role in state.verified.versions]
-        roles += [_role_keys(role, state, workspace.key_ring, now) for role in held]
+        retired = channel not in wanted
+        roles += [_role_keys(role, state, workspace.key_ring, now, retired=retired) for role in held]
     missing = tuple(channel for channel in wanted if channel not in there)
     return Holdings(workspace.reader(there[0]).store.url, tuple(roles), missing)
 
 
-def _role_keys(role: str, state: LiveState, key_ring: KeyRing, now: datetime) -> RoleKeys:
+def _role_keys(role: str, state: LiveState, key_ring: KeyRing, now: datetime, *, retired: bool = False) -> RoleKeys:
     expires = state.verified.expires[role]
     held, note = held_key(role, state.keys(role), key_ring)
     return RoleKeys(
@@ -90,8 +93,8 @@ def _role_keys(role: str, state: LiveState, key_ring: KeyRing, now: datetime) ->
         keys=tuple(PublicKey(key.keyid, key.scheme, owner_of(key), key.keyid == held) for key in state.keys(role)),
         source=key_ring.source(role) if key_ring.has(role) else "",
         note=note,
-        due=is_due(role, expires, now),
-        warning=alarm(role, expires, now),
+        due=is_due(role, expires, now) and not retired,
+        warning=alarm(role, expires, now, retired=retired),
     )
 
 
@@ -101,10 +104,10 @@ def held_key(role: str, keys: Sequence[Key], key_ring: KeyRing) -> tuple[str, st
         return "", ""
     try:
         if key_ring.is_service(role):
-            return "", "a service, not asked"
+            return "", A_SERVICE
         keyid = replace(key_ring, ask=_nobody).public_key(role).keyid
     except _EncryptedError:
-        return "", "encrypted, not opened"
+        return "", ENCRYPTED
     except (KeyMissingError, KeyUnusableError) as error:
         return "", error.message
     return (keyid, "") if keyid in {key.keyid for key in keys} else ("", NOT_AMONG_KEYS)

@@ -106,8 +106,8 @@ def lifetime_of(role: str) -> timedelta:
 def _check_roles(before: Before, change: KeyChange) -> None:
     there = {*layout.TOP_LEVEL_ROLES, *_roles_of(before)}
     for role in change.holders.keys() - there:
-        channel = role.removesuffix(".oncall")
-        if before.version(role) or not layout.is_channel(channel):
+        channel = role.partition(".")[0]
+        if before.version(role) or not (layout.is_channel(role) or layout.is_oncall(role)):
             raise HoldersError(f"role {role}: is none of this store's roles", hint="`writ keys show` lists them")
         if role != channel and channel not in before.states:
             raise HoldersError(f"role {role}: there is no channel {channel}", hint="`writ keys add-channel` adds one")

@@ -11,6 +11,7 @@ from builder.publishing.private_keys import KeyMissingError
 from builder.publishing.publisher import Publisher
 from builder.publishing.roles import RoleChange, States, change_roles
 from builder.publishing.state import LiveState
+from policy_core.trust.layout import is_oncall
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,5 +60,8 @@ def _obstacle(publisher: Publisher, role: str, state: LiveState) -> str:
     """Return why a role cannot be signed here, empty if it can."""
     threshold = state.threshold(role)
     if threshold > 1:
-        return f"it takes {threshold} signatures"
-    return "" if publisher.key_ring.has(role) else f"no key at {publisher.key_ring.source(role)}"
+        return f"it takes {threshold} signatures: begin with `writ keys renew {role} -o FILE`"
+    if publisher.key_ring.has(role):
+        return ""
+    why = f"no key at {publisher.key_ring.source(role)}"
+    return f"{why}: whoever holds one signs what `writ keys renew {role} -o FILE` writes" if is_oncall(role) else why

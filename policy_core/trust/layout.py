@@ -70,6 +70,12 @@ def oncall_role(channel: str) -> str:
     return f"{channel}.oncall"
 
 
+def is_oncall(name: str) -> bool:
+    """Tell whether a role's name is that of a channel's on-call role."""
+    channel, dot, _ = name.partition(".")
+    return bool(dot) and name == oncall_role(channel) and is_channel(channel)
+
+
 def pending_object(channel: str, version: int) -> str:
     """Return the object name of what waits for signatures to become that version of the channel role."""
     return f"pending/{channel}/{version}.json"

@@ -131,7 +131,9 @@ class TestShow:
         shown = writ("keys", "show")
 
         assert shown.code == 0
-        assert "warning: root expires in 24 days: run `writ maintain` where its key is" in shown.err
+        assert (
+            "warning: root expires in 24 days: run `writ maintain` where its key is, or `writ keys renew" in shown.err
+        )
         assert "warning: prod expired on " in shown.err
         assert shown.out.count(", due\n") == 5
 
@@ -142,6 +144,19 @@ class TestShow:
 
         assert "warning: staging is not in the store yet: run `writ keys add-channel staging`" in shown.err
         assert "staging" not in shown.out
+
+    def test_advises_nothing_for_a_channel_that_is_no_longer_named(
+        self, writ: Run, folder: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        add_to_settings(folder, "staging")
+        assert writ("keys", "add-channel", "staging").code == 0
+        settings = (folder.path / "writ.yaml").read_text()
+        folder.commit({"writ.yaml": settings.replace("[prod, staging]", "[prod]")})
+        later(monkeypatch, days=170, hours=1)
+
+        shown = writ("keys", "show")
+
+        assert "warning: staging expires in 9 days: writ.yaml does not name it, so nothing renews it" in shown.err
 
     def test_a_forged_store_is_not_shown(self, writ: Run, tmp_path: Path) -> None:
         file = tmp_path / "store/metadata/1.targets.json"

@@ -110,12 +110,12 @@ def test_what_was_allowed_once_does_not_hold_up_other_roles() -> None:
     check_holding(before, {**before, "targets": Holders((BO,), 1)})
 
 
-@pytest.mark.parametrize("name", ["bo", BO.keyid, BO.keyid[:12]])
+@pytest.mark.parametrize("name", ["bo", BO.keyid, BO.keyid[:12]], ids=["owner", "id", "short id"])
 def test_a_key_is_found_by_owner_and_by_id(name: str) -> None:
     assert find_key("prod", BEFORE["prod"], name) is BO
 
 
-@pytest.mark.parametrize("name", ["eve", BO.keyid[:3], "", "f" * 64])
+@pytest.mark.parametrize("name", ["eve", BO.keyid[:3], "", "f" * 64], ids=["owner", "too short", "empty", "id"])
 def test_a_key_that_is_not_there_is_not_found(name: str) -> None:
     with pytest.raises(HoldersError, match=r"role prod: .* is none of its keys") as refused:
         find_key("prod", BEFORE["prod"], name)

@@ -8,7 +8,9 @@ from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, Role
 
 from builder.publishing import metadata
+from builder.publishing.holders import Holders
 from builder.publishing.initialise import initialise_store
+from builder.publishing.key_changes import KeyChange
 from builder.publishing.maintain import maintain
 from builder.publishing.private_keys import KeyMissingError, KeyUnusableError
 from builder.publishing.staging import StagedStateError
@@ -215,8 +217,29 @@ class TestMissingKeys:
         kept = keep(world)
 
         assert "root" not in kept.renewed
-        assert ["it takes 2 signatures" in warning for warning in kept.warnings] == [True]
+        (warning,) = kept.warnings
+        assert warning.endswith("it takes 2 signatures: begin with `writ keys renew root -o FILE`")
         assert world.seen().versions["root"] == 1
+
+    def test_of_people_who_hold_a_channel_leave_a_warning(self, peopled: World, let_it_be: Any) -> None:
+        let_it_be(125)
+
+        kept = maintain({"prod": peopled.publisher()})
+
+        assert kept.renewed == ("snapshot", "timestamp")
+        (warning,) = kept.warnings
+        assert warning.endswith("it takes 2 signatures: begin with `writ keys renew prod -o FILE`")
+
+    def test_of_people_on_call_leave_a_warning(self, world: World, let_it_be: Any) -> None:
+        di = world.person("di")
+        world.change_keys(KeyChange({"prod.oncall": Holders((di.key,), 1)}), di.ring("prod.oncall"))
+        let_it_be(310)
+
+        kept = keep(world)
+
+        assert kept.renewed == ALL
+        (warning,) = kept.warnings
+        assert warning.endswith("whoever holds one signs what `writ keys renew prod.oncall -o FILE` writes")
 
 
 @pytest.mark.parametrize("applied", [False, True])
