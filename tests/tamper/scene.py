@@ -4,6 +4,7 @@ Channel ``prod`` has had two releases and a refresh since. Release 1 let everybo
 it, and so do those that honest people will publish.
 """
 
+import os
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -87,7 +88,7 @@ def make_honest(folder: Path) -> Honest:
         for channel in CHANNELS:
             scene.publish(candidate, channel=channel)
         host.poll()
-        shutil.copytree(scene.folder, folder / f"release-{number}")
+        _copy_store(scene.folder, folder / f"release-{number}")
     refresh([scene.publisher()])
     host.poll()
     host.stop()
@@ -125,7 +126,7 @@ class Scene:
     @classmethod
     def copied(cls, honest: Honest, to: Path) -> "Scene":
         """Copy the live store and the keys into a folder of the test."""
-        shutil.copytree(honest.state("live"), to / "store")
+        _copy_store(honest.state("live"), to / "store")
         shutil.copytree(honest.folder / KEYS, to / KEYS)
         return cls(honest, to / "store", to / KEYS)
 
@@ -227,12 +228,12 @@ class Scene:
 
     def keep(self) -> None:
         """Note the store as it is, for `put_right`."""
-        shutil.copytree(self.folder, self.folder.with_name("kept"))
+        _copy_store(self.folder, self.folder.with_name("kept"))
 
     def put_right(self, stolen: Iterable[str]) -> None:
         """Do what owners do after an attack: restore the objects, replace stolen keys, publish what is to come."""
         shutil.rmtree(self.folder)
-        shutil.copytree(self.folder.with_name("kept"), self.folder)
+        _copy_store(self.folder.with_name("kept"), self.folder)
         self.rotate(*(name for name in stolen if name in {*TOP_LEVEL, *CHANNELS}))
         self.publish_all()
 
@@ -249,7 +250,7 @@ class Scene:
     def put_back(self, state: str) -> None:
         """Replace the whole store by an earlier state."""
         shutil.rmtree(self.folder)
-        shutil.copytree(self.honest.state(state), self.folder)
+        _copy_store(self.honest.state(state), self.folder)
 
     def rotate(self, *names: str) -> None:
         """Replace the keys of some roles, as after a theft, and sign anew what hangs on them."""
@@ -324,6 +325,11 @@ class Scene:
             content.version += 1
             pins[role] = owners.put(role, owners.sign(content, *signers))
         owners.set_live(**pins)
+
+
+def _copy_store(folder: Path, to: Path) -> None:
+    """Copy a store by links: whoever writes an object puts another file in its place."""
+    shutil.copytree(folder, to, copy_function=os.link)
 
 
 def owned(key: Key, person: str) -> Key:
