@@ -6,11 +6,13 @@ is live all the same, and ``writ ledger sync`` adds the commit with the very id 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import partial
 
 from builder.ledger.branch import Ledger, check_store_is_current, extend_ledger, rebuild_ledger
 from builder.ledger.commits import check_source
 from builder.ledger.remote import Origin, OriginError
+from builder.merging.reviews import ReviewRecord
 from builder.publishing.approve import Review, complete, review
 from builder.publishing.candidate import prepare_candidate
 from builder.publishing.channels import Histories, read_channels
@@ -38,7 +40,9 @@ class Released:
     warnings: tuple[str, ...] = ()
 
 
-def publish_commit(workspace: Workspace, channel: str, revision: str, *, actor: str) -> Released:
+def publish_commit(
+    workspace: Workspace, channel: str, revision: str, *, actor: str, reviews: tuple[ReviewRecord, ...] = ()
+) -> Released:
     """Publish a commit to a channel and record it; safe to repeat after any failure.
 
     Raises InvalidPolicyError, PolicyTestsFailedError, SupersededError, TrustError, RemoteError, UsageError.
@@ -47,7 +51,7 @@ def publish_commit(workspace: Workspace, channel: str, revision: str, *, actor: 
     if origin:
         origin.fetch()  # descent is judged by all there is, and the ledger goes on where others left it
     publisher = workspace.publisher(channel)
-    candidate = prepare_candidate(workspace.repository, revision, today=publisher.clock().date())
+    candidate = prepare_candidate(workspace.repository, revision, today=publisher.clock().date(), reviews=reviews)
     check_source(workspace.repository.git, candidate.bundle.revision)
     probe_conditional_writes(publisher.store)
     _check_store(workspace, publisher)
@@ -93,7 +97,14 @@ def act_on_call(workspace: Workspace, channel: str, act: Callable[[Publisher], O
 
 
 def promote_release(
-    workspace: Workspace, to: str, source_channel: str, *, number: int | None, reason: str, actor: str
+    workspace: Workspace,
+    to: str,
+    source_channel: str,
+    *,
+    number: int | None,
+    reason: str,
+    actor: str,
+    reviews: tuple[ReviewRecord, ...] = (),
 ) -> Released:
     """Promote what is live in one channel to another and record it, or leave it for people to sign.
 
@@ -110,7 +121,8 @@ def promote_release(
     source = find_promotable(histories.of(source_channel), source_channel, number)
     provenance = provenance_of(publisher.store, source, histories.of)
     rebuild_release(workspace.repository, publisher.store, source, provenance)
-    candidate = prepare_candidate(workspace.repository, source.revision, today=publisher.clock().date())
+    today = publisher.clock().date()
+    candidate = prepare_candidate(workspace.repository, source.revision, today=today, reviews=reviews)
     probe_conditional_writes(publisher.store)
     _check_store(workspace, publisher)
     outcome = promote(publisher, workspace.repository, candidate, source, reason=reason, actor=actor)
@@ -118,14 +130,16 @@ def promote_release(
     return Released(outcome, _record(workspace, publisher, outcome, origin), warnings)
 
 
-def review_pending(workspace: Workspace, publisher: Publisher, *, number: int | None) -> Review:
+def review_pending(
+    workspace: Workspace, publisher: Publisher, *, number: int | None, reviews: tuple[ReviewRecord, ...] = ()
+) -> Review:
     """Check what waits for signatures, on this machine and against this clone; raises as `review`, OriginError."""
     workspace.repository.require_history()
     origin = Origin.of(workspace.repository.git)
     if origin:
         origin.fetch()
     _check_store(workspace, publisher)
-    prepare = partial(prepare_candidate, workspace.repository, today=publisher.clock().date())
+    prepare = partial(prepare_candidate, workspace.repository, today=publisher.clock().date(), reviews=reviews)
     return review(publisher, workspace.repository, prepare, Histories(workspace.reader), number=number)
 
 
@@ -139,13 +153,13 @@ def complete_pending(workspace: Workspace, publisher: Publisher, *, number: int 
     return Released(outcome, _record(workspace, publisher, outcome, origin))
 
 
-def refresh_store(workspace: Workspace) -> Refreshed:
-    """Sign the timestamp again, for all channels of the store, and renew what expires soon.
+def refresh_store(workspace: Workspace, *, lifetime: timedelta | None = None) -> Refreshed:
+    """Sign the timestamp again, for all channels of the store, and renew what expires soon; `lifetime` as `refresh`.
 
     A store that was put back to an older state is not made to look new. Raises as `refresh`, and LedgerError.
     """
     publishers, warnings = _publishers(workspace)
-    refreshed = refresh(list(publishers.values()))
+    refreshed = refresh(list(publishers.values()), lifetime=lifetime)
     return replace(refreshed, warnings=(*warnings, *refreshed.warnings))
 
 

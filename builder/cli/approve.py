@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from builder.cli.publish import print_released
-from builder.cli.shared import format_option, print_json, progress
+from builder.cli.shared import format_option, print_json, progress, reviews_option
 
 if TYPE_CHECKING:
+    from builder.merging.reviews import ReviewRecord
     from builder.publishing.approve import Review
     from builder.publishing.pending import Waiting
     from builder.publishing.publisher import Publisher
@@ -23,10 +24,17 @@ if TYPE_CHECKING:
     help="Refuse if this is not what is live there.",
 )  # fmt: skip
 @click.option("--reason", metavar="TEXT", default="", help="Why: one line, signed and kept in the ledger.")
+@reviews_option
 @format_option
 @click.pass_context
 def promote(
-    context: click.Context, to: str, source: str | None, number: int | None, reason: str, output_format: str
+    context: click.Context,
+    to: str,
+    source: str | None,
+    number: int | None,
+    reason: str,
+    reviews: "tuple[ReviewRecord, ...]",
+    output_format: str,
 ) -> None:
     """Make the release that is live in one channel the next release of another: the same bytes, never built anew.
 
@@ -48,7 +56,8 @@ def promote(
     source = workspace.channel_before(to) if source is None else workspace.channel(source)
     progress(f"verifying {source}, building its release again, testing …")
     reason = check_reason(reason) if reason else ""
-    print_released(promote_release(workspace, to, source, number=number, reason=reason, actor=actor), output_format)
+    done = promote_release(workspace, to, source, number=number, reason=reason, actor=actor, reviews=reviews)
+    print_released(done, output_format)
 
 
 @click.command()
@@ -58,6 +67,7 @@ def promote(
 @click.option("--yes", is_flag=True, help="Do not ask; then NUMBER says what you have seen.")
 @click.option("--show", is_flag=True, help="Check and show what waits; sign nothing.")
 @click.option("--complete", is_flag=True, help="Sign nothing; make live what has all its signatures (publishers).")
+@reviews_option
 @format_option
 @click.pass_context
 def approve(
@@ -68,6 +78,7 @@ def approve(
     yes: bool,
     show: bool,
     complete: bool,
+    reviews: "tuple[ReviewRecord, ...]",
     output_format: str,
 ) -> None:
     """Check a release that waits for signatures, show what it would change, and sign it with your key.
@@ -95,17 +106,25 @@ def approve(
     if complete:
         print_released(complete_pending(workspace, publisher, number=number), output_format)
     else:
-        _review(workspace, publisher, number, sign=not show, ask=not yes, output_format=output_format)
+        reviewed = _review(workspace, publisher, number, reviews)
+        _decide(workspace, publisher, reviewed, sign=not show, ask=not yes, output_format=output_format)
 
 
 def _review(
-    workspace: "Workspace", publisher: "Publisher", number: int | None, *, sign: bool, ask: bool, output_format: str
-) -> None:
-    from builder.publishing.approve import approve as sign_reviewed
-    from builder.releasing import complete_pending, review_pending
+    workspace: "Workspace", publisher: "Publisher", number: int | None, reviews: "tuple[ReviewRecord, ...]"
+) -> "Review":
+    from builder.releasing import review_pending
 
     progress("verifying the store, building the release again, testing …")
-    reviewed = review_pending(workspace, publisher, number=number)
+    return review_pending(workspace, publisher, number=number, reviews=reviews)
+
+
+def _decide(
+    workspace: "Workspace", publisher: "Publisher", reviewed: "Review", *, sign: bool, ask: bool, output_format: str
+) -> None:
+    from builder.publishing.approve import approve as sign_reviewed
+    from builder.releasing import complete_pending
+
     if output_format == "text" or (sign and ask):
         _describe(workspace, reviewed, to_stderr=output_format != "text")
     waiting = reviewed.waiting

@@ -4,18 +4,26 @@ from typing import TYPE_CHECKING
 
 import click
 
-from builder.cli.shared import channel_option, format_option, print_json, progress
+from builder.cli.shared import channel_option, format_option, print_json, progress, reviews_option
 
 if TYPE_CHECKING:
+    from builder.merging.reviews import ReviewRecord
     from builder.releasing import Released
 
 
 @click.command()
 @channel_option
 @click.argument("revision", metavar="[REV]", default="HEAD")
+@reviews_option
 @format_option
 @click.pass_context
-def publish(context: click.Context, channel: str | None, revision: str, output_format: str) -> None:
+def publish(
+    context: click.Context,
+    channel: str | None,
+    revision: str,
+    reviews: "tuple[ReviewRecord, ...]",
+    output_format: str,
+) -> None:
     """Check, test, build and sign the commit REV (default: HEAD) and make it live in a channel.
 
     The commit must descend from all that was published there before, and keep to the gates of what is live. What is
@@ -25,6 +33,7 @@ def publish(context: click.Context, channel: str | None, revision: str, output_f
     Example:
       writ publish
       writ publish --channel prod v1.4
+      writ publish --reviews reviews.json
     """
     from builder.cli.trees import note_uncommitted
     from builder.publishing.wording import find_actor
@@ -35,7 +44,8 @@ def publish(context: click.Context, channel: str | None, revision: str, output_f
     actor = find_actor(workspace.repository.git, workspace.environment)
     note_uncommitted(workspace.repository, workspace.repository.resolve(revision))
     progress("checking, testing and publishing …")
-    print_released(publish_commit(workspace, workspace.channel(channel), revision, actor=actor), output_format)
+    done = publish_commit(workspace, workspace.channel(channel), revision, actor=actor, reviews=reviews)
+    print_released(done, output_format)
 
 
 @click.command()

@@ -4,12 +4,16 @@ import sys
 import warnings
 from collections.abc import Callable
 from getpass import GetPassWarning
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import msgspec
 
 from policy_core.errors import UsageError
+
+if TYPE_CHECKING:
+    from builder.merging.reviews import ReviewRecord
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -20,6 +24,18 @@ format_option: Callable[[Command], Command] = click.option(
 channel_option: Callable[[Command], Command] = click.option(
     "--channel", metavar="NAME", help="Channel (default: the first in writ.yaml)."
 )
+
+
+def _load_reviews(context: click.Context, _option: click.Parameter, file: Path | None) -> "tuple[ReviewRecord, ...]":
+    from builder.merging.reviews import load_reviews
+
+    return () if file is None else load_reviews(context.obj / file, name=str(file))
+
+
+reviews_option: Callable[[Command], Command] = click.option(
+    "--reviews", metavar="FILE", type=click.Path(path_type=Path), callback=_load_reviews,
+    help="What reviewers said about the commits, as your forge exports it, for governance.approvals in writ.yaml.",
+)  # fmt: skip
 
 
 def print_json(value: object) -> None:

@@ -95,6 +95,8 @@ def _describe(verified: "Verified") -> None:
 
 
 def _provenance_lines(provenance: "Provenance") -> Iterator[str]:
+    from builder.publishing.describing import count
+
     source, tests, gates = provenance.source or "a repository without an address", provenance.tests, provenance.gates
     yield f"provenance  sha256:{provenance.sha256}, signed by key {provenance.key[:12]}"
     yield f"  source    {source} at {provenance.revision}"
@@ -102,3 +104,7 @@ def _provenance_lines(provenance: "Provenance") -> Iterator[str]:
     yield f"  tests     {tests.passed} passed, {tests.skipped} skipped"
     if gates.passed:
         yield f"  gates     {', '.join(gates.passed)} (of release {gates.of_release})"
+    if gates.approvals:
+        commits = count(gates.approvals.commits, "commit")
+        teams = (f"{team}: {', '.join(names)}" for team, names in gates.approvals.teams.items())
+        yield f"  approvals {'; '.join((commits, *teams))}"

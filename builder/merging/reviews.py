@@ -47,14 +47,14 @@ class ReviewRecord:
     covers: frozenset[str] = frozenset()
 
 
-def load_reviews(file: Path) -> tuple[ReviewRecord, ...]:
-    """Read a file of reviews. Raises ReviewsError."""
+def load_reviews(file: Path, *, name: str) -> tuple[ReviewRecord, ...]:
+    """Read a file of reviews, called `name` in messages. Raises ReviewsError."""
     try:
         with file.open("rb") as stream:
             content = stream.read(MAX_JSON_BYTES + 1)
     except OSError as error:
-        raise ReviewsError(f"{file}: cannot be read ({error.strerror})") from error
-    return read_reviews(content, name=str(file))
+        raise ReviewsError(f"{name}: cannot be read ({error.strerror})") from error
+    return read_reviews(content, name=name)
 
 
 def read_reviews(content: bytes, *, name: str) -> tuple[ReviewRecord, ...]:

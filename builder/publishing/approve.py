@@ -12,8 +12,8 @@ from builder.publishing.channels import Histories
 from builder.publishing.commit import Outcome, repeat
 from builder.publishing.gates import require_live_gates
 from builder.publishing.pending import PendingError, Waiting, find_pending
-from builder.publishing.provenance import Provenance
-from builder.publishing.publish import SupersededError, what_is_live
+from builder.publishing.provenance import Gates, Provenance
+from builder.publishing.publish import SupersededError, newest_brought_in, what_is_live
 from builder.publishing.publisher import Publisher
 from builder.publishing.state import LiveState
 from builder.publishing.transaction import Change, WrittenSnapshot, make_live, put_signed
@@ -80,11 +80,13 @@ def review(
     if release.brings_in:  # what a rollback goes back to was approved once
         rebuild_release(repository, publisher.store, release, provenance)
         candidate = prepare(release.revision)
-        nothing = what_is_live(repository, candidate, live, lambda: iter(histories.of(publisher.channel)))
-        if nothing:
+        newest = newest_brought_in(live, lambda: iter(histories.of(publisher.channel)))
+        if nothing := what_is_live(repository, candidate, live, newest):
             raise SupersededError(f"{where}: {nothing.reason}")
-        if live is not None:
-            require_live_gates(f"release {live.release}", repository.tree(live.revision), candidate)
+        gates = Gates(0, ())
+        if live is not None and newest is not None:
+            gates = require_live_gates(repository, candidate, live=live, since=newest.revision)
+        _check_reviewers(where, release, gates)
     return Review(waiting, live, candidate, provenance)
 
 
@@ -183,6 +185,15 @@ def _check_origin(where: str, release: Release, histories: Histories) -> None:
         before = list(_releases(histories.of(release.channel)))
     if not any(_identity(each) == _identity(release) for each in before):
         raise PendingError(f"{where}: lists a bundle that was not released where it says")
+
+
+def _check_reviewers(where: str, release: Release, gates: Gates) -> None:
+    """Raise PendingError if a release names people as reviewers whose approval this machine did not find."""
+    if made_up := sorted(set(release.reviewed_by) - set(gates.reviewed_by)):
+        raise PendingError(
+            f"{where}: says that {', '.join(made_up)} reviewed it, but no such approval counts here",
+            hint="export the reviews from the forge yourself (`--reviews FILE`); if it is not there, it was made up",
+        )
 
 
 def _identity(release: Release) -> Release:

@@ -4,6 +4,7 @@ import datetime
 from dataclasses import dataclass
 
 from builder.compiling import Compiled, bundle_of, compile_tree
+from builder.merging.reviews import ReviewRecord
 from builder.policytest import TestReport, run_suites
 from builder.simulating.thresholds import check_corpus
 from builder.source import PolicyRepository
@@ -19,13 +20,17 @@ class DirtyBundleError(InvalidError):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A bundle file, what it contains, the policies it was compiled from on which day, and how their tests went."""
+    """A bundle file, what it contains, the policies it was compiled from on which day, and how their tests went.
+
+    `reviews` are what a forge knows of the commits that led to it.
+    """
 
     blob: bytes
     bundle: Bundle
     compiled: Compiled
     today: datetime.date
     tests: TestReport
+    reviews: tuple[ReviewRecord, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what must never leave the machine it was tried on."""
@@ -38,7 +43,9 @@ class Candidate:
         return self.compiled.warnings
 
 
-def prepare_candidate(repository: PolicyRepository, revision: str, *, today: datetime.date) -> Candidate:
+def prepare_candidate(
+    repository: PolicyRepository, revision: str, *, today: datetime.date, reviews: tuple[ReviewRecord, ...] = ()
+) -> Candidate:
     """Check, test and build the committed tree of `revision`.
 
     Raises InvalidPolicyError, PolicyTestsFailedError, UsageError for an unknown revision or a shallow clone.
@@ -49,4 +56,4 @@ def prepare_candidate(repository: PolicyRepository, revision: str, *, today: dat
     tests.require_passed()
     check_corpus(compiled.tree)
     blob, bundle = bundle_of(compiled)
-    return Candidate(blob, bundle, compiled, today, tests)
+    return Candidate(blob, bundle, compiled, today, tests, reviews)

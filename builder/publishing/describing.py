@@ -54,6 +54,8 @@ def describe_release(release: Release) -> Iterator[str]:
     yield f"bundle    sha256:{release.sha256}"
     if release.origin:
         yield f"from      {release.origin}"
+    if release.reviewed_by:
+        yield f"reviewed  {', '.join(release.reviewed_by)}"
     yield f"actor     {release.actor}"
     if release.reason:
         yield f"reason    {release.reason}"

@@ -58,7 +58,7 @@ def promote(
     """
     bundle, provenance = _targets(publisher.store, source)
 
-    def make(_: LiveState, number: int, __: Gates) -> Proposal:
+    def make(_: LiveState, number: int, gates: Gates) -> Proposal:
         release = replace(
             source,
             channel=publisher.channel,
@@ -67,6 +67,7 @@ def promote(
             reason=reason,
             actor=actor,
             origin=f"{source.channel}/{source.release}",
+            reviewed_by=gates.reviewed_by,
         )
         return Proposal(release, bundle, provenance)
 

@@ -1,13 +1,13 @@
 """Provenance: from what a bundle was built, by which builder and after which checks (SLSA v1 in a DSSE envelope).
 
-A statement holds no time and nothing of the machine: the same commit, published on top of the same release, gives the
-same bytes. What binds it to its release is its digest, which the channel's role signs; its own signature is for those
-who read it without TUF.
+A statement holds no time and nothing of the machine: the same commit with the same approvals, published on top of the
+same release, gives the same bytes. What binds it to its release is its digest, which the channel's role signs; its own
+signature is for those who read it without TUF.
 """
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,13 +18,14 @@ from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import Error as SignatureError
 from securesystemslib.signer import Key, Signature
 
+from builder.merging.judging import Approvals
 from bundle_store.client import read_signed
 from bundle_store.port import ObjectNotFoundError, Store
 from policy_core import __version__
 from policy_core.bundle import Bundle
 from policy_core.errors import TrustError
 from policy_core.trust import layout
-from policy_core.trust.release import Release, is_plain_text
+from policy_core.trust.release import MAX_REVIEWERS, Release, is_plain_text
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -55,11 +56,27 @@ class TestCounts(msgspec.Struct, frozen=True):
     skipped: int
 
 
-class Gates(msgspec.Struct, frozen=True):
-    """Which gates were passed, and the release that demanded them (0: a first release, which is held to none)."""
+class Gates(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which gates were passed, and the release that demanded them (0: a first release, which is held to none).
+
+    `approvals` tells who approved what was merged, where that was demanded.
+    """
 
     of_release: int
     passed: tuple[str, ...]
+    approvals: Approvals | None = None
+
+    @property
+    def reviewed_by(self) -> tuple[str, ...]:
+        """Return the people whose approvals counted, sorted; of very many those that a signed release has room for."""
+        return self.approvals.names[:MAX_REVIEWERS] if self.approvals else ()
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Return every text in it."""
+        if self.approvals is None:
+            return self.passed
+        return (*self.passed, self.approvals.since, *self.approvals.teams, *self.approvals.names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +108,20 @@ def make_statement(bundle: Bundle, *, channel: str, repository_url: str, tests: 
                     _Resource(name="content", digest={"sha256": bundle.content_sha256}),
                     _Resource(name="policy", digest={"sha256": bundle.policy_sha256}),
                     _Resource(name="tests", uri="urn:writ:tests", annotations=msgspec.to_builtins(tests)),
-                    _Resource(name="gates", uri="urn:writ:gates", annotations=msgspec.to_builtins(gates)),
+                    *_about_gates(gates),
                 ],
             ),
         ),
     )
     return msgspec.json.encode(statement, order="sorted")
+
+
+def _about_gates(gates: Gates) -> Iterator["_Resource"]:
+    passed = msgspec.structs.replace(gates, approvals=None)
+    yield _Resource(name="gates", uri="urn:writ:gates", annotations=msgspec.to_builtins(passed))
+    if gates.approvals:
+        approvals = msgspec.to_builtins(gates.approvals)
+        yield _Resource(name="approvals", uri="urn:writ:approvals", annotations=approvals)
 
 
 def origin_url(git: pygit2.Repository) -> str:
@@ -162,6 +187,8 @@ def open_provenance(data: bytes, release: Release, keys_of: KeysOf) -> Provenanc
             raise ProvenanceError(f"{where}: is a statement of another kind ({', '.join(map(ascii, kinds))})")
         tests = msgspec.convert(statement.byproduct("tests").annotations, TestCounts)
         gates = msgspec.convert(statement.byproduct("gates").annotations, Gates)
+        if approvals := statement.byproduct("approvals").annotations:
+            gates = msgspec.structs.replace(gates, approvals=msgspec.convert(approvals, Approvals))
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError) as error:
         raise ProvenanceError(f"{where}: is no provenance ({error})") from error
     except (SignatureError, ValueError, layout.ChannelNameError) as error:
@@ -180,7 +207,7 @@ def open_provenance(data: bytes, release: Release, keys_of: KeysOf) -> Provenanc
     if other:
         raise ProvenanceError(f"{where}: is that of another one ({', '.join(other)})")
     # 5. What is shown cannot move the cursor of a terminal.
-    if not all(map(is_plain_text, (run.builder.id, version, source.uri, *gates.passed))):
+    if not all(map(is_plain_text, (run.builder.id, version, source.uri, *gates.texts))):
         raise ProvenanceError(f"{where}: holds a text that is not plain ASCII")
     return Provenance(
         release.provenance_sha256, key.keyid, run.builder.id, version, source.uri, release.revision, tests, gates

@@ -53,6 +53,7 @@ def publish(publisher: Publisher, repository: PolicyRepository, candidate: Candi
             content_sha256=bundle.content_sha256,
             policy_sha256=bundle.policy_sha256,
             provenance_sha256=hashlib.sha256(provenance).hexdigest(),
+            reviewed_by=gates.reviewed_by,
         )
         return Proposal(release, candidate.blob, provenance)
 
@@ -66,35 +67,36 @@ def bringing_in(
 
     What it returns raises SupersededError, GateError as `require_live_gates`, and what `make` raises.
     """
-    passed: dict[str, tuple[str, ...]] = {}  # gates by live revision, so that a lost race costs no second simulation
+    passed: dict[int, Gates] = {}  # by live release, so that a lost race costs no second simulation
 
     def propose(state: LiveState, history: Callable[[], Iterator[HistoryEntry]]) -> Proposal | NothingToDo:
         live = state.verified.release
-        if nothing := what_is_live(repository, candidate, live, history):
+        newest = newest_brought_in(live, history)
+        if nothing := what_is_live(repository, candidate, live, newest):
             return nothing
-        if live is not None and live.revision not in passed:
-            tree = repository.tree(live.revision)
-            passed[live.revision] = require_live_gates(f"release {live.release}", tree, candidate)
-        gates = Gates(live.release, passed[live.revision]) if live else Gates(0, ())
-        return make(state, live.release + 1 if live else 1, gates)
+        if live is None or newest is None:
+            return make(state, 1, Gates(0, ()))
+        if live.release not in passed:
+            passed[live.release] = require_live_gates(repository, candidate, live=live, since=newest.revision)
+        return make(state, live.release + 1, passed[live.release])
 
     return propose
 
 
 def what_is_live(
-    repository: PolicyRepository,
-    candidate: Candidate,
-    live: Release | None,
-    history: Callable[[], Iterator[HistoryEntry]],
+    repository: PolicyRepository, candidate: Candidate, live: Release | None, newest: Release | None
 ) -> NothingToDo | None:
-    """Return why there is nothing to do, None if there is; raises SupersededError unless the candidate comes next."""
+    """Return why there is nothing to do, None if there is; raises SupersededError unless the candidate comes next.
+
+    `newest` is the newest release that brought a revision in.
+    """
     bundle = candidate.bundle
-    newest = live if live and live.brings_in else _newest_brought_in(history())
     if newest is not None:
         if bundle.revision == newest.revision and live is not None and live.revision == newest.revision:
             return NothingToDo(f"{_short(bundle.revision)} is live already, as release {live.release}")
         _check_descent(repository, bundle.revision, newest, live)
-    if live is not None and live.policy_sha256 == bundle.policy_sha256:
+    same_policy = live is not None and live.policy_sha256 == bundle.policy_sha256
+    if live is not None and same_policy and not _changes_signers(repository, candidate, live):
         return NothingToDo(f"the policy is the one of release {live.release}, which is live: nothing to publish")
     return None
 
@@ -109,12 +111,22 @@ def _statement(channel: str, repository: PolicyRepository, candidate: Candidate,
     )
 
 
-def _newest_brought_in(history: Iterator[HistoryEntry]) -> Release | None:
-    """Return the newest release that brought a new revision, None if nothing was ever released."""
-    for entry in history:
-        if entry.release is not None and entry.release.brings_in:
-            return entry.release
-    return None
+def newest_brought_in(live: Release | None, history: Callable[[], Iterator[HistoryEntry]]) -> Release | None:
+    """Return the newest release that brought a revision in, None if nothing was ever released."""
+    if live is not None and live.brings_in:
+        return live
+    return next((entry.release for entry in history() if entry.release and entry.release.brings_in), None)
+
+
+def _changes_signers(repository: PolicyRepository, candidate: Candidate, live: Release) -> bool:
+    """Tell whether a candidate with the same policy lists other keys, by which approvals will be judged.
+
+    Hosts need none of them. But a key could otherwise be taken off the list only with the next change of a policy.
+    """
+    demanded, files = candidate.compiled.project.governance.path_approvals, candidate.compiled.tree.files
+    if not demanded.teams_by_glob:
+        return False
+    return files.get(demanded.signers) != repository.tree(live.revision).files.get(demanded.signers)
 
 
 def _check_descent(repository: PolicyRepository, revision: str, newest: Release, live: Release | None) -> None:

@@ -117,8 +117,9 @@ PAGES = (
         Code.UNGOVERNED,
         "ungoverned",
         "A policy or an exception falls short of what `governance` in `writ.yaml` demands: metadata that is not there, "
-        "a lifetime beyond the limit, an approval that is missing. Publishing holds a change to the governance that is "
-        "live, so demanding less takes a release of its own.",
+        "a lifetime beyond the limit, an approval that is missing; or, at a publish, a commit changes what a team must "
+        "approve, and nobody of that team did. Publishing holds a change to the governance that is live, so demanding "
+        "less takes a release of its own.",
         "add what the message names; the hint says which setting demands it.",
         {"writ.yaml": _DEMANDING, "policies/a.yaml": _FINE},
         {"writ.yaml": _DEMANDING, "policies/a.yaml": f"metadata: {{owners: {{app: team-a}}}}\n{_FINE}"},

@@ -98,7 +98,7 @@ def test_what_a_forge_knows_satisfies_the_gate(desk: Desk, forge: Forge) -> None
     )
 
     done = export(desk, forge)
-    desk.reviews = list(load_reviews(forge.folder / "reviews.json"))
+    desk.reviews = list(load_reviews(forge.folder / "reviews.json", name="reviews.json"))
 
     covers = frozenset({first, second})
     assert done.stderr == f"4 reviews written to {forge.folder / 'reviews.json'}\n"
@@ -117,7 +117,7 @@ def test_before_the_first_release_nobody_is_asked(desk: Desk, forge: Forge) -> N
     done = export(desk, forge)
 
     assert done.returncode == 0
-    assert load_reviews(forge.folder / "reviews.json") == ()
+    assert load_reviews(forge.folder / "reviews.json", name="reviews.json") == ()
 
 
 def test_a_forge_that_does_not_answer_leaves_no_file(desk: Desk, forge: Forge) -> None:

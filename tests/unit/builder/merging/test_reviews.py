@@ -89,16 +89,16 @@ def test_people_read_where_and_what_to_write(tmp_path: Path) -> None:
     file.write_bytes(content(entry(state="ok")))
 
     with pytest.raises(ReviewsError) as caught:
-        load_reviews(file)
+        load_reviews(file, name="reviews.json")
 
     assert report(caught.value) == [
-        f"{file}:1:110: state: expected one of approved, changes_requested, dismissed [E100]",
+        "reviews.json:1:110: state: expected one of approved, changes_requested, dismissed [E100]",
         "    hint: leave mere comments out",
-        f"error: {file}: is no file of reviews (1 problem)",
+        "error: reviews.json: is no file of reviews (1 problem)",
         'hint: write {"schema": 1, "reviews": [{"commit": "<40 hex digits>", "reviewer": "ana", "state": "approved"}]}',
     ]
 
 
 def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ReviewsError, match=r"missing\.json: cannot be read \(No such file or directory\)$"):
-        load_reviews(tmp_path / "missing.json")
+    with pytest.raises(ReviewsError, match=r"^missing\.json: cannot be read \(No such file or directory\)$"):
+        load_reviews(tmp_path / "missing.json", name="missing.json")
