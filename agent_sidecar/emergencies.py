@@ -15,7 +15,7 @@ from agent_sidecar.durable import StateError
 from agent_sidecar.history import History, HistoryEvent, moment
 from agent_sidecar.host_clock import HostClock
 from agent_sidecar.state import STATE_FILE, StateDirectory
-from policy_core.emergency import EmergencyError, check_entries, in_force, overlay_of
+from policy_core.emergency import EmergencyError, check_entries, check_times, in_force, overlay_of
 from policy_core.matcher.tightening import Overlay
 from policy_core.trust import layout
 from policy_core.trust.chain import VerifiedRelease
@@ -50,6 +50,7 @@ class Emergencies:
         if wanted == before and signed == state.emergency:
             return
         check_entries(wanted)
+        check_times(wanted, now)
         names = {entry.id for entry in wanted}
         self._enforce((*wanted, *(entry for entry in before if entry.id not in names)))
         role = layout.oncall_role(state.settings.channel)

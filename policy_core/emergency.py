@@ -6,6 +6,7 @@ rule could say (a rate, errors that are skipped, another decision, another docum
 
 import json
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -16,7 +17,9 @@ from policy_core.matcher import Matcher, decode_rules, encode_rules
 from policy_core.matcher.tightening import Overlay, TightenedMatcher
 from policy_core.model import EMERGENCY_DOCUMENT, Clauses, Condition, Decision, Rule, TimeWindow
 from policy_core.revoking import Revoked
-from policy_core.trust.oncall import Emergency, EmergencyKind
+from policy_core.trust.oncall import MAX_EMERGENCY_LIFETIME, Emergency, EmergencyKind
+
+_SKEW = timedelta(days=1)
 
 
 class EmergencyError(InvalidError):
@@ -47,6 +50,15 @@ def in_force(entries: Iterable[Emergency], now: float) -> tuple[Emergency, ...]:
 def check_entries(entries: Iterable[Emergency]) -> None:
     """Raise EmergencyError, naming the entry, unless a host of this version can enforce every entry."""
     overlay_of(entries)
+
+
+def check_times(entries: Iterable[Emergency], now: float) -> None:
+    """Raise EmergencyError for an entry that at `now` has a longer life before it than any may: one made for later."""
+    latest = now + (MAX_EMERGENCY_LIFETIME + _SKEW).total_seconds()
+    for entry in entries:
+        if entry.expires.timestamp() > latest:
+            days = MAX_EMERGENCY_LIFETIME.days
+            raise EmergencyError(f"emergency entry {entry.id}: would hold for more than {days} days")
 
 
 def overlay_of(entries: Iterable[Emergency]) -> Overlay:

@@ -54,7 +54,7 @@ def grant(
     """
     from builder.granting.granting import approver_of, make_grant, read_ask, require_same_request
     from builder.granting.keys import load_key, public_hex
-    from policy_core.grants import encode_grant
+    from policy_core.grants import encode_grant, grant_id
 
     ask = read_ask(read_input(context.obj, answer_file, "answer"))
     request = require_same_request(ask, read_request(context.obj, request_file))
@@ -67,7 +67,8 @@ def grant(
         click.confirm("Approve it?", err=True, abort=True)
     token = encode_grant(made, key.sign)
     if output_format == "json":
-        print_json({"grant": token, "approver": approver.id, "audience": made.audience, "expires": made.expires})
+        facts = {"approver": approver.id, "audience": made.audience, "expires": made.expires}
+        print_json({"grant": token, "id": grant_id(made), **facts})
     else:
         click.echo(token)
 
@@ -99,6 +100,7 @@ def _described(request: "Request", ask: "Ask", approver: "Approver", made: "Gran
     """Return what is approved, as lines: the request as it is signed, in full and with nothing invisible in it."""
     from builder.language.times import duration_text
     from policy_core.explaining.text import shown
+    from policy_core.grants import grant_id
 
     parts = {name: getattr(request, name) for name in ("subject", "action", "resource", "context")}
     parts["context"] = {name: value for name, value in request.context.items() if name != "grants"}
@@ -108,6 +110,7 @@ def _described(request: "Request", ask: "Ask", approver: "Approver", made: "Gran
         f"missing    {' and '.join(f'{count} of {shown(team)}' for team, count in ask.missing.items())}",
         f"audience   {shown(made.audience)}",
         f"good for   {duration_text(made.expires - made.issued)}, for one answer",
+        f"id         {grant_id(made)}",
         "request",
         *json.dumps(parts, indent=2).splitlines(),
     ]

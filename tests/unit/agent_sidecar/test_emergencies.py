@@ -291,6 +291,7 @@ LOOSENING = [
     entry("revoke_grant", ""),
     entry("revoke_exception", "x", lasts=timedelta(days=31)),
     entry("revoke_exception", "x", lasts=-timedelta(hours=1)),
+    entry("revoke_exception", "x", created="2099-01-01T00:00:00Z", expires="2099-01-02T00:00:00Z"),
     entry("revoke_exception", "x", unknown="1"),
     entry("revoke_exception", "x", reason="two\nlines"),
 ]

@@ -78,7 +78,7 @@ def test_what_is_signed_is_shown_in_full_before(writ: Writ, policies: Any, key: 
 
     assert run.err.startswith(
         "approver   ana (security)\nrules      a/ask\nmissing    1 of security\naudience   web-1\n"
-        "good for   1h, for one answer\nrequest\n{\n"
+        f"good for   1h, for one answer\nid         {decode_grant(run.out.strip()).nonce}\nrequest\n{{\n"
     )
     assert '"why": "\\u202egnihton"' in run.err
     assert "grants" not in run.err
@@ -92,6 +92,7 @@ def test_audience_and_lifetime_can_be_chosen(writ: Writ, policies: Any, key: Pat
     made = decode_grant(run.json["grant"])
     assert (made.audience, made.expires - made.issued) == ("any", 900)
     assert (run.json["approver"], run.json["expires"]) == ("ana", made.expires)
+    assert run.json["id"] == made.nonce
 
 
 def test_no_two_grants_are_the_same(writ: Writ, policies: Any, key: Path) -> None:
