@@ -69,7 +69,7 @@ def make_repository(path: Path, store: str, *, channels: str) -> GitFolder:
     """Make a policy repository: one commit with ``writ.yaml`` and one policy."""
     path.mkdir()
     folder = GitFolder(path)
-    folder.git("init", "--quiet", "--initial-branch=main")
+    folder.git("init", "--quiet", "--initial-branch=main", "--template=")  # no sample hooks to copy
     folder._named()
     folder.write({"writ.yaml": WRIT_YAML.format(store=store, channels=channels)})
     folder.commit_policy("first")

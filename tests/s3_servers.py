@@ -4,6 +4,8 @@ Three, because each is wrong somewhere: moto's If-Match is no atomic compare-and
 and Ceph, which is slow to start, compares If-Match without quotes.
 """
 
+import functools
+import http
 import http.client
 import os
 import socket
@@ -63,8 +65,17 @@ EMULATORS: dict[str, Callable[[], AbstractContextManager[str]]] = {"moto": moto,
 SERVERS = EMULATORS | ({"ceph": ceph} if CEPH else {})
 
 
+@functools.cache
+def share_descriptions() -> None:
+    """Let botocore read its descriptions of services once for all sessions: for each, that takes longer than a test."""
+    import botocore.session
+
+    botocore.session.create_loader = functools.cache(botocore.session.create_loader)
+
+
 def use(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Point boto3, also of processes started later, at a server."""
+    share_descriptions()
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)

@@ -27,9 +27,8 @@ CHANNELS = ("staging", "prod")
 class Operation:
     """One way of changing the store.
 
-    `past` gets the policy repository and a function of days that lets something be done that long ago. `requests` is
-    the number of requests to the store, the first `probes` of which are not about the change; `releases` is how many
-    the channel prod gets by it.
+    `past` gets the policy repository and a function that does something, if need be `days_ago`. `requests` is what it
+    costs at the store (docs/reference/store.md has the figures, too), `releases` how many the channel prod gets by it.
     """
 
     past: Callable[[GitFolder, Callable[..., None]], None]
@@ -72,14 +71,14 @@ OPERATIONS = {
     "rollback": Operation(
         _two_releases,
         lambda workspace: publish_rollback(workspace, "prod", to=1, reason="too strict", actor=ADA),
-        requests=25,
+        requests=15,
         releases=1,
     ),
-    "refresh": Operation(_released, refresh_store, requests=24),
-    "maintain": Operation(_nearly_expired, maintain_store, requests=30),
+    "refresh": Operation(_released, refresh_store, requests=7),
+    "maintain": Operation(_nearly_expired, maintain_store, requests=12),
     "add-channel": Operation(
         _another_channel,
         lambda workspace: add_channel("canary", enrolling(workspace, "canary")),
-        requests=30,
+        requests=17,
     ),
 }

@@ -5,7 +5,6 @@ with a line that lists how they ended. Starting Python anew for each would take 
 """
 
 import contextlib
-import functools
 import gc
 import json
 import os
@@ -67,12 +66,11 @@ def processes() -> Iterator[Processes]:
 
 def _serve() -> None:
     import boto3
-    import botocore.session
+    import s3_servers
 
     from stress import operations  # noqa: F401  loaded here, once
 
-    # So are botocore's descriptions of services: sessions share what reads them.
-    botocore.session.create_loader = functools.cache(botocore.session.create_loader)
+    s3_servers.share_descriptions()
     boto3.session.Session().client("s3", region_name="us-east-1")
     gc.freeze()  # what is loaded stays shared with the children
     for line in sys.stdin:
