@@ -34,6 +34,7 @@ COMMANDS = {
     "approve": ("approve", "approve"),
     "rollback": ("publish", "rollback"),
     "emergency": ("emergency", "emergency"),
+    "drill": ("drill", "drill"),
     "refresh": ("refresh", "refresh"),
     "maintain": ("publish", "maintain"),
     "live": ("live", "live"),

@@ -93,8 +93,8 @@ def _role_keys(role: str, state: LiveState, key_ring: KeyRing, now: datetime, *,
         keys=tuple(PublicKey(key.keyid, key.scheme, owner_of(key), key.keyid == held) for key in state.keys(role)),
         source=key_ring.source(role) if key_ring.has(role) else "",
         note=note,
-        due=is_due(role, expires, now) and not retired,
-        warning=alarm(role, expires, now, retired=retired),
+        due=is_due(role, state.verified, now) and not retired,
+        warning=alarm(role, state.verified, now, retired=retired),
     )
 
 
