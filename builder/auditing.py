@@ -118,7 +118,7 @@ def verify_channel(workspace: Workspace, channel: str, *, rebuild: str | None = 
         state,
         intervals(history),
         ledger,
-        warnings=alarms(state.expires, system_clock()),
+        warnings=alarms(state, system_clock()),
         provenance=provenance_of(store, state.release, histories.of) if state.release else None,
         rebuilt=asked,
     )

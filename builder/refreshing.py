@@ -7,6 +7,7 @@ take it for what is live.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from tuf.api.metadata import Snapshot, Targets, Timestamp
 
@@ -38,9 +39,14 @@ class RefreshedAlone:
 
 
 def refresh_alone(
-    url: str, trusted_root: bytes, *, seen: Mapping[str, int], environment: Mapping[str, str]
+    url: str,
+    trusted_root: bytes,
+    *,
+    seen: Mapping[str, int],
+    environment: Mapping[str, str],
+    lifetime: timedelta | None = None,
 ) -> RefreshedAlone:
-    """Sign the timestamp of a store again, and whatever else is due and whose key is here.
+    """Sign the timestamp of a store again, and whatever else is due and whose key is here; `lifetime` as `refresh`.
 
     Raises StorePutBackError if a channel is behind what was `seen`, and as `refresh`.
     """
@@ -54,7 +60,7 @@ def refresh_alone(
             raise StorePutBackError(
                 f"{store.url}: {channel} is at release {releases.get(channel, 0)}, but release {newest} was seen here"
             )
-    return RefreshedAlone(refresh([publishers[channel] for channel in states]), releases)
+    return RefreshedAlone(refresh([publishers[channel] for channel in states], lifetime=lifetime), releases)
 
 
 def _channels_said_to_be_in(store: Store) -> list[str]:

@@ -1,6 +1,7 @@
 """``writ refresh``: hosts are told that what they have is still the newest."""
 
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,11 +24,20 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     "--seen", type=_FILE, metavar="FILE",
     help="With --store: keep the newest release of each channel here, and refuse a store that was put back.",
 )  # fmt: skip
+@click.option(
+    "--lifetime", metavar="DURATION",
+    help="From now on, how long timestamps are good for: 1h to 30d (default: as before).",
+)  # fmt: skip
 @format_option
 @click.pass_context
 def refresh(
-    context: click.Context, store: str | None, root: Path | None, seen: Path | None, output_format: str
-) -> None:  # fmt: skip
+    context: click.Context,
+    store: str | None,
+    root: Path | None,
+    seen: Path | None,
+    lifetime: str | None,
+    output_format: str,
+) -> None:
     """Sign the timestamp again, so that hosts know that what they have is still the newest.
 
     Run it well before the timestamp expires (`writ verify` shows when). It releases nothing. Channels that expire
@@ -39,6 +49,7 @@ def refresh(
     \b
     Example:
       writ refresh
+      writ refresh --lifetime 24h
       writ refresh --store s3://my-bucket/policies --root root.json --seen seen.json
     """
     if (store is None) is not (root is None):
@@ -47,25 +58,38 @@ def refresh(
         raise UsageError("--seen is for --store", hint="in a policy repository, the ledger knows what was seen")
     progress("reading the store and signing …")
     if store is None or root is None:
-        refreshed = _refresh_here(context.obj)
+        refreshed = _refresh_here(context.obj, _lifetime(lifetime))
     else:
-        refreshed = _refresh_alone(store, context.obj / root, context.obj / seen if seen else None)
+        seen = context.obj / seen if seen else None
+        refreshed = _refresh_alone(store, context.obj / root, seen, _lifetime(lifetime))
     _print(refreshed, output_format)
 
 
-def _refresh_here(directory: Path) -> "Refreshed":
+def _lifetime(text: str | None) -> timedelta | None:
+    from builder.language.times import duration_s
+    from builder.publishing.metadata import MIN_TIMESTAMP_LIFETIME, TIMESTAMP_LIFETIME
+
+    if text is None:
+        return None
+    lifetime = timedelta(seconds=duration_s(text) or 0)
+    if not MIN_TIMESTAMP_LIFETIME <= lifetime <= TIMESTAMP_LIFETIME:
+        raise UsageError(f"--lifetime {text!a}: is not between 1h and 30d", hint="24h suits an hourly refresher")
+    return lifetime
+
+
+def _refresh_here(directory: Path, lifetime: timedelta | None) -> "Refreshed":
     from builder.publishing.workspace import Workspace
     from builder.releasing import refresh_store
 
-    return refresh_store(Workspace.open(directory))
+    return refresh_store(Workspace.open(directory), lifetime=lifetime)
 
 
-def _refresh_alone(url: str, root: Path, seen: Path | None) -> "Refreshed":
+def _refresh_alone(url: str, root: Path, seen: Path | None, lifetime: timedelta | None) -> "Refreshed":
     from builder.cli.writing import write_file
     from builder.refreshing import refresh_alone
 
     before = _read_seen(seen) if seen else {}
-    done = refresh_alone(url, _read(root, "--root"), seen=before, environment=os.environ)
+    done = refresh_alone(url, _read(root, "--root"), seen=before, environment=os.environ, lifetime=lifetime)
     if seen:
         write_file(seen, as_json(done.seen).encode(), option="--seen")
     return done.refreshed

@@ -33,8 +33,8 @@ def maintain(publishers: Mapping[str, Publisher], *, apart_from: Container[str] 
 
     def propose(states: States) -> RoleChange | None:
         now = publisher.clock()
-        expires = {role: time for state in states.values() for role, time in state.verified.expires.items()}
-        due = [role for role, time in expires.items() if role not in apart_from and is_due(role, time, now)]
+        seen = {role: state.verified for state in states.values() for role in state.verified.expires}
+        due = [role for role, state in seen.items() if role not in apart_from and is_due(role, state, now)]
         live = next(iter(states.values()))
         obstacles = {role: _obstacle(publisher, role, live) for role in (*due, "snapshot", "timestamp")}
         if due and obstacles["timestamp"]:
@@ -45,7 +45,7 @@ def maintain(publishers: Mapping[str, Publisher], *, apart_from: Container[str] 
         if obstacles["snapshot"]:  # it pins all others but these two
             able = [role for role in able if role in {"root", "timestamp"}]
         warnings[:] = [
-            f"{role} expires on {expires[role]:%Y-%m-%d}, but "
+            f"{role} expires on {seen[role].expires[role]:%Y-%m-%d}, but "
             + (obstacles[role] or f"the snapshot role that pins it cannot be signed: {obstacles['snapshot']}")
             for role in due
             if role not in able

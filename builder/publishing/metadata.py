@@ -27,7 +27,8 @@ TARGETS_LIFETIME = timedelta(days=365)
 CHANNEL_LIFETIME = timedelta(days=180)
 ONCALL_LIFETIME = timedelta(days=365)  # only people on call can sign it anew
 SNAPSHOT_LIFETIME = timedelta(days=180)
-TIMESTAMP_LIFETIME = timedelta(days=30)  # file keys: nobody runs a refresher every hour for them
+TIMESTAMP_LIFETIME = timedelta(days=30)  # the longest: nobody runs a refresher every hour for file keys
+MIN_TIMESTAMP_LIFETIME = timedelta(hours=1)
 
 
 BASE = "x-base"
@@ -118,11 +119,11 @@ def next_snapshot(
     return snapshot
 
 
-def timestamp(version: int, pin: MetaFile, signed_at: datetime) -> Timestamp:
+def timestamp(version: int, pin: MetaFile, signed_at: datetime, lifetime: timedelta = TIMESTAMP_LIFETIME) -> Timestamp:
     """Return a timestamp that makes the pinned snapshot role the live one."""
     return Timestamp(
         version,
-        expires=signed_at + TIMESTAMP_LIFETIME,
+        expires=signed_at + lifetime,
         snapshot_meta=pin,
         unrecognized_fields={SIGNED_AT: format_time(signed_at)},
     )

@@ -5,7 +5,7 @@ No release comes of it: hosts see newer metadata that lists the same bundle.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from builder.publishing import metadata
 from builder.publishing.maintain import maintain
@@ -26,24 +26,31 @@ class Refreshed:
     warnings: tuple[str, ...] = ()
 
 
-def refresh(publishers: Sequence[Publisher]) -> Refreshed:
+def refresh(publishers: Sequence[Publisher], *, lifetime: timedelta | None = None) -> Refreshed:
     """Sign the timestamp again; renew channels (one publisher for each) and snapshot role if due (see `expiry`).
 
-    Without their keys only the timestamp is signed, and warnings returned: a refresher needs no more keys. Raises
-    TrustError if hosts would refuse the state even so, RemoteError, UsageError without the timestamp's key.
+    Without their keys only the timestamp is signed, and warnings returned: a refresher needs no more keys. From now on
+    timestamps are good for `lifetime`, if it is given. Raises TrustError if hosts would refuse the state even so,
+    RemoteError, UsageError without the timestamp's key.
     """
     maintained = maintain({each.channel: each for each in publishers}, apart_from=_NOT_HERE)
-    if not maintained.renewed:
-        _sign_timestamp(publishers[0])
+    if lifetime is not None or not maintained.renewed:
+        _sign_timestamp(publishers[0], lifetime)
     expires = publishers[0].reader.read().timestamp.expires
     return Refreshed(expires, maintained.renewed, maintained.warnings)
 
 
-def _sign_timestamp(publisher: Publisher) -> None:
-    """Replace the timestamp over the live snapshot role; if somebody else has just done so, all is well, too."""
+def _sign_timestamp(publisher: Publisher, lifetime: timedelta | None) -> None:
+    """Replace the timestamp over the live snapshot role.
+
+    If somebody else has just done so, all is well, too, unless it was to be good for another time than before.
+    """
     state = publisher.reader.read()
     successor = metadata.timestamp(
-        state.timestamp.version + 1, state.timestamp.snapshot_meta, publisher.signing_time(state)
+        state.timestamp.version + 1,
+        state.timestamp.snapshot_meta,
+        publisher.signing_time(state),
+        lifetime or state.timestamp_lifetime,
     )
     data = publisher.sign("timestamp", successor, state)
     verify_staged(
@@ -57,4 +64,5 @@ def _sign_timestamp(publisher: Publisher) -> None:
     try:
         swap_timestamp(publisher.store, data, etag=state.etag)
     except RaceLostError:
-        return
+        if lifetime is not None:
+            raise

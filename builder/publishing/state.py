@@ -5,9 +5,11 @@ Expiry is reported, not enforced: publishing is what ends it, and history stays 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from tuf.api.metadata import Key, Root, Snapshot, Targets, Timestamp
 
+from builder.publishing.metadata import MIN_TIMESTAMP_LIFETIME, TIMESTAMP_LIFETIME
 from bundle_store.client import read_signed
 from bundle_store.port import ObjectNotFoundError, Store
 from policy_core.errors import UsageError
@@ -31,6 +33,12 @@ class LiveState:
     targets: Targets
     snapshot: Snapshot
     timestamp: Timestamp
+
+    @property
+    def timestamp_lifetime(self) -> timedelta:
+        """Return how long timestamps are good for here: each one for as long as the one before it, within bounds."""
+        lifetime = self.timestamp.expires - self.verified.signed_at
+        return min(max(lifetime, MIN_TIMESTAMP_LIFETIME), TIMESTAMP_LIFETIME)
 
     def keys(self, role: str) -> Sequence[Key]:
         """Return the public keys that may sign for a top-level role or a channel."""

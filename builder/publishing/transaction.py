@@ -78,7 +78,8 @@ def make_live(
     pin = state.timestamp.snapshot_meta
     if change.pins or change.renew_snapshot:
         pin = _put_snapshot(publisher, state, change.pins, written or WrittenSnapshot())
-    timestamp = publisher.sign("timestamp", metadata.timestamp(state.timestamp.version + 1, pin, now), state)
+    successor = metadata.timestamp(state.timestamp.version + 1, pin, now, state.timestamp_lifetime)
+    timestamp = publisher.sign("timestamp", successor, state)
     roots = {layout.metadata_name(Root.type, change.root.signed.version): change.root.to_bytes()} if change.root else {}
     staged = _Overlaid(store, roots, store.url) if roots else store
     for channel, release in change.releases.items():

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from builder.publishing import metadata
+from builder.publishing.expiry import alarm
 from builder.publishing.refresh import refresh
 from builder.publishing.staging import StagedStateError
 
@@ -78,3 +80,34 @@ def test_an_expired_root_cannot_be_refreshed_away(world: World, monkeypatch: pyt
 
     with pytest.raises(StagedStateError, match=r"root\.json is expired"):
         refresh([world.publisher()])
+
+
+class TestLifetime:
+    def test_timestamps_are_good_for_as_long_as_was_said_once(self, world: World) -> None:
+        refresh([world.publisher()], lifetime=datetime.timedelta(hours=24))
+        world.now += datetime.timedelta(hours=1)
+        world.publish()
+        world.now += datetime.timedelta(hours=1)
+
+        refreshed = refresh([world.publisher()])
+
+        assert refreshed.expires == world.now + datetime.timedelta(hours=24)
+
+    def test_nobody_is_warned_of_a_day_that_has_just_begun(self, world: World) -> None:
+        refresh([world.publisher()], lifetime=datetime.timedelta(hours=24))
+
+        seen = world.seen()
+        assert alarm("timestamp", seen, world.now) == ""
+        assert alarm("timestamp", seen, world.now + datetime.timedelta(hours=19)).startswith(
+            "timestamp expires in 5 hours: run `writ refresh`"
+        )
+
+    def test_a_thief_of_the_timestamp_key_does_not_set_it_for_good(self, world: World) -> None:
+        state = world.publisher().reader.read()
+        endless = metadata.timestamp(
+            state.timestamp.version + 1, state.timestamp.snapshot_meta, world.now, datetime.timedelta(days=3650)
+        )
+        body = world.keys.sign("timestamp", endless, state.keys("timestamp"))
+        world.store.put("metadata/timestamp.json", body, if_etag=state.etag)
+
+        assert refresh([world.publisher()]).expires == world.now + datetime.timedelta(days=30)
