@@ -2,9 +2,12 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from polled_host import Host
 
 from builder.cli.main import main
 
@@ -97,3 +100,24 @@ def test_a_rollback_can_be_left_to_approvers(writ: Callable[..., str], peopled: 
 
     assert printed.startswith("prod: release 3 (rollback) waits for signatures as pending/prod/")
     assert peopled.seen().release.release == 2
+
+
+def test_hosts_obey_what_was_signed_until_it_is_lifted(
+    writ: Callable[..., str], peopled: World, tmp_path: Path
+) -> None:
+    host = Host(tmp_path / "state", SimpleNamespace(url=peopled.store.url, root=peopled.trusted_root)).start()
+    host.poll()
+    before = host.decide("service.read")
+
+    writ("emergency", "deny", "actions: [service.*]", *ABOUT, "--expires", "4h", "--id", "stop")
+    host.poll()
+    during = host.decide("service.read")
+    writ("emergency", "lift", "stop", "--channel", "prod", "--reason", "over")
+    host.poll()
+    after = host.decide("service.read")
+    host.stop()
+
+    assert (before, during, after) == ("allow", "deny", "allow")
+    assert [event.event for event in host.events()] == [
+        "activated", "emergency", "activated", "emergency_lifted", "activated",
+    ]  # fmt: skip
