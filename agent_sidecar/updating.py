@@ -20,7 +20,14 @@ from msgspec import structs
 
 import agent_sidecar.lean_imports  # noqa: F401 - before TUF
 from agent_sidecar import logs
-from agent_sidecar.acceptance import ReleaseError, check_expiry, check_release, check_signed_time, check_versions
+from agent_sidecar.acceptance import (
+    ReleaseError,
+    SignedAheadError,
+    check_expiry,
+    check_release,
+    check_signed_time,
+    check_versions,
+)
 from agent_sidecar.activation import prepare
 from agent_sidecar.alarms import Alarms
 from agent_sidecar.durable import StateError
@@ -141,6 +148,10 @@ class Updater:
             outcome = self._update(found or known)
         except (RemoteError, StateError):
             raise
+        except SignedAheadError as error:  # asked again at every poll: a clock that is set right changes nothing there
+            self._answered()
+            self._reject(error)
+            return Outcome.REJECTED
         except (TrustError, InvalidError) as error:
             self._answered()
             self._reject(error)

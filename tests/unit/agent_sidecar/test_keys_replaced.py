@@ -275,6 +275,19 @@ def test_a_timestamp_signed_in_the_future_does_not_move_host_time(store: SignedS
     assert settled.poll() is Outcome.ACTIVATED
 
 
+def test_a_host_that_starts_with_a_clock_far_behind_is_updated_by_the_first_poll_after_it_was_set_right(
+    store: SignedStore, host: Any
+) -> None:
+    store.publish(ALLOW)
+    right, host.now = host.clock(), 86_400.0
+    host.start()
+
+    assert [host.poll(), host.poll()] == [Outcome.REJECTED] * 2
+    assert len(host.events("rejected")) == 1
+    host.now = right
+    assert host.poll() is Outcome.ACTIVATED
+
+
 # the role of people on call
 
 
