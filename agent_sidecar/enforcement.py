@@ -24,12 +24,12 @@ from agent_sidecar.durable import StateError
 from agent_sidecar.emergencies import Emergencies
 from agent_sidecar.history import History, HistoryEvent, moment
 from agent_sidecar.host_clock import HostClock
+from agent_sidecar.limits import limited, limits_of, stricter
 from agent_sidecar.snapshots import Snapshot, SnapshotError, SnapshotRef
 from agent_sidecar.state import MAX_REJECTED, Limits, Pin, Rejection, State, StateDirectory
 from policy_core.errors import ConflictError, InvalidError, KnownError, UsageError
 from policy_core.matcher import Matcher
 from policy_core.matcher.tightening import TightenedMatcher, tighten
-from policy_core.model import HostLimits
 from policy_core.trust.chain import MetadataChain, VerifiedRelease
 from policy_core.trust.recovery import is_still_signed
 from policy_core.trust.release import Release
@@ -71,7 +71,7 @@ class Enforcement:
     @property
     def limits(self) -> Limits:
         """Return how far a host rollback may go: the stricter of configuration and newest verified policy."""
-        return _stricter(self._own_limits, self.state.limits)
+        return stricter(self._own_limits, self.state.limits)
 
     def is_loaded(self, ref: SnapshotRef | None) -> bool:
         """Tell whether a snapshot could take effect at once."""
@@ -125,7 +125,7 @@ class Enforcement:
             previous = state.previous
             if not state.pin and state.current and state.current.sha256 != ref.sha256 and self.is_loaded(state.current):
                 previous = state.current
-            limits = _limits_of(activation)
+            limits = limits_of(activation.matcher.provisions, activation.policy.channel)
             self._take_over(chain, verified, previous, limits, current=ref, highest_release=ref.release)
             before, loaded = self._loaded, {**self._loaded, ref: activation}
             self._loaded = {kept: loaded[kept] for kept in self.state.referenced if kept in loaded}
@@ -209,7 +209,7 @@ class Enforcement:
             pin, current = self.state.pin, self.state.current
             if not pin or not current:
                 return False
-            kept, ended = _limited(pin, self.state.previous, self.limits)
+            kept, ended = limited(pin, self.state.previous, self.limits)
             over = kept is None or self._clock() >= kept.until
             if over or kept != pin:
                 self._save(pin=None if over else kept)
@@ -234,7 +234,7 @@ class Enforcement:
         """Make newer metadata durable, with what it leaves of a host rollback and of the snapshot to go back to."""
         revoked = previous and self._is_revoked(previous, chain, verified)
         kept = None if revoked else previous
-        pin, ended = _limited(self.state.pin, kept, _stricter(self._own_limits, limits))
+        pin, ended = limited(self.state.pin, kept, stricter(self._own_limits, limits))
         self._save(versions=dict(verified.versions), previous=kept, limits=limits, pin=pin, **more)
         if previous and revoked:
             self._record("revoked", previous, reason="the keys the channel has now do not vouch for it")
@@ -349,26 +349,6 @@ def _unshared(old: list[Matcher], kept: list[Matcher]) -> list[Matcher]:
         if not any(matcher.shares_rules(other) for other in (*kept, *gone)):
             gone.append(matcher)
     return gone
-
-
-def _limits_of(activation: Activation) -> Limits:
-    signed = activation.matcher.provisions.hosts or HostLimits()
-    return Limits(signed.max_pin_s, signed.min_release.get(activation.policy.channel, 0))
-
-
-def _stricter(one: Limits, other: Limits) -> Limits:
-    return Limits(min(one.max_pin_s, other.max_pin_s), max(one.min_release, other.min_release))
-
-
-def _limited(pin: Pin | None, previous: SnapshotRef | None, limits: Limits) -> tuple[Pin | None, str]:
-    """Return what limits leave of a host rollback to `previous`, and why it ends if it does."""
-    if pin is None:
-        return None, ""
-    if previous is None:
-        return None, "the keys the channel has now do not vouch for what this host went back to"
-    if previous.release < limits.min_release:
-        return None, f"the policy forbids to go below release {limits.min_release}"
-    return msgspec.structs.replace(pin, until=min(pin.until, pin.since + limits.max_pin_s)), ""
 
 
 _HELD_LONG_ENOUGH = "the longest time a rollback may hold is over"
