@@ -1,5 +1,6 @@
 """What a row of the matrix is: who holds what, what they do with it, and what a host is expected to make of it."""
 
+import contextlib
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -83,12 +84,14 @@ def not_stopped(why: str, *, release: int = 3, outcome: Outcome = Outcome.ACTIVA
 class Attacker(Editor):
     """Can write to the store and sign with the stolen keys.
 
-    `between` is put between the host and the store.
+    `between` is put between the host and the store, `ending` is closed when the attack is over.
     """
 
     scene: Scene = field(kw_only=True)
     host: Host = field(kw_only=True)
     between: Callable[[Store], Store] = field(kw_only=True, default=lambda store: store)
+
+    ending: contextlib.ExitStack = field(kw_only=True, default_factory=contextlib.ExitStack)
 
     def forge(self, *, role: str = "prod", blob: bytes | None = None, **changes: Any) -> Release:
         """Put a bundle that allows everything (or `blob`) into the store and return the release that would list it."""

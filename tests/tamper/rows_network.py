@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from tamper.attacking import Attack, Attacker, Where, accepts, collector, refused, unchanged, unusable
 from tamper.scene import Scene
+from trickling import trickling
 
+from bundle_store.https import HttpsStore
 from bundle_store.port import ObjectNotFoundError, Store, StoreDeniedError, StoredObject
 from policy_core.trust import layout
 
@@ -120,3 +122,26 @@ def restless_etag(attacker: Attacker) -> None:
         return StoredObject(found.body, str(next(count))) if found else None
 
     answering(attacker, answer)
+
+
+@attack(
+    "trickles an answer without an end, one byte after the other",
+    where=Where.NETWORK,
+    seasoned=unusable("the answer is too slow"),
+    stopped_by="an `https://` store gives an answer up whose head or body is too slow; it is tried again",
+)
+def slow_answer(attacker: Attacker) -> None:
+    address = attacker.ending.enter_context(trickling(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"))
+    attacker.between = lambda _: HttpsStore(address, patience_s=0.1)
+
+
+@attack(
+    "sends the host elsewhere",
+    where=Where.NETWORK,
+    seasoned=unusable("the server answered 302"),
+    stopped_by="redirects are refused: the configured address is the one that is asked",
+)
+def redirected(attacker: Attacker) -> None:
+    head = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 1\r\nConnection: close\r\n\r\n"
+    address = attacker.ending.enter_context(trickling(head))
+    attacker.between = lambda _: HttpsStore(address)

@@ -63,29 +63,30 @@ def judge(row: Attack, expected: Seen, host: Host, scene: Scene) -> None:
     attacker = Attacker(scene.folder, scene.stolen(row.keys), scene=scene, host=host)
     if row.where.is_on_host:
         host.stop()
-    row.do(attacker)
-    host.store._inner = attacker.between(open_reader(scene.url))
-    if row.where.is_on_host:
+    with attacker.ending:
+        row.do(attacker)
+        host.store._inner = attacker.between(open_reader(scene.url))
+        if row.where.is_on_host:
+            host.start(min_release=row.min_release)
+
+        outcome, reason = poll(host)
+        seen = enforced(host)
+
+        assert outcome is expected.outcome, reason
+        assert not (expected.stops and is_forged(seen))
+        assert expected.stops or seen.decision == "allow"
+        if expected.release is None:
+            assert seen == before
+        else:
+            assert seen.release == expected.release
+        if outcome in {Outcome.REJECTED, Outcome.UNREACHABLE}:
+            assert expected.text in reason
+
+        poll(host)
+        assert enforced(host) == seen
         host.start(min_release=row.min_release)
-
-    outcome, reason = poll(host)
-    seen = enforced(host)
-
-    assert outcome is expected.outcome, reason
-    assert not (expected.stops and is_forged(seen))
-    assert expected.stops or seen.decision == "allow"
-    if expected.release is None:
-        assert seen == before
-    else:
-        assert seen.release == expected.release
-    if outcome in {Outcome.REJECTED, Outcome.UNREACHABLE}:
-        assert expected.text in reason
-
-    poll(host)
-    assert enforced(host) == seen
-    host.start(min_release=row.min_release)
-    poll(host)
-    assert enforced(host) == seen
+        poll(host)
+        assert enforced(host) == seen
 
     if row.for_good:
         return

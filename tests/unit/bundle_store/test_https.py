@@ -14,7 +14,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from trickling import trickling
 
+from bundle_store.https import HttpsStore
 from bundle_store.opening import open_reader
 from bundle_store.port import (
     ObjectNotFoundError,
@@ -197,3 +199,20 @@ def test_a_certificate_nobody_vouches_for_is_refused(
 def test_nobody_there_is_unavailable() -> None:
     with pytest.raises(StoreUnavailableError, match=r"^https://127\.0\.0\.1:9/x: "):
         open_reader("https://127.0.0.1:9/x").get(NAME, max_bytes=10)
+
+
+@pytest.mark.parametrize(
+    ("begin", "message"),
+    [
+        (b"", "timed out"),
+        (b"HTTP/1.1 200 OK\r\nX-Endless: ", "timed out"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", "too slow"),
+    ],
+    ids=["status line", "headers", "body"],
+)
+def test_an_answer_that_trickles_is_given_up(begin: bytes, message: str) -> None:
+    with trickling(begin) as address:
+        store = HttpsStore(address, patience_s=0.1)
+
+        with pytest.raises(StoreUnavailableError, match=message):
+            store.get(NAME, max_bytes=9999)
