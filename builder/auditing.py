@@ -13,6 +13,7 @@ from builder.publishing.expiry import alarms
 from builder.publishing.provenance import Provenance
 from builder.publishing.publisher import system_clock
 from builder.publishing.staging import check_bundle, scratch_folder
+from builder.publishing.standing import Standing, standing_of
 from builder.publishing.workspace import Workspace
 from builder.rebuilding import find_asked, provenance_of, rebuild_release
 from bundle_store.client import TrustedClient
@@ -24,16 +25,20 @@ from policy_core.trust.release import Release
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What was live: the intervals asked for, oldest first, and the ledger if it was verified."""
+    """What was live: the intervals asked for, oldest first, and the ledger if it was verified.
+
+    `standing` is how the channel stands now, None if the question was about another time.
+    """
 
     channel: str
     intervals: Sequence[Interval]
     ledger: Ledger | None
+    standing: Standing | None
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A channel that passed every check: its state, all releases, its ledger, and what expires soon.
+    """A channel that passed every check: its state, all releases, its ledger, how it stands, and what expires soon.
 
     `provenance` is that of the live release, None without one; `rebuilt` is the release that was built again, if asked.
     """
@@ -45,6 +50,7 @@ class Verified:
     warnings: tuple[str, ...]
     provenance: Provenance | None
     rebuilt: Release | None
+    standing: Standing
 
 
 def look_up(workspace: Workspace, channel: str, *, when: str | None, verify: bool) -> Answer:
@@ -60,7 +66,9 @@ def look_up(workspace: Workspace, channel: str, *, when: str | None, verify: boo
         raise UsageError(f"time {when!r}: is in the future", hint="ask about the past, or leave --at out")
     found = intervals(history)
     ledger = verify_ledger(workspace.repository.git, channel, iter(history)) if verify else None
-    return Answer(channel, found[-1:] if asked is None else live_during(asked, found), ledger)
+    if asked is not None:
+        return Answer(channel, live_during(asked, found), ledger, standing=None)
+    return Answer(channel, found[-1:], ledger, standing_of(reader, state, system_clock()))
 
 
 def file_at(git: pygit2.Repository, answer: Answer, path: str) -> tuple[Interval, bytes]:
@@ -113,12 +121,15 @@ def verify_channel(workspace: Workspace, channel: str, *, rebuild: str | None = 
     asked = find_asked(history, rebuild) if rebuild is not None else None
     if asked is not None:
         rebuild_release(workspace.repository, store, asked, provenance_of(store, asked, histories.of))
+    now = system_clock()
+    standing = standing_of(reader, reader.state_of(chain), now)
     return Verified(
         channel,
         state,
         intervals(history),
         ledger,
-        warnings=alarms(state, system_clock()),
+        warnings=(*alarms(state, now), *([standing.warning] if standing.warning else [])),
         provenance=provenance_of(store, state.release, histories.of) if state.release else None,
         rebuilt=asked,
+        standing=standing,
     )

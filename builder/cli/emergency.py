@@ -11,7 +11,6 @@ from builder.cli.shared import format_option, print_json, progress
 if TYPE_CHECKING:
     from builder.publishing.commit import Outcome
     from builder.publishing.publisher import Publisher
-    from policy_core.trust.oncall import Emergency
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -140,6 +139,7 @@ def list_(context: click.Context, channel: str, output_format: str) -> None:
     Example:
       writ emergency list --channel prod
     """
+    from builder.publishing.describing import describe_emergency
     from builder.publishing.publisher import system_clock
     from builder.publishing.workspace import Workspace
     from policy_core.emergency import in_force
@@ -151,21 +151,9 @@ def list_(context: click.Context, channel: str, output_format: str) -> None:
         print_json({"channel": channel, "emergency": [entry.custom() for entry in entries]})
         return
     for entry in entries:
-        click.echo(_line(entry))
+        click.echo(describe_emergency(entry))
     if not entries:
         click.echo(f"{channel}: nothing is in force")
-
-
-def _line(entry: "Emergency") -> str:
-    import json
-
-    from policy_core.emergency import clauses_of
-    from policy_core.trust.layout import format_time
-
-    what = entry.target or json.dumps(clauses_of(entry))
-    return (
-        f"{entry.id}  {entry.kind.value}  {what}  until {format_time(entry.expires)}  {entry.actor}  ({entry.reason})"
-    )
 
 
 def _add(

@@ -33,6 +33,7 @@ def live(
       writ live --channel prod --at 2026-03-01T14:30:00Z --path policies/restart.yaml
     """
     from builder.auditing import file_at, look_up
+    from builder.publishing.describing import describe_standing, standing_record
     from builder.publishing.workspace import Workspace
 
     workspace = Workspace.open(context.obj)
@@ -45,12 +46,19 @@ def live(
         else:
             sys.stdout.buffer.write(content)
         return
+    if answer.standing and answer.standing.warning:
+        click.echo(f"warning: {answer.standing.warning}", err=True)
     if output_format == "json":
+        standing = standing_record(answer.standing) if answer.standing else {}
         ledger = {"ledger": answer.ledger} if answer.ledger else {}
-        print_json({"channel": answer.channel, "intervals": [_record(found) for found in answer.intervals]} | ledger)
+        intervals = [_record(found) for found in answer.intervals]
+        print_json({"channel": answer.channel, "intervals": intervals, **standing, **ledger})
         return
     for found in answer.intervals:
         _describe(found)
+    if answer.standing:
+        for line in describe_standing(answer.channel, answer.standing):
+            click.echo(line)
     if not answer.intervals:
         click.echo(f"{answer.channel}: the channel did not exist then")
     if answer.ledger:
@@ -65,7 +73,13 @@ def _record(found: "Interval") -> dict[str, Any]:
 
     end = format_time(found.end) if found.end else None
     release = release_record(found.release) if found.release else None
-    return {"from": format_time(found.start), "until": end, "release": release}
+    return {
+        "from": format_time(found.start),
+        "until": end,
+        "release": release,
+        "approved_by": found.approved_by,
+        "brought_emergency": [entry.custom() for entry in found.emergency],
+    }
 
 
 def _describe(found: "Interval") -> None:
@@ -78,3 +92,5 @@ def _describe(found: "Interval") -> None:
     click.echo(f"{found.release.channel}: release {found.release.release} ({found.release.action}), live {span}")
     for line in describe_release(found.release):
         click.echo(line)
+    if found.approved_by:
+        click.echo(f"approved  {', '.join(found.approved_by)}")

@@ -46,7 +46,7 @@ def verify(context: click.Context, channel: str | None, rebuild: str | None, out
 
 
 def _record(verified: "Verified") -> dict[str, Any]:
-    from builder.publishing.describing import provenance_record, release_record
+    from builder.publishing.describing import provenance_record, release_record, standing_record
     from policy_core.trust.layout import format_time
 
     record = {
@@ -55,10 +55,11 @@ def _record(verified: "Verified") -> dict[str, Any]:
         "expires": {role: format_time(time) for role, time in verified.state.expires.items()},
         "versions": verified.state.versions,
         "releases": [
-            {"from": format_time(found.start), **release_record(found.release)}
+            {"from": format_time(found.start), **release_record(found.release), "approved_by": found.approved_by}
             for found in verified.intervals
             if found.release
         ],
+        **standing_record(verified.standing),
         "provenance": provenance_record(verified.provenance) if verified.provenance else None,
         "ledger": verified.ledger,
     }
@@ -67,7 +68,7 @@ def _record(verified: "Verified") -> dict[str, Any]:
 
 
 def _describe(verified: "Verified") -> None:
-    from builder.publishing.describing import count
+    from builder.publishing.describing import count, describe_standing
     from policy_core.trust.layout import format_time
 
     for found in verified.intervals:
@@ -75,10 +76,15 @@ def _describe(verified: "Verified") -> None:
             release = found.release
             click.echo(
                 f"{format_time(found.start)}  release {release.release}  {release.action}  {release.revision[:12]}"
-                f"  {release.actor}" + (f"  ({release.reason})" if release.reason else "")
+                f"  {release.actor}"
+                + (f"  from {release.origin}" if release.origin else "")
+                + (f"  approved by {', '.join(found.approved_by)}" if found.approved_by else "")
+                + (f"  ({release.reason})" if release.reason else "")
             )
     for role, time in verified.state.expires.items():
         click.echo(f"{role} version {verified.state.versions[role]} expires {format_time(time)}")
+    for line in describe_standing(verified.channel, verified.standing):
+        click.echo(line)
     live, rebuilt = verified.state.release, verified.rebuilt
     if verified.provenance:
         for line in _provenance_lines(verified.provenance):

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from policy_core.errors import UsageError
 from policy_core.trust.history import HistoryEntry
+from policy_core.trust.oncall import Emergency
 from policy_core.trust.release import Release
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -14,11 +15,16 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """`release` (None: nothing yet) was live from `start` up to, but not including, `end` (None: still is)."""
+    """`release` (None: nothing yet) was live from `start` up to, but not including, `end` (None: still is).
+
+    `approved_by` are the people who signed it, `emergency` the entries that it brought along.
+    """
 
     release: Release | None
     start: datetime
     end: datetime | None
+    approved_by: tuple[str, ...] = ()
+    emergency: tuple[Emergency, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,7 @@ def intervals(history: Iterable[HistoryEntry]) -> list[Interval]:
     found: list[Interval] = []
     end: datetime | None = None
     for entry in history:
-        found.append(Interval(entry.release, entry.signed_at, end))
+        found.append(Interval(entry.release, entry.signed_at, end, entry.approved_by, entry.emergency))
         end = entry.signed_at
     return found[::-1]
 

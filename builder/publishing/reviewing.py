@@ -7,7 +7,7 @@ from builder.compiling import compile_tree
 from builder.policytest import Status
 from builder.publishing.approve import Review
 from builder.publishing.changes import Commit, Differences, commits_between, differences
-from builder.publishing.describing import count, describe_release, provenance_record, release_record
+from builder.publishing.describing import count, describe_release, provenance_record, release_record, waiting_record
 from builder.source import PolicyRepository
 from policy_core.trust import layout
 from policy_core.trust.chain import owners_of
@@ -15,16 +15,11 @@ from policy_core.trust.chain import owners_of
 
 def review_record(repository: PolicyRepository, reviewed: Review) -> dict[str, Any]:
     """Return what waits for signatures as JSON output spells it."""
-    waiting, release = reviewed.waiting, reviewed.waiting.release
+    waiting = reviewed.waiting
     commits, found = _changes(repository, reviewed)
     return {
-        "pending": waiting.version,
-        "renewal": waiting.renewal,
-        "release": release_record(release) if release else None,
+        **waiting_record(waiting),
         "replaces": release_record(reviewed.live) if reviewed.live else None,
-        "signed_by": [{"key": key.keyid, "owner": ", ".join(owners_of([key]))} for key in waiting.signed],
-        "threshold": waiting.threshold,
-        "complete": waiting.is_complete,
         "commits": commits,
         "differences": found,
         "tests": {status.value: reviewed.candidate.tests.count(status) for status in (Status.PASSED, Status.SKIPPED)}

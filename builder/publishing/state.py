@@ -90,11 +90,20 @@ class ChannelReader:
             channel=self._fetch_pinned(snapshot, self.channel),
             oncall=self._fetch_if_pinned(snapshot, layout.oncall_role(self.channel)),
         )
-        # 3. Verify, then read.
+        return self.state_of(chain, stored.etag)
+
+    def state_of(self, chain: MetadataChain, etag: str = "") -> LiveState:
+        """Return the state that a chain says, verified; `etag` is of its timestamp. Raises MetadataError."""
         verified = verify_chain(chain, trusted_root=self.trusted_root, channel=self.channel)
-        root = verify_roots(roots, trusted_root=self.trusted_root)[-1]
-        targets = decode(chain.targets, Targets, limit=layout.MAX_TARGETS_BYTES).signed
-        return LiveState(chain, verified, stored.etag, root, targets, snapshot, timestamp)
+        return LiveState(
+            chain,
+            verified,
+            etag,
+            root=verify_roots(chain.roots, trusted_root=self.trusted_root)[-1],
+            targets=decode(chain.targets, Targets, limit=layout.MAX_TARGETS_BYTES).signed,
+            snapshot=decode(chain.snapshot, Snapshot, limit=layout.MAX_SNAPSHOT_BYTES).signed,
+            timestamp=decode(chain.timestamp, Timestamp, limit=layout.MAX_TIMESTAMP_BYTES).signed,
+        )
 
     def history(self, state: LiveState) -> Iterator[HistoryEntry]:
         """Yield the releases of the channel, newest first, fetching as far as the caller iterates."""

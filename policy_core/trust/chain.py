@@ -189,11 +189,15 @@ def channel_state(channel: str, roles: Mapping[str, Signed]) -> ChannelState:
     return ChannelState(live, listed, selectable, document)
 
 
+def signing_keys(data: bytes, targets: Targets, name: str) -> tuple[Key, ...]:
+    """Return the keys whose signatures of a verified delegated role hold."""
+    metadata = decode(data, Targets, limit=layout.MAX_TARGETS_BYTES, name=name)
+    return tuple(targets.get_verification_result(name, metadata.signed_bytes, metadata.signatures).signed.values())
+
+
 def signed_by(data: bytes, targets: Targets, name: str) -> tuple[str, ...]:
     """Return the people, sorted, whose signatures of a verified delegated role hold: owners of its keys."""
-    metadata = decode(data, Targets, limit=layout.MAX_TARGETS_BYTES, name=name)
-    keys = targets.get_verification_result(name, metadata.signed_bytes, metadata.signatures).signed.values()
-    return owners_of(tuple(keys))
+    return owners_of(signing_keys(data, targets, name))
 
 
 def owners_of(keys: Sequence[Key]) -> tuple[str, ...]:

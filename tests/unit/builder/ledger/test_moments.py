@@ -6,6 +6,7 @@ import pytest
 
 from builder.ledger.moments import Interval, When, intervals, live_during, parse_when
 from policy_core.errors import UsageError
+from policy_core.trust.history import HistoryEntry
 
 BEGIN = datetime.datetime(2026, 3, 1, tzinfo=datetime.UTC)
 
@@ -19,7 +20,7 @@ def found() -> list[Interval]:
     """The channel began at 0 h; releases at 10 h, 20 h, 20 h again, and 30 h."""
     times = {0: 0, 1: 10, 2: 20, 3: 20, 4: 30}
     history: Any = [
-        SimpleNamespace(release=SimpleNamespace(number=number) if number else None, signed_at=at(hour))
+        HistoryEntry(SimpleNamespace(number=number) if number else None, at(hour), keys=())  # type: ignore[arg-type]
         for number, hour in times.items()
     ]
     return intervals(reversed(history))
