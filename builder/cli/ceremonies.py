@@ -34,6 +34,10 @@ owner_option: Callable[[Command], Command] = click.option(
     "--owner", "owners", metavar="NAME", multiple=True,
     help="Whose key that is, for people; one for each --key, in their order (default: a machine's).",
 )  # fmt: skip
+remove_option: Callable[[Command], Command] = click.option(
+    "--remove", "removed", metavar="KEYID|OWNER", multiple=True,
+    help="Key to take away in the same step, by its owner or the beginning of its id; may be repeated.",
+)  # fmt: skip
 threshold_option: Callable[[Command], Command] = click.option(
     "--threshold", type=click.IntRange(min=1), metavar="N", help="How many of the keys must sign (default: as it is)."
 )
@@ -43,6 +47,7 @@ threshold_option: Callable[[Command], Command] = click.option(
 @click.argument("role")
 @key_option
 @owner_option
+@remove_option
 @threshold_option
 @output_option
 @dry_run_option
@@ -55,26 +60,21 @@ def keys_add(
     role: str,
     keys: tuple[str, ...],
     owners: tuple[str, ...],
+    removed: tuple[str, ...],
     threshold: int | None,
     **options: Any,
 ) -> None:
     """Add public keys to ROLE: root, targets, snapshot, timestamp, a channel, or CHANNEL.oncall.
 
     Shows what changes and who must sign. With all these keys here it becomes live at once; else -o FILE writes a
-    ceremony file. The first key of CHANNEL.oncall makes that role. --threshold alone changes just that.
+    ceremony file. The first key of CHANNEL.oncall makes that role. With --remove, new keys take the place of old ones.
 
     \b
     Example:
       writ keys add prod --key ana.pub --owner ana --key bo.pem --owner bo --threshold 2 -o prod.ceremony
       writ keys add timestamp --key awskms:alias/writ-timestamp
     """
-    from builder.publishing.key_changes import change_holders
-    from policy_core.errors import UsageError
-
-    if not keys and threshold is None:
-        raise UsageError("keys add: names no key", hint="give --key FILE")
-    added = _public_keys(context.obj, keys, owners)
-    _change(context, lambda before: change_holders(before, role, added=added, threshold=threshold or 0), **options)
+    _replace_keys(context, role, keys, owners, removed, threshold, **options)
 
 
 @click.command("revoke")
@@ -99,17 +99,13 @@ def keys_revoke(
       writ keys revoke prod cy --dry-run
       writ keys revoke snapshot 0f3a9c1b2d4e
     """
-    from builder.publishing.key_changes import change_holders
-
-    _change(context, lambda before: change_holders(before, role, removed=names, threshold=threshold or 0), **options)
+    _replace_keys(context, role, (), (), names, threshold, **options)
 
 
 @click.command("rotate-root")
 @key_option
 @owner_option
-@click.option(
-    "--remove", "removed", metavar="KEYID|OWNER", multiple=True, help="Root key to take away; may be repeated."
-)
+@remove_option
 @threshold_option
 @output_option
 @dry_run_option
@@ -133,17 +129,7 @@ def keys_rotate_root(
     Example:
       writ keys rotate-root --key dee.pub --owner dee --remove ana -o root.ceremony
     """
-    from builder.publishing.key_changes import change_holders
-    from policy_core.errors import UsageError
-
-    if not keys and not removed and threshold is None:
-        raise UsageError("keys rotate-root: changes nothing", hint="give --key, --remove or --threshold")
-    added = _public_keys(context.obj, keys, owners)
-    _change(
-        context,
-        lambda before: change_holders(before, "root", added=added, removed=removed, threshold=threshold or 0),
-        **options,
-    )
+    _replace_keys(context, "root", keys, owners, removed, threshold, **options)
 
 
 @click.command("renew")
@@ -227,6 +213,29 @@ def keys_apply(context: click.Context, file: Path, dry_run: bool, yes: bool, out
         _confirm("Make it live?", yes=yes)
         ceremony = rekeying.apply(Pending.from_bytes(content, str(file)), str(file))
     _print(ceremony, rekeying.key_ring, output_format, live=not dry_run)
+
+
+def _replace_keys(
+    context: click.Context,
+    role: str,
+    keys: tuple[str, ...],
+    owners: tuple[str, ...],
+    removed: tuple[str, ...],
+    threshold: int | None,
+    **options: Any,
+) -> None:
+    """Add keys to a role and take others away, in one change."""
+    from builder.publishing.key_changes import change_holders
+    from policy_core.errors import UsageError
+
+    if not keys and not removed and threshold is None:
+        raise UsageError(f"role {role}: nothing to change", hint="give --key, --remove or --threshold")
+    added = _public_keys(context.obj, keys, owners)
+    _change(
+        context,
+        lambda before: change_holders(before, role, added=added, removed=removed, threshold=threshold or 0),
+        **options,
+    )
 
 
 def _change(

@@ -60,8 +60,8 @@ class SignaturesAccount:
 
     role: str
     threshold: int
+    keys: tuple[KeyAccount, ...]
     signed: tuple[KeyAccount, ...]
-    open: tuple[KeyAccount, ...]
     here: str
     source: str
     note: str
@@ -123,11 +123,12 @@ def describe(account: CeremonyAccount) -> Iterator[str]:
         yield f"file       {file.role}: {versions}, expires {file.expires[:10]}{same}"
     yield "file       snapshot, timestamp: signed when it becomes live"
     for wanted in account.signatures:
-        names = [f"{key.name} has" for key in wanted.signed] + [key.name for key in wanted.open]
+        so_far = f"; so far: {', '.join(key.name for key in wanted.signed)}" if wanted.signed else ""
+        names = ", ".join(key.name for key in wanted.keys)
         known = wanted.note != NOT_AMONG_KEYS
         here = f"; here: {wanted.source}" if known and wanted.source else ""
         note = f" ({wanted.note})" if known and wanted.note else ""
-        yield f"signed by  {wanted.role}: {wanted.threshold} of {', '.join(names)}{here}{note}"
+        yield f"signed by  {wanted.role}: {wanted.threshold} of {names}{so_far}{here}{note}"
 
 
 def _signatures(ceremony: Ceremony, key_ring: KeyRing) -> Iterator[SignaturesAccount]:
@@ -138,8 +139,8 @@ def _signatures(ceremony: Ceremony, key_ring: KeyRing) -> Iterator[SignaturesAcc
             yield SignaturesAccount(
                 role,
                 holders.threshold,
+                keys=_keys(holders.keys),
                 signed=_keys([key for key in holders.keys if key.keyid in signatures]),
-                open=_keys([key for key in holders.keys if key.keyid not in signatures]),
                 here=here,
                 source=key_ring.source(role) if key_ring.has(role) else "",
                 note=note,

@@ -75,7 +75,7 @@ def make_role_files(
         role: (holders_of(root if role == Targets.type else targets, role),) for role in files
     }
     if Root.type in files:  # TUF 5.3.4: by the threshold of the old one and of the new one
-        signers[Root.type] = (holders_of(state.root, Root.type), holders_of(root, Root.type))
+        signers[Root.type] = tuple(dict.fromkeys((holders_of(state.root, Root.type), holders_of(root, Root.type))))
     return RoleFiles(files, signers)
 
 

@@ -9,11 +9,22 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import kms
 import pytest
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = {"tutorial/first-policy.md": 8, "how-to/promote-with-two-people.md": 6}
+PAGES = {
+    "tutorial/first-policy.md": 8,
+    "how-to/move-to-production-keys.md": 8,
+    "how-to/promote-with-two-people.md": 6,
+    "how-to/runbook-leaked-key.md": 7,
+    "how-to/runbook-lost-bucket.md": 4,
+    "how-to/runbook-lost-keys.md": 2,
+}
 """Each page, and in how many places at least it shows what is printed."""
+SIGNED = ("ROOT", "TARGETS", "PROD", "PROD_ONCALL")
+PASSPHRASES = dict.fromkeys(("PASSPHRASE", *(f"WRIT_PASSPHRASE_{role}" for role in SIGNED)), "correct horse")
+"""What a person would be asked for."""
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MARK = "~~~~ end of block"
 
@@ -38,6 +49,19 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
+@pytest.fixture
+def _keys_of_services(page: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the keys in AWS KMS that a page names."""
+    aliases = set(re.findall(r"awskms:alias/([\w-]+)", (DOCS / page).read_text(encoding="utf-8")))
+    if aliases:
+        request.getfixturevalue("aws")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        kms.sign_digests(monkeypatch)
+        for alias in aliases:
+            kms.make_key(alias)
+
+
+@pytest.mark.usefixtures("_keys_of_services")
 @pytest.mark.parametrize("page", PAGES)
 def test_the_commands_run_and_print_what_the_page_says(page: str, folder: Path) -> None:
     script = "set -eu\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n"
@@ -50,6 +74,7 @@ def test_the_commands_run_and_print_what_the_page_says(page: str, folder: Path) 
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "GIT_CONFIG_GLOBAL": os.devnull,
         "EMAIL": "ada@tutorial.invalid",
+        **PASSPHRASES,
     }
 
     done = subprocess.run(

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
+from kms import sign_digests
 from securesystemslib.signer import SSlibKey
 from tuf.api.metadata import Metadata, Targets
 
@@ -271,22 +272,28 @@ class TestServices:
         assert "awskms:…" in refused.value.hint
 
 
+class TestOneSigner:
+    def test_for_several_roles_is_asked_for_its_passphrase_once(self, ring: Any, file: Any) -> None:
+        asked: list[str] = []
+        uri = f"file:{file(pem(BestAvailableEncryption(PASSPHRASE.encode())))}"
+        keys = ring(lambda what: asked.append(what) or PASSPHRASE).with_signer(uri, ("root", "prod-eu"))
+
+        for role in ("root", "prod-eu"):
+            assert keys.signature(role, b"x", [PUBLIC]).keyid == PUBLIC.keyid
+        assert asked == [uri]
+
+    def test_takes_the_place_of_what_the_environment_names(self, ring: Any, file: Any) -> None:
+        keys = ring(WRIT_SIGNER_PROD="file:/none").with_signer(f"file:{file(pem())}", ("prod",))
+
+        assert signs(keys)
+
+
 class TestAws:
     """AWS KMS as moto has it, over HTTP."""
 
     @pytest.fixture(autouse=True)
     def _signs_digests(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Let moto sign digests as they are, as AWS does for MessageType=DIGEST; it would digest them again."""
-        from cryptography.hazmat.primitives.asymmetric import ec
-        from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
-        from moto.kms import utils
-
-        def sign(self: Any, message: bytes, signing_algorithm: str) -> bytes:
-            algorithm = self._ECDSAPrivateKey__hash_algorithm(signing_algorithm)
-            signature: bytes = self.private_key.sign(message, ec.ECDSA(Prehashed(algorithm)))
-            return signature
-
-        monkeypatch.setattr(utils.ECDSAPrivateKey, "sign", sign)
+        sign_digests(monkeypatch)
 
     @pytest.fixture
     def kms(self, aws: str, monkeypatch: pytest.MonkeyPatch) -> Any:
