@@ -28,7 +28,7 @@ from policy_core.trust.chain import (
     verify_roots,
 )
 from policy_core.trust.errors import MetadataError
-from policy_core.trust.oncall import Emergency
+from policy_core.trust.oncall import Emergency, OncallDocument
 from policy_core.trust.release import Release
 
 Fetch = Callable[[str], bytes]
@@ -81,18 +81,22 @@ def channel_history(chain: MetadataChain, *, trusted_root: bytes, channel: str, 
     """Yield the releases of a channel, newest first, ending with the entry from which the channel existed.
 
     `chain` is verified already. States are fetched only as far as the caller iterates. A channel role that was merely
-    signed anew (a renewal) is no release. Raises MetadataError, also for a gap in the release numbers.
+    signed anew (a renewal) is no release. Raises MetadataError, also for a gap in the release numbers, and for an
+    on-call document that came, changed or went without a release: else entries could be lifted unseen.
     """
     verifier = _ChannelVerifier(channel, verify_roots(chain.roots, trusted_root=trusted_root), fetch)
     entry: HistoryEntry | None = None
+    said: OncallDocument | None = None
     for state in walk_history(chain.snapshot, fetch):
         if f"{channel}.json" not in state.snapshot.meta:
             break  # the channel was added later
-        older = verifier.entry(state)
+        older, said_before = verifier.entry(state)
+        if entry is not None and said != said_before:
+            _check_document(channel, said, older.release, entry.release)
         if entry is not None and older.release != entry.release:
             _check_step(channel, older.release, entry.release)
             yield entry
-        entry = older
+        entry, said = older, said_before
     if entry is None:
         raise MetadataError(f"channel {channel}: the snapshot role does not list it")
     if entry.release is not None:
@@ -111,8 +115,11 @@ class _ChannelVerifier:
         self._seen_pins: tuple[int, Mapping[str, MetaFile]] = (0, {})
         self._seen: tuple[ChannelState, tuple[str, ...]]
 
-    def entry(self, state: CommittedState) -> HistoryEntry:
-        """Return what was live in a state, reading only what the states seen before did not share with it."""
+    def entry(self, state: CommittedState) -> tuple[HistoryEntry, OncallDocument | None]:
+        """Return what was live in a state, and what people on call had said last.
+
+        It reads only what the states seen before did not share with it.
+        """
         targets = self._targets_of(pinned(state.snapshot, Targets.type))
         names = [self._channel]
         if has_oncall(targets, self._channel):
@@ -122,7 +129,7 @@ class _ChannelVerifier:
             self._seen_pins, self._seen = (targets.version, pins), self._read(targets, pins)
         said, approved_by = self._seen
         emergency = said.emergency if said.release != said.listed else ()
-        return HistoryEntry(said.release, state.signed_at, self._keys(targets), approved_by, emergency)
+        return HistoryEntry(said.release, state.signed_at, self._keys(targets), approved_by, emergency), said.oncall
 
     def _read(self, targets: Targets, pins: Mapping[str, MetaFile]) -> tuple[ChannelState, tuple[str, ...]]:
         """Return what the pinned roles say, and who signed the one that made it so."""
@@ -183,6 +190,15 @@ def _check_order(older: CommittedState, newer: CommittedState) -> None:
         successor = newer.snapshot.meta.get(name)
         if successor is None or successor.version < pin.version:
             raise MetadataError(f"{where} drops or goes back in {name}")
+
+
+def _check_document(channel: str, said: OncallDocument | None, older: Release | None, newer: Release | None) -> None:
+    """Raise MetadataError unless a document that was not there before is what made the newer release."""
+    if said is None or newer is None or newer == older or said.release != newer.release:
+        number = newer.release if newer else 0
+        raise MetadataError(
+            f"history of {channel}: the on-call role changed beside release {number}, without one of its own"
+        )
 
 
 def _check_step(channel: str, older: Release | None, newer: Release | None) -> None:

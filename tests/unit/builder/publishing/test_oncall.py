@@ -225,6 +225,24 @@ class TestAStolenOncallKey:
         with pytest.raises(TrustError, match="too far ahead"):
             self.forge(world, release=2**52)
 
+    def test_an_entry_lifted_without_a_release_is_seen_by_auditors(self, world: World) -> None:
+        add_emergency(on_call(world), entry(world))
+        live = world.seen().release
+        self.forge(world, release=live.release, action=live.action, reason=live.reason, actor=live.actor)
+
+        with pytest.raises(MetadataError, match="the on-call role changed beside release 5"):
+            world.history()
+
+    def test_an_entry_lifted_beneath_a_later_release_is_seen_by_auditors(self, world: World) -> None:
+        add_emergency(on_call(world), entry(world))
+        world.folder.commit_policy("fifth")
+        world.publish()
+        world.approve("ana", "bo")
+        self.forge(world, release=5)
+
+        with pytest.raises(MetadataError, match="the on-call role changed beside release 6"):
+            world.history()
+
     def test_the_key_cannot_sign_for_the_channel(self, world: World) -> None:
         state = on_call(world).reader.read()
         said = state.verified.channel
