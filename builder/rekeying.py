@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from builder.ledger.branch import check_store_is_current
-from builder.publishing import ceremony
+from builder.publishing import carrying_out, ceremony
 from builder.publishing.before import Before, Publishers, read_before
 from builder.publishing.ceremony import Ceremony
 from builder.publishing.key_changes import Wish
@@ -47,14 +47,14 @@ class Rekeying:
         return ceremony.check(document, self.before, next(iter(self.publishers.values())).clock(), where)
 
     def change(self, wish: Wish) -> Ceremony | None:
-        """Sign what is wished with the keys here, and make it live; raises as `ceremony.change_keys`."""
+        """Sign what is wished with the keys here, and make it live; raises as `carrying_out.change_keys`."""
         self._probe()
-        return ceremony.change_keys(self.publishers, wish)
+        return carrying_out.change_keys(self.publishers, wish)
 
     def apply(self, document: Pending, where: str) -> Ceremony:
-        """Make what a file holds live; raises as `ceremony.apply`."""
+        """Make what a file holds live; raises as `carrying_out.apply`."""
         self._probe()
-        return ceremony.apply(self.publishers, document, where)
+        return carrying_out.apply(self.publishers, document, where)
 
     def _probe(self) -> None:
         probe_conditional_writes(next(iter(self.publishers.values())).store)

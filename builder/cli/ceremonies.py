@@ -171,7 +171,7 @@ def keys_sign(context: click.Context, file: Path, signer: str | None, yes: bool,
       writ keys sign prod.ceremony --signer file:/media/ana/key.pem
     """
     from builder.cli.writing import replace_file
-    from builder.publishing.ceremony import sign_or_refuse
+    from builder.publishing.carrying_out import sign_or_refuse
     from builder.publishing.ceremony_account import account_of
 
     rekeying, ceremony, content = _checked(context, file)
@@ -267,7 +267,7 @@ def begin_ceremony(
 ) -> None:
     """Show what is wished and who must sign, ask, and make it live or write its ceremony file."""
     from builder.cli.writing import write_file
-    from builder.publishing.ceremony import sign
+    from builder.publishing.carrying_out import sign
 
     ceremony = rekeying.propose(wish)
     if ceremony is None:

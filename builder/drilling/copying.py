@@ -13,7 +13,8 @@ from securesystemslib.signer import CryptoSigner
 
 from builder.publishing import metadata
 from builder.publishing.before import read_before
-from builder.publishing.ceremony import carry_out, propose, sign
+from builder.publishing.carrying_out import carry_out, sign
+from builder.publishing.ceremony import propose
 from builder.publishing.commit import Proposal, commit
 from builder.publishing.holders import Holders, holding
 from builder.publishing.initialise import TOP_LEVEL, initialise_store

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from securesystemslib.signer import Key
 
 from builder.publishing.before import Before, read_before
-from builder.publishing.ceremony import change_keys
+from builder.publishing.carrying_out import change_keys
 from builder.publishing.channels import delegated_channels, read_channels
 from builder.publishing.holders import Holders
 from builder.publishing.key_changes import KeyChange, Wish

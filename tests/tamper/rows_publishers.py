@@ -17,7 +17,7 @@ from tuf.api.metadata import Key, Metadata
 from builder.auditing import look_up, verify_channel
 from builder.ledger.branch import LedgerError
 from builder.publishing.approve import SignedAlreadyError, UnderSignedError
-from builder.publishing.ceremony import change_keys
+from builder.publishing.carrying_out import change_keys
 from builder.publishing.holders import HoldersError
 from builder.publishing.key_changes import change_holders
 from builder.publishing.pending import PendingError, StaleError

@@ -14,7 +14,8 @@ from securesystemslib.signer import CryptoSigner, Key
 from builder.publishing.approve import approve, complete, review
 from builder.publishing.before import read_before
 from builder.publishing.candidate import prepare_candidate
-from builder.publishing.ceremony import carry_out, propose, sign
+from builder.publishing.carrying_out import carry_out, sign
+from builder.publishing.ceremony import propose
 from builder.publishing.channels import Histories
 from builder.publishing.commit import Outcome, Proposal, commit
 from builder.publishing.holders import Holders

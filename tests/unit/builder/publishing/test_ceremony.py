@@ -13,16 +13,15 @@ from tuf.api.metadata import Metadata
 
 from builder.publishing import metadata
 from builder.publishing.before import read_before
-from builder.publishing.ceremony import (
+from builder.publishing.carrying_out import (
     SignedAlreadyError,
     UnderSignedError,
     apply,
     change_keys,
-    check,
-    propose,
     sign,
     sign_or_refuse,
 )
+from builder.publishing.ceremony import check, propose
 from builder.publishing.holders import Holders, HoldersError
 from builder.publishing.key_changes import KeyChange, change_holders
 from builder.publishing.keys import KeyRing

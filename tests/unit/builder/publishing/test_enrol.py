@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from builder.publishing import metadata
-from builder.publishing.ceremony import UnderSignedError
+from builder.publishing.carrying_out import UnderSignedError
 from builder.publishing.enrol import enrol, preview_enrolment
 from builder.publishing.private_keys import KeyMissingError, KeyUnusableError
 from builder.publishing.publisher import Publisher
