@@ -65,15 +65,16 @@ def publish_rollback(
 ) -> Released:
     """Roll a channel back and record it. An unreachable ``origin`` does not stop it: it is needed most in a bad hour.
 
-    Where people sign for the channel, an on-call key that is here does it at once, unless it is to be left to them
-    (`propose`).
+    Where the keys here are not enough to sign for the channel, an on-call key that is here does it at once, unless it is
+    to be left to people (`propose`).
 
     Raises NoSuchReleaseError, ConflictError, TrustError, RemoteError, UsageError.
     """
 
     def go_back(publisher: Publisher) -> Outcome:
         state = publisher.reader.read()
-        on_call = not propose and state.threshold(channel) > 1 and can_act(publisher, state)
+        enough = state.threshold(channel) == 1 and publisher.key_ring.has(channel)
+        on_call = not propose and not enough and can_act(publisher, state)
         act = roll_back_on_call if on_call else roll_back
         return act(publisher, to=to, reason=reason, actor=actor)
 

@@ -10,6 +10,8 @@ import pytest
 from polled_host import Host
 
 from builder.cli.main import main
+from builder.publishing.holders import Holders
+from builder.publishing.key_changes import KeyChange
 
 World = Any  # of conftest.py
 
@@ -85,6 +87,20 @@ def test_one_on_call_key_rolls_back_what_two_people_signed(writ: Callable[..., s
     peopled.folder.commit_policy("second")
     peopled.publish()
     peopled.approve("ana", "bo")
+
+    printed = writ("rollback", "--channel", "prod", "--reason", "denies restarts")
+
+    assert printed.startswith("prod: release 3 (rollback) is live\n")
+
+
+def test_one_on_call_key_rolls_back_where_the_one_key_of_the_channel_is_not_here(
+    writ: Callable[..., str], peopled: World
+) -> None:
+    peopled.folder.commit_policy("second")
+    peopled.publish()
+    peopled.approve("ana", "bo")
+    ana, bo = peopled.person("ana"), peopled.person("bo")
+    peopled.change_keys(KeyChange({"prod": Holders((ana.key,), 1)}), ana.ring("prod"), bo.ring("prod"))
 
     printed = writ("rollback", "--channel", "prod", "--reason", "denies restarts")
 
