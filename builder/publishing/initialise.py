@@ -13,6 +13,7 @@ from datetime import datetime
 from securesystemslib.signer import Key
 from tuf.api.metadata import MetaFile, Root
 
+from builder.ledger.branch import check_store_is_current
 from builder.publishing import metadata
 from builder.publishing.key_files import create_keys
 from builder.publishing.keys import AnyRole, KeyRing
@@ -44,13 +45,19 @@ class Initialised:
 def initialise(workspace: Workspace) -> Initialised:
     """Make keys, trust root and first metadata, as far as they are missing.
 
-    Raises ConflictError for keys or metadata that are not of this trust root, KeyMissingError, RemoteError, UsageError.
+    An empty store whose ledger has releases was lost, not new: what began there anew would be refused by all hosts.
+    Raises LedgerError then, ConflictError for keys or metadata that are not of this trust root, KeyMissingError,
+    RemoteError, UsageError.
     """
     store, key_ring, now = open_store(workspace.project.store), workspace.key_ring, system_clock()
     probe_conditional_writes(store)
+    is_begun = _has(store, layout.TIMESTAMP)
+    if not is_begun:
+        for channel in workspace.project.channels:
+            check_store_is_current(workspace.repository.git, channel, 0)
     root = committed_root(workspace.repository)
     if root is None:
-        if _has(store, layout.TIMESTAMP) or _has(store, layout.metadata_name("root", 1)):
+        if is_begun or _has(store, layout.metadata_name("root", 1)):
             raise _foreign(store)
         check_can_commit(workspace.repository)
         root = create_trust(key_ring, workspace.project.channels, now)

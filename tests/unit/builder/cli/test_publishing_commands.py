@@ -360,6 +360,16 @@ class TestKeys:
         assert "nothing to do" in person.writ("keys", "init", "--dev")
         assert person.folder.git("rev-parse", "HEAD") == before
 
+    def test_a_store_that_was_lost_is_not_begun_anew(self, person: Person, file_url: str) -> None:
+        person.writ("publish")
+        lost = Path(file_url.removeprefix("file://"))
+        lost.rename(lost.with_name("lost"))
+
+        person.writ("keys", "init", "--dev", code=5)
+
+        assert "live/prod: has release 1, the store only 0" in person.err
+        assert not (lost / "metadata").exists()
+
     def test_existing_keys_are_not_overwritten(self, person: Person) -> None:
         person.folder.git("reset", "--quiet", "--hard", "HEAD~1")
         person.folder.commit({"writ.yaml": (person.folder.path / "writ.yaml").read_text().replace("/store", "/store2")})
