@@ -119,7 +119,7 @@ class OncallDocument:
         ids = [entry.id for entry in self.emergency]
         if type(self.release) is not int or not 0 < self.release <= MAX_INTEGER:
             raise MetadataError("on-call role: bad release")
-        if self.action not in {ROLLBACK, EMERGENCY}:
+        if self.action not in (ROLLBACK, EMERGENCY):
             raise MetadataError(f"on-call role: action {self.action!r} (expected {ROLLBACK} or {EMERGENCY})")
         if len(ids) > MAX_EMERGENCIES or len(set(ids)) < len(ids):
             raise MetadataError(f"on-call role: emergency entries with one id, or more than {MAX_EMERGENCIES}")
