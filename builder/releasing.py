@@ -65,8 +65,8 @@ def publish_rollback(
 ) -> Released:
     """Roll a channel back and record it. An unreachable ``origin`` does not stop it: it is needed most in a bad hour.
 
-    Where the keys here are not enough to sign for the channel, an on-call key that is here does it at once, unless it is
-    to be left to people (`propose`).
+    Where the keys here are not enough for the channel, an on-call key that is here does it at once, unless it is to be
+    left to people (`propose`).
 
     Raises NoSuchReleaseError, ConflictError, TrustError, RemoteError, UsageError.
     """

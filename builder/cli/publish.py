@@ -64,8 +64,8 @@ def rollback(
     """Make an earlier release live again on all hosts, as a new, higher release.
 
     Works whatever state the newest policies are in. Without --to, a second rollback goes one policy further back. Where
-    the keys here are not enough for the channel, one on-call key (WRIT_SIGNER_<CHANNEL>_ONCALL) is, to go back to one of
-    its last releases. Where several people sign and there is no such key, it waits for them (see writ approve).
+    the keys here are not enough for the channel, one on-call key (WRIT_SIGNER_<CHANNEL>_ONCALL) is, to go back to one
+    of its last releases. Where several people sign and there is no such key, it waits for them (see writ approve).
 
     \b
     Example:
