@@ -4,11 +4,18 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from effort import examples
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from policy_core.decision import PolicyRef
 from policy_core.emergency import EmergencyError, check_entries, clauses_of, encode_deny, in_force, overlay_of
-from policy_core.matcher.tightening import Overlay
-from policy_core.model import AttributeTests, Clauses, TimeWindow
+from policy_core.matcher import encode_rules, load
+from policy_core.matcher.tightening import Overlay, tighten
+from policy_core.model import AttributeTests, Clauses, Decision, Rule, TimeWindow
+from policy_core.request import normalise
 from policy_core.revoking import Revoked
+from policy_core.testing import strategies
 from policy_core.trust.errors import MetadataError
 from policy_core.trust.oncall import Emergency, EmergencyKind
 
@@ -131,3 +138,43 @@ def test_an_entry_that_has_expired_need_not_be_readable():
     unreadable = entry("{}")
 
     check_entries(in_force([unreadable], EXPIRES.timestamp()))
+
+
+ODD = [
+    "null", "true", "-1", "0", "1e308", "1e999", "NaN", "99999999999999999999", "[]", '["x"]', "[[]]", "{}", '{"x":{}}',
+    *('""', '"*"', '"["', '"../x"', '"America"', '"2026"', '"\\u0000"', '"\\ud800"'),
+]  # fmt: skip
+
+
+def _places(value, path=()):
+    """Yield the path of everything in a JSON value."""
+    yield path
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in pairs:
+        yield from _places(each, (*path, key))
+
+
+@settings(max_examples=examples(300, nightly=5_000), deadline=None)
+@given(strategies.rules(), st.data())
+def test_whatever_is_signed_as_a_rule_is_a_plain_deny_or_refused(drawn, data):
+    clauses = {"match": drawn.match, "unless": drawn.unless, "when": drawn.when}
+    rule = json.loads(encode_deny("freeze", reason="leaked key", **clauses))
+    for _ in range(data.draw(st.integers(0, 3))):
+        *path, last = data.draw(st.sampled_from([place for place in _places(rule) if place]))
+        part = rule
+        for key in path:
+            part = part[key]
+        part[last] = json.loads(data.draw(st.sampled_from(ODD)))
+    text = json.dumps(rule, sort_keys=True, separators=(",", ":"))
+    try:
+        overlay = overlay_of([entry(text)])
+    except (EmergencyError, MetadataError):
+        return
+
+    (deny,) = overlay.denies
+    assert (deny.decision, deny.name, deny.skip_errors, deny.dry_run) == ("deny", "emergency/freeze", False, False)
+    assert deny.match.time.before <= EXPIRES.timestamp()
+    base = load(encode_rules([Rule("p", "allow", Decision.ALLOW)]), policy=PolicyRef(bundle="", revision=""))
+    raw = data.draw(strategies.requests)
+    answer = tighten(base, overlay).decide(normalise(raw, now=EXPIRES.timestamp(), host={}))
+    assert answer.decision == "allow"  # it has ended
