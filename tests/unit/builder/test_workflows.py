@@ -72,7 +72,7 @@ def test_nothing_that_people_can_type_becomes_part_of_a_script() -> None:
 
 
 def test_keys_are_given_to_the_step_that_signs_and_to_no_other() -> None:
-    assert not [name for name, workflow in WORKFLOWS.items() if "env" in workflow]
+    assert {str(workflow["env"]) for workflow in WORKFLOWS.values() if "env" in workflow} == {"{'CHANNEL': 'prod'}"}
     assert not [name for name, job in JOBS if "env" in job]
     for name, step in STEPS:
         secrets = [value for value in step.get("env", {}).values() if "secrets." in value]
@@ -86,6 +86,13 @@ def test_every_signer_is_a_variable_that_holds_a_secret() -> None:
             if variable.startswith("WRIT_SIGNER_"):
                 assert variable in known, words
                 assert environment[uri.removeprefix("env:")].startswith("${{ secrets."), words
+
+
+def test_the_forges_token_is_given_to_what_exports_reviews_and_to_nothing_else() -> None:
+    steps = [step for _, step in STEPS if "github.token" in str(step.get("env"))]
+
+    assert [shlex.split(step["run"])[:2] for step in steps] == [["bash", ".github/export-reviews.sh"]] * 2
+    assert ".github/export-reviews.sh" in FILES
 
 
 def test_the_refresher_has_no_key_but_the_timestamps() -> None:
