@@ -133,8 +133,13 @@ class Daemon:
     def metrics(self) -> bytes:
         """Return the metrics document."""
         health = health_of(self._enforcement, self._updater, self._clock)
-        behind_s = self._clock.behind_s
-        return metrics_text(self._updater.freshness, now=self._clock(), ready=health.ready, clock_behind_s=behind_s)
+        return metrics_text(
+            self._updater.freshness,
+            now=self._clock(),
+            ready=health.ready,
+            clock_behind_s=self._clock.behind_s,
+            emergency_entries=len(self._enforcement.emergencies.entries),
+        )
 
     def listen(self, state: Path) -> list[_Listener]:
         """Return the listening sockets. Raises UsageError or ConflictError, with none left open."""

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from agent_sidecar.freshness import Freshness, FreshnessState
 
 
-def metrics_text(freshness: Freshness, *, now: float, ready: bool, clock_behind_s: float) -> bytes:
+def metrics_text(
+    freshness: Freshness, *, now: float, ready: bool, clock_behind_s: float, emergency_entries: int
+) -> bytes:
     """Return the document as of host time `now`."""
     state = freshness.state(now)
     roles = sorted(freshness.terms.items())
@@ -37,6 +39,7 @@ def metrics_text(freshness: Freshness, *, now: float, ready: bool, clock_behind_
             {f'{{role="{role}"}}': float(term.version) for role, term in roles},
         ),
         *_gauge("writ_clock_behind_seconds", "How far the system clock is behind host time.", {"": clock_behind_s}),
+        *_gauge("writ_emergency_entries", "How many emergency entries are in force.", {"": float(emergency_entries)}),
     ]
     return "".join(lines).encode()
 

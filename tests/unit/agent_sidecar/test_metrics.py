@@ -13,7 +13,7 @@ FRESH = Freshness(
 
 
 def lines(freshness: Freshness, *, now: float = 1000.0, ready: bool = True) -> list[str]:
-    text = metrics_text(freshness, now=now, ready=ready, clock_behind_s=12.5).decode()
+    text = metrics_text(freshness, now=now, ready=ready, clock_behind_s=12.5, emergency_entries=2).decode()
     return [line for line in text.splitlines() if not line.startswith("#")]
 
 
@@ -25,6 +25,10 @@ def test_it_says_when_which_role_expires() -> None:
     assert 'writ_metadata_version{role="timestamp"} 7' in found
     assert "writ_metadata_signed_timestamp_seconds 1000" in found
     assert "writ_clock_behind_seconds 12.5" in found
+
+
+def test_it_says_that_an_emergency_is_in_force() -> None:
+    assert "writ_emergency_entries 2" in lines(FRESH)
 
 
 def test_the_states_are_told_apart() -> None:
@@ -51,7 +55,7 @@ def test_before_the_first_policy_there_are_no_numbers_that_mean_nothing() -> Non
 
 
 def test_every_line_is_of_the_form_prometheus_reads() -> None:
-    text = metrics_text(FRESH, now=math.pi, ready=True, clock_behind_s=0.0).decode()
+    text = metrics_text(FRESH, now=math.pi, ready=True, clock_behind_s=0.0, emergency_entries=0).decode()
 
     assert text.endswith("\n")
     for line in text.splitlines():
