@@ -15,6 +15,7 @@ from builder.publishing.pending import PendingError, Waiting, find_pending
 from builder.publishing.provenance import Gates, Provenance
 from builder.publishing.publish import SupersededError, newest_brought_in, what_is_live
 from builder.publishing.publisher import Publisher
+from builder.publishing.rollback import min_release_of
 from builder.publishing.state import LiveState
 from builder.publishing.transaction import Change, WrittenSnapshot, make_live, put_signed
 from builder.publishing.writing import RaceLostError, attempts, swap
@@ -87,6 +88,9 @@ def review(
         if live is not None and newest is not None:
             gates = require_live_gates(repository, candidate, live=live, since=newest.revision)
         _check_reviewers(where, release, gates)
+    least = candidate.min_release(publisher.channel) if candidate else min_release_of(state)
+    if release.min_release != least:
+        raise PendingError(f"{where}: lets people on call go back to {release.min_release} (expected {least})")
     return Review(waiting, live, candidate, provenance)
 
 
@@ -180,10 +184,11 @@ def _check_origin(where: str, release: Release, histories: Histories) -> None:
         raise PendingError(f"{where}: its action {release.action!r} does not say where the bundle comes from")
     if release.action == PROMOTE:
         channel, _, number = release.origin.partition("/")
-        before = [each for each in _releases(histories.of(channel)) if each.release == int(number)]
+        before = [_bundle_of(each) for each in _releases(histories.of(channel)) if each.release == int(number)]
+        found = _bundle_of(release) in before
     else:
-        before = list(_releases(histories.of(release.channel)))
-    if not any(_identity(each) == _identity(release) for each in before):
+        found = _content_of(release) in map(_content_of, _releases(histories.of(release.channel)))
+    if not found:
         raise PendingError(f"{where}: lists a bundle that was not released where it says")
 
 
@@ -196,9 +201,14 @@ def _check_reviewers(where: str, release: Release, gates: Gates) -> None:
         )
 
 
-def _identity(release: Release) -> Release:
-    """Return what a release says about its bundle, whatever made it live, where and when."""
-    return replace(release, channel="any", release=1, action=PUBLISH, reason="", actor="", origin="", reviewed_by=())
+def _content_of(release: Release) -> Release:
+    """Return what a release says, whatever made it live and when."""
+    return replace(release, release=1, action=PUBLISH, reason="", actor="", min_release=0)
+
+
+def _bundle_of(release: Release) -> Release:
+    """Return what a release says about its bundle alone, in whichever channel."""
+    return replace(_content_of(release), channel="any", origin="", reviewed_by=())
 
 
 def _with_pending(histories: Histories, state: LiveState, release: Release) -> Callable[[str], Sequence[HistoryEntry]]:

@@ -37,6 +37,11 @@ class Candidate:
         if self.bundle.dirty:
             raise DirtyBundleError("bundle: built from uncommitted files")
 
+    def min_release(self, channel: str) -> int:
+        """Return the lowest release that its policy lets hosts, and people on call, of a channel go back to."""
+        hosts = self.compiled.provisions.hosts
+        return hosts.min_release.get(channel, 0) if hosts else 0
+
     @property
     def warnings(self) -> tuple[Problem, ...]:
         """Return what lint has to say about the source."""

@@ -68,6 +68,7 @@ def promote(
             actor=actor,
             origin=f"{source.channel}/{source.release}",
             reviewed_by=gates.reviewed_by,
+            min_release=candidate.min_release(publisher.channel),
         )
         return Proposal(release, bundle, provenance)
 

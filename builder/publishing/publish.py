@@ -54,6 +54,7 @@ def publish(publisher: Publisher, repository: PolicyRepository, candidate: Candi
             policy_sha256=bundle.policy_sha256,
             provenance_sha256=hashlib.sha256(provenance).hexdigest(),
             reviewed_by=gates.reviewed_by,
+            min_release=candidate.min_release(publisher.channel),
         )
         return Proposal(release, candidate.blob, provenance)
 

@@ -40,9 +40,16 @@ def roll_back(publisher: Publisher, *, to: int | None, reason: str, actor: str) 
             return NothingToDo(f"release {live.release}, which is live, has the bundle of release {old.release}")
         name = layout.target_object(old.channel, old.name, old.sha256)
         check_bundle(old, read_signed(publisher.store, name, max_bytes=old.length).body)
-        return Proposal(replace(old, release=live.release + 1, action=ROLLBACK, reason=reason, actor=actor))
+        new = replace(old, release=live.release + 1, action=ROLLBACK, reason=reason, actor=actor)
+        return Proposal(replace(new, min_release=min_release_of(state)))
 
     return commit(publisher, propose)
+
+
+def min_release_of(state: LiveState) -> int:
+    """Return the `min_release` of what the channel role lists: going back does not take it back."""
+    listed = state.verified.channel.listed
+    return listed.min_release if listed else 0
 
 
 def find_release(releases: Iterable[Release], number: int, live: Release) -> Release:

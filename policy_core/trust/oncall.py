@@ -191,8 +191,12 @@ def selectable_of(channel: str, target: TargetFile) -> tuple[Release, ...]:
 
 
 def offer(release: Release, before: Sequence[Release]) -> list[dict[str, Any]]:
-    """Return the `selectable` part of a target: what was selectable `before`, without the release's own bundle."""
-    earlier = [each for each in before if each.sha256 != release.sha256][: MAX_SELECTABLE - 1]
+    """Return the `selectable` part of a target: what was selectable `before`.
+
+    The release's own bundle is left out, and what lies below its `min_release`.
+    """
+    earlier = [each for each in before if each.sha256 != release.sha256 and each.release >= release.min_release]
+    earlier = earlier[: MAX_SELECTABLE - 1]
     return [{**each.custom(), "name": each.name, "sha256": each.sha256, "length": each.length} for each in earlier]
 
 

@@ -38,7 +38,7 @@ class Release:
 
     Digests are 64 lower-case hex digits; that of the provenance is empty where none was made. `origin` is where a
     promotion took it from, such as ``staging/41``; `reviewed_by` are the people, sorted, whose approvals of the merge
-    were checked. Raises MetadataError for a value that is not of its form.
+    were checked; `min_release` is the lowest release that people on call may still go back to. Raises MetadataError for a value that is not of its form.
     """
 
     channel: str
@@ -55,6 +55,7 @@ class Release:
     provenance_sha256: str = ""
     origin: str = ""
     reviewed_by: tuple[str, ...] = ()
+    min_release: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what could not have been published."""
@@ -72,6 +73,7 @@ class Release:
             "provenance_sha256": self.provenance_sha256 == "" or _matches(_SHA256, self.provenance_sha256),
             "from": _matches(_ORIGIN, self.origin),
             "reviewed_by": _are_people(self.reviewed_by),
+            "min_release": _is_count(self.min_release),
         }
         wrong = [field for field, holds in checks.items() if not holds]
         if wrong:
@@ -93,6 +95,7 @@ class Release:
             "provenance_sha256": self.provenance_sha256,
             "from": self.origin,
             "reviewed_by": list(self.reviewed_by),
+            "min_release": self.min_release,
         }
         return {
             "schema": SCHEMA,
@@ -139,6 +142,7 @@ class Release:
             provenance_sha256=custom.get("provenance_sha256", ""),
             origin=custom.get("from", ""),
             reviewed_by=_tuple(custom.get("reviewed_by", [])),
+            min_release=custom.get("min_release", 0),
             **{field: custom[field] for field in fields},
         )
 

@@ -186,6 +186,20 @@ class TestTwoPersonPromotion:
         people.complete()
         assert live(people.world) == (3, "rollback")
 
+    def test_a_rollback_cannot_claim_reviewers(self, people: People) -> None:
+        for text in ("first", "second"):
+            people.world.folder.commit_policy(text)
+            people.world.publish(channel="staging")
+            people.promote()
+            people.approve("ana")
+            people.approve("bo")
+            people.complete()
+        number = roll_back(people.world.publisher("prod"), to=1, reason="broken", actor="cy").pending
+        people.change(number, custom(reviewed_by=["ana"]))
+
+        with pytest.raises(PendingError, match="was not released where it says"):
+            people.review("bo")
+
 
 class TestSuperseded:
     @pytest.fixture
@@ -284,6 +298,7 @@ TAMPERED = {
     "an action that needs no origin": (custom(action="publish"), "does not say where the bundle comes from"),
     "a rollback to what never was live": (custom(action="rollback"), "was not released where it says"),
     "an emergency": (custom(action="emergency"), "does not say where the bundle comes from"),
+    "another least release": (custom(min_release=1), "lets people on call go back to 1"),
     "another revision": (custom(revision="a" * 40), "was not released where it says"),
     "no provenance": (custom(provenance_sha256=""), "is not what a publisher would propose|was not released"),
 }

@@ -122,6 +122,17 @@ class TestRollback:
         reader = world.publisher().reader
         assert next(reader.history(reader.read())).approved_by == ("di",)
 
+    def test_nobody_goes_below_the_least_release_that_the_policy_names(self, world: World) -> None:
+        settings = (world.folder.path / "writ.yaml").read_text()
+        world.folder.commit({"writ.yaml": f"{settings}\nhosts: {{min_release: {{prod: 4}}}}\n"})
+        world.publish()
+        world.approve("ana", "bo")
+
+        with pytest.raises(NoSuchReleaseError, match="people on call cannot go to release 3"):
+            go_back(world, to=3)
+        go_back(world)
+        assert (world.seen().release.release, world.seen().release.sha256) == (6, world.history()[2].sha256)
+
     def test_nobody_on_call_is_said_by_name(self, world_of: Callable[..., World], file_url: str) -> None:
         world = world_of(file_url)
         world.publish()
