@@ -45,7 +45,7 @@ class Seen:
         if self.outcome is Outcome.ACTIVATED:
             return f"goes to release {self.release}: {self.text}"
         if self.outcome is Outcome.UNCHANGED:
-            return f"no effect: {self.text}" if self.text else "no effect"
+            return f"{'no effect' if self.release is None else 'no new release'}: {self.text}"
         known = {Outcome.REJECTED: "refused", Outcome.UNREACHABLE: "no usable answer"}
         return f"{known[self.outcome]}: `{self.text}`"
 
@@ -60,7 +60,7 @@ def unusable(reason: str) -> Seen:
     return Seen(Outcome.UNREACHABLE, reason)
 
 
-def unchanged(why: str = "") -> Seen:
+def unchanged(why: str) -> Seen:
     """Expect nothing to happen."""
     return Seen(Outcome.UNCHANGED, why)
 

@@ -3,11 +3,12 @@
 from datetime import timedelta
 from typing import Any
 
-from tamper.attacking import Attack, Attacker, accepts, collector, refused, shown_the_past, unchanged
+from tamper.attacking import Attack, Attacker, Seen, accepts, collector, refused, shown_the_past, unchanged
 from tamper.editing import Editor, now
 from tamper.scene import Scene
 from tuf.api.metadata import Targets
 
+from agent_sidecar.updating import Outcome
 from policy_core.emergency import encode_deny
 from policy_core.model import Clauses
 from policy_core.trust.layout import ONCALL, format_time
@@ -175,6 +176,29 @@ def replayed_document(attacker: Attacker) -> None:
 )
 def everything_denied(attacker: Attacker) -> None:
     in_an_emergency(attacker, entry())
+
+
+@attack(
+    "lifts an emergency deny that somebody else on call has signed",
+    keys=KEYS,
+    given=denied_in_an_emergency,
+    seasoned=accepts(4, "the policy decides again: one key put the entry there, one key takes it away"),
+    stopped_by="ledger, status and history show it; nothing below the policy is gained",
+)
+def lifted_emergency(attacker: Attacker) -> None:
+    serve(attacker, selecting(attacker, attacker.release().sha256, release=4, action="emergency"))
+
+
+@attack(
+    "the same, without a release of its own, for nobody to see",
+    keys=KEYS,
+    given=denied_in_an_emergency,
+    seasoned=Seen(Outcome.UNCHANGED, "the entry is lifted", 3),
+    fresh=accepts(3, "the entry is lifted"),
+    stopped_by="the host's history shows it, and `writ verify` refuses such a document",
+)
+def lifted_unseen(attacker: Attacker) -> None:
+    serve(attacker, selecting(attacker, attacker.release().sha256, release=3, action="emergency"))
 
 
 @attack(

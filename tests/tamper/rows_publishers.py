@@ -10,6 +10,8 @@ from typing import Any
 import pygit2
 from tamper.attacking import Attacker
 from tamper.editing import now
+from tamper.rows_oncall import KEYS as KEYS_ON_CALL
+from tamper.rows_oncall import denied_in_an_emergency, selecting, serve
 from tamper.rows_people import with_people
 from tamper.scene import CHANNELS, Scene, owned
 from tuf.api.metadata import Key, Metadata
@@ -188,6 +190,19 @@ def invented_past(attacker: Attacker) -> None:
     forged = attacker.put("prod", attacker.sign(live, "foreign"))
     attacker.set_live(prod=forged)
     attacker.set_live(prod=attacker.put("prod", genuine))
+
+
+@alarm(
+    "lifts an emergency entry without a release of its own",
+    holds="the store; keys of on call, snapshot and timestamp",
+    keys=KEYS_ON_CALL,
+    given=denied_in_an_emergency,
+    command="writ verify",
+    error=MetadataError,
+    text="the on-call role changed beside release 3, without one of its own",
+)
+def lifted_without_a_release(attacker: Attacker) -> None:
+    serve(attacker, selecting(attacker, attacker.release().sha256, release=3, action="emergency"))
 
 
 @alarm(

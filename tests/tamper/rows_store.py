@@ -194,6 +194,17 @@ def older_bundle(attacker: Attacker) -> None:
     damage(attacker, attacker.read(name))
 
 
+@attack(
+    "puts other provenance in place of the new release's",
+    unseen=third_release,
+    seasoned=accepts(3, "hosts do not read provenance"),
+    stopped_by="`writ verify` and `writ approve` refuse it: the release names its digest",
+)
+def other_provenance(attacker: Attacker) -> None:
+    release = attacker.release()
+    attacker.write(layout.provenance_object("prod", release.name, release.provenance_sha256), b"{}")
+
+
 # metadata of one's own
 
 
