@@ -19,7 +19,7 @@ from builder.rebuilding import find_asked, provenance_of, rebuild_release
 from bundle_store.client import TrustedClient
 from policy_core.errors import UsageError
 from policy_core.trust.chain import VerifiedRelease
-from policy_core.trust.history import channel_history
+from policy_core.trust.history import channel_history, check_numbers
 from policy_core.trust.release import Release
 
 
@@ -65,6 +65,8 @@ def look_up(workspace: Workspace, channel: str, *, when: str | None, verify: boo
     if asked is not None and asked.start > max(system_clock(), state.verified.signed_at):
         raise UsageError(f"time {when!r}: is in the future", hint="ask about the past, or leave --at out")
     found = intervals(history)
+    if verify:
+        check_numbers(history, channel)
     ledger = verify_ledger(workspace.repository.git, channel, iter(history)) if verify else None
     if asked is not None:
         return Answer(channel, live_during(asked, found), ledger, standing=None)
@@ -116,6 +118,7 @@ def verify_channel(workspace: Workspace, channel: str, *, rebuild: str | None = 
         if state.release is not None:
             check_bundle(state.release, client.download(state.release))
         history = list(channel_history(chain, trusted_root=reader.trusted_root, channel=channel, fetch=reader.fetch))
+    check_numbers(history, channel)
     ledger = verify_ledger(workspace.repository.git, channel, iter(history))
     store, histories = reader.store, Histories(workspace.reader, {channel: history})
     asked = find_asked(history, rebuild) if rebuild is not None else None

@@ -7,6 +7,7 @@ invent a release.
 """
 
 import hashlib
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -81,7 +82,7 @@ def channel_history(chain: MetadataChain, *, trusted_root: bytes, channel: str, 
     """Yield the releases of a channel, newest first, ending with the entry from which the channel existed.
 
     `chain` is verified already. States are fetched only as far as the caller iterates. A channel role that was merely
-    signed anew (a renewal) is no release. Raises MetadataError, also for a gap in the release numbers, and for an
+    signed anew (a renewal) is no release. Raises MetadataError, also for release numbers that do not rise, and for an
     on-call document that came, changed or went without a release: else entries could be lifted unseen.
     """
     verifier = _ChannelVerifier(channel, verify_roots(chain.roots, trusted_root=trusted_root), fetch)
@@ -201,8 +202,23 @@ def _check_document(channel: str, said: OncallDocument | None, older: Release | 
         )
 
 
+def check_numbers(history: Sequence[HistoryEntry], channel: str) -> None:
+    """Raise MetadataError unless the releases of a history, newest first, are numbered without a gap.
+
+    Whoever had the keys may have left one for good. What was live is known all the same, and must remain usable: so it
+    is the auditor who asks for this, not the publisher who has to go on.
+    """
+    numbers = [entry.release.release if entry.release else 0 for entry in history]
+    for newer, older in itertools.pairwise(numbers):
+        if newer != older + 1:
+            raise _misnumbered(channel, older, newer)
+
+
 def _check_step(channel: str, older: Release | None, newer: Release | None) -> None:
-    expected = (older.release if older else 0) + 1
-    if newer is None or newer.release != expected:
-        found = "none" if newer is None else newer.release
-        raise MetadataError(f"history of {channel}: release {found} follows {expected - 1} (expected {expected})")
+    before = older.release if older else 0
+    if newer is None or newer.release <= before:
+        raise _misnumbered(channel, before, newer.release if newer else "none")
+
+
+def _misnumbered(channel: str, older: int, found: int | str) -> MetadataError:
+    return MetadataError(f"history of {channel}: release {found} follows {older} (expected {older + 1})")

@@ -1,10 +1,12 @@
 """The commands that change keys and limits, and a host that follows them, however many changes it missed."""
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -12,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from git_folder import GitFolder
 from polled_host import Host
 from securesystemslib.signer import CryptoSigner
-from tuf.api.metadata import Metadata, Timestamp
+from tuf.api.metadata import Metadata, MetaFile, Snapshot, Targets, Timestamp
 
 from agent_sidecar.updating import Outcome
 from builder.cli.main import main
@@ -111,10 +113,9 @@ def test_a_host_that_was_away_while_every_key_but_that_of_root_changed_follows(
 def test_hosts_follow_again_after_a_thief_drove_up_the_version_of_the_timestamp(
     publisher: Publisher, host: Host
 ) -> None:
-    (stolen,) = Path(os.environ["XDG_CONFIG_HOME"]).rglob("timestamp.pem")
     live: Metadata[Timestamp] = Metadata.from_bytes(publisher.timestamp.read_bytes())
     live.signed.version = HUGE
-    live.sign(CryptoSigner(serialization.load_pem_private_key(stolen.read_bytes(), None)))
+    live.sign(stolen("timestamp"))
     honest = publisher.timestamp.read_bytes()
     publisher.timestamp.write_bytes(live.to_bytes())
     assert host.poll() is Outcome.UNCHANGED
@@ -127,6 +128,59 @@ def test_hosts_follow_again_after_a_thief_drove_up_the_version_of_the_timestamp(
 
     assert host.poll() is Outcome.ACTIVATED
     assert host.enforcement.state.versions["timestamp"] < HUGE
+
+
+def leap(publisher: Publisher, number: int) -> None:
+    """Release what is live again under a far higher number, as whoever stole all the publisher's keys can."""
+    store = publisher.timestamp.parent.parent
+    timestamp: Metadata[Timestamp] = Metadata.from_bytes(publisher.timestamp.read_bytes())
+    version = timestamp.signed.snapshot_meta.version
+    before = (store / f"metadata/{version}.snapshot.json").read_bytes()
+    snapshot: Metadata[Snapshot] = Metadata.from_bytes(before)
+    pin = snapshot.signed.meta["prod.json"].version
+    channel: Metadata[Targets] = Metadata.from_bytes((store / f"metadata/{pin}.prod.json").read_bytes())
+    (target,) = channel.signed.targets.values()
+    target.unrecognized_fields["custom"] |= {"release": number, "action": "rollback", "reason": "none"}
+    channel.signed.version += 1
+    snapshot.signed.version += 1
+    snapshot.signed.meta["prod.json"] = put(store, "prod", channel)
+    snapshot.signed.unrecognized_fields["x-previous"] = {
+        "version": version,
+        "sha256": hashlib.sha256(before).hexdigest(),
+    }
+    timestamp.signed.snapshot_meta = put(store, "snapshot", snapshot)
+    timestamp.signed.version += 1
+    timestamp.sign(stolen("timestamp"))
+    publisher.timestamp.write_bytes(timestamp.to_bytes())
+
+
+def put(store: Path, role: str, metadata: Metadata[Any]) -> MetaFile:
+    """Sign a role with a stolen key, write it, and return its pin."""
+    metadata.sign(stolen(role))
+    data = metadata.to_bytes()
+    (store / f"metadata/{metadata.signed.version}.{role}.json").write_bytes(data)
+    return MetaFile(metadata.signed.version, len(data), {"sha256": hashlib.sha256(data).hexdigest()})
+
+
+def stolen(role: str) -> CryptoSigner:
+    """Return the first key of a role."""
+    (path,) = Path(os.environ["XDG_CONFIG_HOME"]).rglob(f"{role}.pem")
+    return CryptoSigner(serialization.load_pem_private_key(path.read_bytes(), None))
+
+
+def test_after_a_leap_of_release_numbers_publisher_and_hosts_go_on_and_the_audit_names_it(
+    publisher: Publisher, host: Host
+) -> None:
+    leap(publisher, 1_000_000)
+    assert host.poll() is Outcome.ACTIVATED
+    for role in ("timestamp", "snapshot", "prod"):
+        publisher.replace_key(role)
+    publisher.publish("third")
+
+    assert host.poll() is Outcome.ACTIVATED
+    assert host.release == 1_000_001
+    assert main(["-C", str(publisher.folder.path), "verify"]) == 5
+    assert "release 1000000 follows 2 (expected 3)" in publisher.output.readouterr().err
 
 
 def test_limits_in_writ_yaml_reach_the_host(publisher: Publisher, host: Host) -> None:
