@@ -8,6 +8,7 @@ the same role files are made again, and any difference is refused. So a person s
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from securesystemslib.signer import Key
 from tuf.api.metadata import Metadata, Root, Targets
@@ -106,7 +107,7 @@ def check(document: Pending, before: Before, now: datetime, where: str) -> Cerem
     ordered = Pending({role: document.roles[role] for role in made.files})
     ceremony = Ceremony(before, change, ordered, made.signers)
     for role, signed in ordered.roles.items():
-        if signed.to_dict() != {**signed.to_dict(), "signed": made.files[role].to_dict()} or signed.unrecognized_fields:
+        if signed.signed_bytes != Metadata[Any](made.files[role]).signed_bytes or _holds_more(signed):
             raise PendingError(f"{where}: {role} is not what `writ keys` would have made")
         valid_signatures(where, signed, ceremony.candidates(role))
     return _with_begun_root(ceremony, where)
@@ -141,12 +142,17 @@ def _check_frame(where: str, role: str, file: Root | Targets, before: Before, no
     live, data = before.version(role), before.data(role)
     if file.unrecognized_fields.get(metadata.BASE) != (metadata.base_of(live, data) if data else None):
         raise StaleError(f"{where}: is stale: {role} has changed since it was made")
-    if not live < file.version <= live + (1 if role == Root.type else MAX_ORPHANS):
+    if type(file.version) is not int or not live < file.version <= live + (1 if role == Root.type else MAX_ORPHANS):
         raise PendingError(f"{where}: {role} has version {file.version}, but {live} is live")
     if file.expires <= now:
         raise StaleError(f"{where}: is stale: {role} would have expired on {file.expires:%Y-%m-%d}")
     if file.expires > now + lifetime_of(role) + MAX_CLOCK_DIFFERENCE:
         raise PendingError(f"{where}: {role} would be valid until {file.expires:%Y-%m-%d}, which is too long")
+
+
+def _holds_more(file: Metadata[Any]) -> bool:
+    """Tell whether a file holds anything beside what is signed and signatures."""
+    return bool(file.unrecognized_fields) or any(each.unrecognized_fields for each in file.signatures.values())
 
 
 def _understood(where: str, files: Mapping[str, Root | Targets], before: Before) -> KeyChange:

@@ -135,7 +135,7 @@ def _differs(before: Holding, after: Holding, role: str) -> bool:
 
 def _check_threshold(role: str, holders: Holders) -> None:
     threshold, keys = holders.threshold, len(holders.keys)
-    if not 1 <= threshold <= keys:
+    if type(threshold) is not int or not 1 <= threshold <= keys:  # True is 1, but not the same when signed
         raise HoldersError(
             f"role {role}: threshold {threshold} with {keys} key{'' if keys == 1 else 's'}",
             hint="add a key first, or give a lower --threshold in the same command",

@@ -58,12 +58,15 @@ class Pending:
     def from_bytes(cls, data: bytes, where: str) -> "Pending":
         """Read a document, nothing of which is verified; `where` names it in messages. Raises PendingError."""
         try:
-            found = json.loads(data, object_pairs_hook=_without_duplicates)
+            found = json.loads(data, object_pairs_hook=_without_duplicates, parse_float=_no_number)
             if found.keys() != {"schema", "roles"} or found["schema"] != SCHEMA:
                 raise PendingError(f"{where}: is no pending document of schema {SCHEMA}")
             roles = {str(name): Metadata.from_dict(role) for name, role in found["roles"].items()}
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, RepositoryError) as error:
             raise PendingError(f"{where}: is no pending document ({type(error).__name__})") from error
+        signatures = [each for role in roles.values() for each in role.signatures.values()]
+        if not roles or not all(isinstance(each.keyid, str) and isinstance(each.signature, str) for each in signatures):
+            raise PendingError(f"{where}: is no pending document: it has no roles, or signatures of another form")
         if not all(isinstance(role.signed, Root | Targets) for role in roles.values()):
             raise PendingError(f"{where}: holds roles that people do not sign")
         return cls(roles)
@@ -214,6 +217,10 @@ def _is_taken(reader: ChannelReader, version: int) -> bool:
     except ObjectNotFoundError:
         return False
     return True
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text}: is no whole number")
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

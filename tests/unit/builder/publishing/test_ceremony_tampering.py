@@ -2,13 +2,15 @@
 
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from ceremonies import begin, checked, revoking
+from ceremonies import begin, checked, publishers, revoking
 from securesystemslib.signer import CryptoSigner
 
+from builder.publishing.before import read_before
+from builder.publishing.ceremony import check
 from builder.publishing.holders import Holders
 from builder.publishing.key_changes import KeyChange
 from builder.publishing.pending import Pending, PendingError, StaleError
@@ -163,3 +165,52 @@ class TestTampering:
         change = checked(rooted, begin(rooted, revoking("prod", "cy"))).change
 
         assert {role: len(held.keys) for role, held in change.holders.items()} == {"prod": 2}
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the path of every value in a document but the document itself."""
+    found = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, inner in found:
+        yield (*path, name)
+        yield from places(inner, (*path, name))
+
+
+def changed(document: Any, path: tuple[Any, ...], value: object) -> bytes:
+    """Return the document with another value in one place, or without it."""
+    changed = copy.deepcopy(document)
+    at = changed
+    for name in path[:-1]:
+        at = at[name]
+    if value is GONE:
+        del at[path[-1]]
+    else:
+        at[path[-1]] = value
+    return json.dumps(changed).encode()
+
+
+GONE = object()
+VALUES = (GONE, None, True, 1, 2.0, -1, 2**70, "", "x", "0" * 64, [], {}, [[]], {"x": 1})
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: "gone" if value is GONE else repr(value)[:9])
+def test_no_value_anywhere_can_be_another(rooted: World, value: object) -> None:
+    """Whatever is accepted is what was there: the very bytes that would have been signed, or some of the files whole."""
+    new = rooted.person("dee").key
+    change = KeyChange({
+        "root": Holders((*rooted.publisher().reader.read().keys("root"), new), 2),
+        "prod": Holders((rooted.person("ana").key, new), 2),
+        "prod.oncall": Holders((rooted.person("eve").key,), 1),
+    })  # fmt: skip
+    rings = [rooted.person("ana").ring("root", "targets", "prod"), rooted.person("eve").ring("prod.oncall")]
+    original = begin(rooted, lambda _: change, *rings)
+    before = read_before(publishers(rooted))
+    document = json.loads(original.to_bytes())
+
+    for path in places(document):
+        try:
+            tampered = Pending.from_bytes(changed(document, path, value), "test.ceremony")
+            ceremony = check(tampered, before, rooted.now, "test.ceremony")
+        except (PendingError, StaleError):
+            continue
+        for role, file in ceremony.document.roles.items():
+            assert file.signed_bytes == original.roles[role].signed_bytes, (path, value)
