@@ -17,7 +17,7 @@ import click
 def render(
     context: click.Context, thing: str | None, show_list: bool, form: str | None, output: Path | None
 ) -> None:  # fmt: skip
-    """Render what the store and those who serve it need: access rights, timers, a cache.
+    """Render what a store needs beside policies: rights for each who reaches it, and what keeps it fresh.
 
     Store and channels are those of writ.yaml in HEAD; the same commit gives the same files. Nothing is contacted.
 
