@@ -95,7 +95,7 @@ class TestSigners:
     def test_what_git_is_told_to_put_in_place_of_a_commit_is_not_looked_at(self, desk: Desk) -> None:
         good = desk.policy("good", signed="ana")
         desk.git("reset", "--quiet", "--hard", desk.live)
-        evil = desk.policy("evil")
+        evil = desk.policy("evil", signed="eve")
         desk.git("replace", evil, good)
 
         assert desk.missing() == [lacks("policies/evil.yaml", evil)]
@@ -245,7 +245,7 @@ class TestMerges:
 
     def test_unrelated_history_cannot_replace_a_file(self, desk: Desk) -> None:
         desk.git("checkout", "--quiet", "--orphan", "other")
-        root = desk.commit({"policies/a.yaml": POLICY % "evil"}, signed="ana")
+        root = desk.commit({"policies/a.yaml": POLICY % "evil"}, "Start\n\nApproved-by: ana", signed="ana")
         merge = desk.tree_commit(root, desk.live, root)
 
         assert desk.missing() == [lacks("policies/a.yaml", merge)]

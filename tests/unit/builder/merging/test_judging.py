@@ -142,9 +142,18 @@ def test_the_verdict_does_not_depend_on_clock_zone_or_settings(desk: Desk, monke
     expected = desk.judge()
     monkeypatch.setenv("TZ", "Pacific/Kiritimati")
     monkeypatch.setenv("LC_ALL", "tr_TR.UTF-8")
+    for name, value in {
+        "gpg.minTrustLevel": "ultimate",
+        "gpg.ssh.program": "false",
+        "gpg.ssh.revocationFile": str(desk.keys / "ana.pub"),
+        "gpg.ssh.allowedSignersFile": "/dev/null",
+        "log.showSignature": "true",
+        "log.follow": "true",
+        "format.pretty": "raw",
+    }.items():
+        desk.git("config", name, value)
     monkeypatch.setenv("GIT_DIR", "/nowhere")
-    desk_config = desk.folder.path / ".git/config"
-    desk_config.write_text(desk_config.read_text() + "[gpg]\n\tminTrustLevel = ultimate\n[log]\n\tfollow = true\n")
+    monkeypatch.setenv("GIT_OBJECT_DIRECTORY", "/nowhere")
 
     assert desk.judge() == expected
 
