@@ -65,7 +65,8 @@ class Pending:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, RepositoryError) as error:
             raise PendingError(f"{where}: is no pending document ({type(error).__name__})") from error
         signatures = [each for role in roles.values() for each in role.signatures.values()]
-        if not roles or not all(isinstance(each.keyid, str) and isinstance(each.signature, str) for each in signatures):
+        texts: list[Any] = [text for each in signatures for text in (each.keyid, each.signature)]
+        if not roles or not all(isinstance(text, str) for text in texts):
             raise PendingError(f"{where}: is no pending document: it has no roles, or signatures of another form")
         if not all(isinstance(role.signed, Root | Targets) for role in roles.values()):
             raise PendingError(f"{where}: holds roles that people do not sign")

@@ -194,7 +194,7 @@ VALUES = (GONE, None, True, 1, 2.0, -1, 2**70, "", "x", "0" * 64, [], {}, [[]], 
 
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: "gone" if value is GONE else repr(value)[:9])
 def test_no_value_anywhere_can_be_another(rooted: World, value: object) -> None:
-    """Whatever is accepted is what was there: the very bytes that would have been signed, or some of the files whole."""
+    """Whatever is accepted is what was there: the very bytes to be signed, or some of the files whole."""
     new = rooted.person("dee").key
     change = KeyChange({
         "root": Holders((*rooted.publisher().reader.read().keys("root"), new), 2),
