@@ -67,7 +67,7 @@ def propose(publishers: Publishers, before: Before, wish: Wish) -> Ceremony | No
     PendingError if no command here has made that root, RemoteError, and what `wish` raises.
     """
     publisher, begun = _any(publishers), before.begun
-    now = publisher.signing_time(before.state)
+    now = publisher.clock()
     change = _understood("the newest root", {Root.type: begun.signed}, before) if begun else wish(before)
     if change is None:
         return None

@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from tuf.api.exceptions import RepositoryError
-from tuf.api.metadata import DelegatedRole, Delegations, Key, Metadata, Role, Root, Targets
+from tuf.api.metadata import DelegatedRole, Delegations, Key, Role, Root, Targets
 
 from builder.publishing import metadata
 from builder.publishing.before import Before
 from builder.publishing.holders import NOBODY, Holders, HoldersError, check_holding, find_key, holders_of
 from policy_core.trust import layout
+from policy_core.trust.recovery import accepts
 
 RoleFile = Root | Targets
 
@@ -61,11 +61,11 @@ def make_role_files(
     # 2. Targets, likewise, or if its signatures are too few under that root.
     targets = state.targets
     delegated = {role: holders for role, holders in change.holders.items() if role not in layout.TOP_LEVEL_ROLES}
-    if delegated or Targets.type in change.renewed or not _is_signed(root, Targets.type, state.chain.targets):
+    if delegated or Targets.type in change.renewed or not accepts(root, Targets.type, state.chain.targets, Targets):
         targets = files[Targets.type] = _next_targets(targets, delegated)
     # 3. Channels and on-call roles: new ones, and those whose signatures are too few under those targets.
     for role in (*_roles_of(before), *(role for role in delegated if not before.version(role))):
-        if role not in files and (role in change.renewed or not _is_signed(targets, role, before.data(role))):
+        if role not in files and (role in change.renewed or not accepts(targets, role, before.data(role), Targets)):
             files[role] = _next_delegated(before, role)
     for role, file in files.items():
         file.version, file.expires = version_of(role), expires_of(role)
@@ -154,13 +154,3 @@ def _next_delegated(before: Before, role: str) -> Targets:
         if role == layout.oncall_role(channel):
             return metadata.oncall_role(1, said.oncall, now)
     return metadata.channel_role(1, None, None, now)
-
-
-def _is_signed(delegator: Root | Targets, role: str, data: bytes) -> bool:
-    """Tell whether a live file has enough signatures by those who hold its role now."""
-    try:
-        found: Metadata[Targets] = Metadata.from_bytes(data)
-        delegator.verify_delegate(role, found.signed_bytes, found.signatures)
-    except (RepositoryError, ValueError):
-        return False
-    return True

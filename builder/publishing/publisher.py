@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
-from tuf.api.metadata import Snapshot
+from tuf.api.metadata import Snapshot, Timestamp
 
 from builder.publishing.keys import AnyRole, KeyRing
 from builder.publishing.state import ChannelReader, LiveState
 from bundle_store.port import WritableStore
 from policy_core.errors import TrustError
 from policy_core.trust import layout
+from policy_core.trust.recovery import accepts
 
 MAX_CLOCK_DIFFERENCE = timedelta(days=1)
 
@@ -59,15 +60,21 @@ class Publisher:
     def signing_time(self, state: LiveState) -> datetime:
         """Return the time to sign with: now, but never before a time signed already (a clock may be behind).
 
-        Raises SignedInFutureError if that is more than `MAX_CLOCK_DIFFERENCE` ahead: times in the ledger never
-        decrease, so whoever has stolen a refresher's key could spoil them for good.
+        What keys have signed that `state` does not accept any more is no such time: it may be a thief's. Raises
+        SignedInFutureError if a time is more than `MAX_CLOCK_DIFFERENCE` ahead: times in the ledger never decrease, so
+        whoever has stolen a refresher's key could spoil them for good.
         """
         now = self.clock()
         last = layout.parse_time(state.snapshot.unrecognized_fields.get(layout.SIGNED_AT))
-        for role, signed_at in (("timestamp", state.verified.signed_at), ("snapshot", last)):
+        times = {}
+        if accepts(state.root, Timestamp.type, state.chain.timestamp, Timestamp):
+            times[Timestamp.type] = state.verified.signed_at
+        if accepts(state.root, Snapshot.type, state.chain.snapshot, Snapshot):
+            times[Snapshot.type] = last
+        for role, signed_at in times.items():
             if signed_at > now + MAX_CLOCK_DIFFERENCE:
                 raise SignedInFutureError(
                     f"{self.store.url}: the {role} role was signed at {layout.format_time(signed_at)}, "
                     f"but here it is {layout.format_time(now)}"
                 )
-        return max(now, state.verified.signed_at, last)
+        return max(now, *times.values()) if times else now

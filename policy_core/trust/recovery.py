@@ -21,8 +21,8 @@ def binding_roles(before: MetadataChain, after: MetadataChain, *, trusted_root: 
     """
     root = verify_roots(after.roots, trusted_root=trusted_root)[-1]
     found = {
-        Timestamp.type: _accepts(root, Timestamp.type, before.timestamp, Timestamp),
-        Snapshot.type: _accepts(root, Snapshot.type, before.snapshot, Snapshot),
+        Timestamp.type: accepts(root, Timestamp.type, before.timestamp, Timestamp),
+        Snapshot.type: accepts(root, Snapshot.type, before.snapshot, Snapshot),
     }
     return frozenset(role for role, accepted in found.items() if accepted)
 
@@ -30,10 +30,11 @@ def binding_roles(before: MetadataChain, after: MetadataChain, *, trusted_root: 
 def is_still_signed(before: MetadataChain, after: MetadataChain, *, channel: str) -> bool:
     """Tell whether the keys that `after` gives the channel are enough for the channel role in `before`."""
     targets = decode(after.targets, Targets, limit=layout.MAX_TARGETS_BYTES).signed
-    return _accepts(targets, channel, before.channel, Targets)
+    return accepts(targets, channel, before.channel, Targets)
 
 
-def _accepts(delegator: Root | Targets, role: str, data: bytes, kind: type[Role]) -> bool:
+def accepts(delegator: Root | Targets, role: str, data: bytes, kind: type[Role]) -> bool:
+    """Tell whether a file of a role has enough signatures by the keys that a verified delegator gives that role."""
     try:
         metadata = decode(data, kind, limit=layout.MAX_TARGETS_BYTES)
         delegator.verify_delegate(role, metadata.signed_bytes, metadata.signatures)

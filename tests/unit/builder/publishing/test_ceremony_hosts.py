@@ -15,7 +15,7 @@ from builder.publishing.writing import put_numbered, swap_timestamp
 from bundle_store.port import ObjectNotFoundError
 from policy_core.errors import TrustError
 from policy_core.trust.errors import ExpiredError, MetadataError
-from policy_core.trust.layout import metadata_name
+from policy_core.trust.layout import format_time, metadata_name
 
 World = Any  # of ../conftest.py
 
@@ -151,11 +151,13 @@ class TestHosts:
         with pytest.raises(ObjectNotFoundError):
             rooted.store.get(metadata_name("root", 3), max_bytes=1_000_000)
 
-    def test_forget_versions_that_a_thief_drove_up(self, rooted: World) -> None:
-        """The keys of a publisher were stolen: new ones are all it takes."""
+    @pytest.mark.parametrize("years", [0, 20], ids=["now", "dated years ahead"])
+    def test_forget_versions_that_a_thief_drove_up(self, rooted: World, years: int) -> None:
+        """The key of a refresher was stolen: a new one is all it takes, for hosts and for publishers."""
         host = rooted.host()
         live = rooted.publisher().reader.read()
         stamp = metadata.timestamp(2**31, live.timestamp.snapshot_meta, rooted.now)
+        stamp.unrecognized_fields["x-signed-at"] = format_time(rooted.now.replace(year=rooted.now.year + years))
         swap_timestamp(rooted.store, rooted.keys.sign("timestamp", stamp, live.keys("timestamp")), etag=live.etag)
         host.refresh()
         old = keyid(rooted, "timestamp")
@@ -166,4 +168,6 @@ class TestHosts:
 
         finish(rooted, document)
 
-        assert host.refresh()[1].versions["root"] == 3
+        verified = host.refresh()[1]
+        assert (verified.versions["root"], verified.signed_at) == (3, rooted.now)
+        assert rooted.policies() == [(1, "publish")]
