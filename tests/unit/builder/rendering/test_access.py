@@ -5,6 +5,8 @@ from collections.abc import Mapping
 
 import pytest
 from moto.iam.access_control import IAMPolicy, PermissionResult
+from moto.iam.exceptions import MalformedPolicyDocument
+from moto.iam.policy_validation import IAMPolicyDocumentValidator
 from s3_fence import Asked, permits
 
 from builder.language.project import MAX_CHANNELS
@@ -138,3 +140,15 @@ def test_a_store_without_a_prefix_is_the_whole_bucket() -> None:
     (sidecar,) = [p for p in principals(["prod"]) if p.name == "sidecar-prod"]
 
     assert "arn:aws:s3:::acme/targets/prod/*" in policy_of(sidecar, Place("acme"))["Statement"][0]["Resource"]
+
+
+@pytest.mark.parametrize("who", sorted(EVERYBODY))
+def test_policies_are_written_as_iam_wants_them(who: str) -> None:
+    IAMPolicyDocumentValidator(json.dumps(EVERYBODY[who])).validate()
+
+
+def test_a_policy_that_iam_would_refuse_is_found() -> None:
+    broken = EVERYBODY["auditor"] | {"Statement": [{"Effect": "Allow", "Action": "s3:GetObject"}]}
+
+    with pytest.raises(MalformedPolicyDocument):
+        IAMPolicyDocumentValidator(json.dumps(broken)).validate()

@@ -2,10 +2,11 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+from moto.iam.policy_validation import IAMTrustPolicyDocumentValidator
 
 from builder.rendering import cloudformation, terraform
 from builder.rendering.access import Place, bucket_policy, policy_of, principals
@@ -16,16 +17,20 @@ EVERYBODY = principals(CHANNELS)
 PLACE = Place("acme-policies", "agents")
 STACK = cloudformation.template("agents", "acme-policies", "agents", EVERYBODY)
 CONFIGURATION = terraform.configuration("agents", "acme-policies", "agents", EVERYBODY)
-PSEUDO = {"AWS::Partition": "aws", "AWS::AccountId": "123456789012"}
+PEOPLE = ["arn:aws:iam::123456789012:role/people"]
+INPUTS: dict[str, Any] = dict.fromkeys(STACK["Parameters"], PEOPLE) | {"Repository": "acme/policies"}
+PSEUDO: dict[str, Any] = {"AWS::Partition": "aws", "AWS::AccountId": "123456789012"}
 
 
-def resolved(value: Any) -> Any:
+def resolved(value: Any, known: Mapping[str, Any] = PSEUDO) -> Any:
     """Fill in what CloudFormation would."""
     if isinstance(value, dict) and set(value) == {"Fn::Sub"}:
-        return re.sub(r"\$\{([^}]+)\}", lambda found: PSEUDO[found[1]], value["Fn::Sub"])
+        return re.sub(r"\$\{([^}]+)\}", lambda found: str(known[found[1]]), value["Fn::Sub"])
+    if isinstance(value, dict) and set(value) == {"Ref"}:
+        return known[value["Ref"]]
     if isinstance(value, dict):
-        return {key: resolved(each) for key, each in value.items()}
-    return [resolved(each) for each in value] if isinstance(value, list) else value
+        return {key: resolved(each, known) for key, each in value.items()}
+    return [resolved(each, known) for each in value] if isinstance(value, list) else value
 
 
 def names_in(value: Any) -> Iterator[str]:
@@ -81,6 +86,14 @@ def test_people_take_a_role_only_if_they_are_listed_for_it(who: str) -> None:
 
     (listed,) = {name for name in STACK["Parameters"] if name.startswith(who)}
     assert statement["Principal"] == {"AWS": {"Ref": listed}}
+
+
+def test_trust_is_written_as_iam_wants_it() -> None:
+    for name, role in STACK["Resources"].items():
+        if role["Type"] == "AWS::IAM::Role":
+            document = resolved(role["Properties"]["AssumeRolePolicyDocument"], PSEUDO | INPUTS)
+            IAMTrustPolicyDocumentValidator(json.dumps(document)).validate()
+            assert "$" not in json.dumps(document), name
 
 
 def test_each_channel_has_a_role_for_its_hosts() -> None:
