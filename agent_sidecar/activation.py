@@ -18,6 +18,7 @@ from policy_core.matcher import Matcher, loading
 from policy_core.memory import Memory, Oblivious
 from policy_core.request import normalise
 from policy_core.selftest import run_selftest
+from policy_core.trust.errors import MetadataError
 from policy_core.trust.release import Release
 
 OBLIVIOUS = Oblivious()
@@ -78,8 +79,8 @@ def prepare(
 ) -> Activation:
     """Return an activation of a verified bundle, loaded and self-tested; `pause` is called between slices of the work.
 
-    Raises InvalidError if the bundle cannot be used by this version, is not what its release says, or fails its own
-    tests.
+    Raises InvalidError if the bundle cannot be used by this version, or fails its own tests, which holds for these
+    bytes whoever releases them; MetadataError if it is not what this release says.
     """
     with _collector_waiting():
         return _prepare(blob, release, host, now, pause)
@@ -90,8 +91,10 @@ def _prepare(
 ) -> Activation:
     bundle = read_bundle(blob)
     pause()
-    if bundle.dirty or (bundle.revision, bundle.content_sha256) != (release.revision, release.content_sha256):
-        raise BundleError(f"bundle {bundle.name}: is not the content of revision {release.revision} that was signed")
+    if bundle.dirty:
+        raise BundleError(f"bundle {bundle.name}: was built from uncommitted files")
+    if (bundle.revision, bundle.content_sha256) != (release.revision, release.content_sha256):
+        raise MetadataError(f"bundle {bundle.name}: is not the content of revision {release.revision} that was signed")
     policy = _policy_of(release)
     matcher = _run(loading(bundle.files[MATCHER], policy=policy, provisions=bundle.provisions), pause)
     for _ in run_selftest(matcher, bundle.files.get(SELFTEST, b"")):

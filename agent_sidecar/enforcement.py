@@ -27,7 +27,7 @@ from agent_sidecar.host_clock import HostClock
 from agent_sidecar.limits import limited, limits_of, stricter
 from agent_sidecar.snapshots import Snapshot, SnapshotError, SnapshotRef
 from agent_sidecar.state import MAX_REJECTED, Limits, Pin, Rejection, State, StateDirectory
-from policy_core.errors import ConflictError, InvalidError, KnownError, UsageError
+from policy_core.errors import ConflictError, InvalidError, KnownError, TrustError, UsageError
 from policy_core.matcher import Matcher
 from policy_core.matcher.tightening import TightenedMatcher, tighten
 from policy_core.trust.chain import MetadataChain, VerifiedRelease
@@ -316,7 +316,7 @@ class Enforcement:
     def _prepare(self, ref: SnapshotRef, snapshot: Snapshot) -> bool:
         try:
             activation = prepare(snapshot.blob, snapshot.release, host=self.state.settings.host, now=self._clock())
-        except InvalidError as error:
+        except (InvalidError, TrustError) as error:
             self._mark_unusable(ref, error)
             return False
         self._loaded[ref] = activation

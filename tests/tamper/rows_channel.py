@@ -236,7 +236,7 @@ def with_manifest(attacker: Attacker, change: Callable[[dict[str, object]], None
 @attack(
     "releases a bundle of uncommitted files",
     keys=PUBLISHER,
-    seasoned=refused("is not the content of revision"),
+    seasoned=refused("was built from uncommitted files"),
     stopped_by="a bundle says so itself, and hosts refuse it",
 )
 def dirty_bundle(attacker: Attacker) -> None:
@@ -251,6 +251,20 @@ def dirty_bundle(attacker: Attacker) -> None:
 )
 def bundle_of_another_revision(attacker: Attacker) -> None:
     attacker.release_forged(replace(attacker.forge(), revision="f" * 40))
+
+
+@attack(
+    "lists the bundle of the next commit under another commit, for hosts to remember it as bad",
+    keys=PUBLISHER,
+    seasoned=refused("is not the content of revision"),
+    stopped_by="only what the bytes themselves show is remembered of them",
+)
+def good_bundle_slandered(attacker: Attacker) -> None:
+    coming = attacker.scene.honest.coming[-1]
+    bundle = coming.bundle
+    attacker.release_forged(
+        attacker.forge(blob=coming.blob, content_sha256=bundle.content_sha256, policy_sha256=bundle.policy_sha256)
+    )
 
 
 @attack(

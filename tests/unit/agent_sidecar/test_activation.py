@@ -7,9 +7,9 @@ import pytest
 from signed_store import SignedStore, bundle, rules
 
 from agent_sidecar.activation import prepare
-from policy_core.bundle import BundleError
 from policy_core.decision import POLICY_STALE
 from policy_core.selftest import SelfTestCase, SelfTestError
+from policy_core.trust.errors import MetadataError
 
 REQUEST: dict[str, Any] = {"job": {"topic": "act.0"}}
 
@@ -44,7 +44,7 @@ def test_a_bundle_of_another_revision_than_signed_is_refused(store: SignedStore)
     blob = bundle(rules("allow"), number=1)
     release = replace(store.publish(blob), revision="f" * 40)
 
-    with pytest.raises(BundleError, match="is not the content of revision f"):
+    with pytest.raises(MetadataError, match="is not the content of revision f"):
         prepare(blob, release, host={}, now=0.0)
 
 

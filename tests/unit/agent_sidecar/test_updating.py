@@ -1,5 +1,6 @@
 """Polls against a real store: what activates, what is refused, and what either costs in requests."""
 
+import contextlib
 import gzip
 import hashlib
 import json
@@ -19,7 +20,8 @@ from tuf.api.metadata import Metadata
 from agent_sidecar.durable import StateError
 from agent_sidecar.freshness import FreshnessState
 from agent_sidecar.updating import ROOT_PROBE_S, Outcome
-from policy_core.bundle import archive, build_bundle
+from policy_core.bundle import archive, build_bundle, read_bundle
+from policy_core.errors import InvalidError
 from policy_core.matcher import Matcher
 from policy_core.selftest import SelfTestCase
 
@@ -406,9 +408,26 @@ def no_archive() -> bytes:
 
 
 def publish_raw(store: SignedStore, blob: bytes) -> None:
+    """Sign what is true about a bundle, as far as it can be read."""
     release = store.publish(ALLOW)
-    digest = hashlib.sha256(blob).hexdigest()
-    store.release_as(replace(release, sha256=digest, length=len(blob), release=release.release + 1), blob)
+    about: dict[str, Any] = {"sha256": hashlib.sha256(blob).hexdigest(), "length": len(blob)}
+    with contextlib.suppress(InvalidError):
+        read = read_bundle(blob)
+        about |= {"revision": read.revision, "content_sha256": read.content_sha256}
+    store.release_as(replace(release, release=release.release + 1, **about), blob)
+
+
+def test_a_bundle_that_was_released_under_a_wrong_name_is_taken_under_its_own(store: SignedStore, host: Any) -> None:
+    store.publish(ALLOW)
+    host.poll()
+    slander = replace(store.publish(DENY), revision=revision(9))
+    store.release_as(slander, DENY)
+    assert host.poll() is Outcome.REJECTED
+
+    store.publish(DENY)
+
+    assert host.poll() is Outcome.ACTIVATED
+    assert host.decide() == "deny"
 
 
 @pytest.mark.parametrize("make", [failing_selftest, unsupported_feature, dirty, no_archive, unreadable_matcher])
