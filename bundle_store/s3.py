@@ -43,8 +43,8 @@ _CREDENTIALS_HINT = (
 _ENDPOINT_HINT = "check the network, AWS_ENDPOINT_URL and AWS_REGION"
 _HINTS = {
     "NoSuchBucket": "create the bucket, or correct `store` in writ.yaml; other servers than AWS need AWS_ENDPOINT_URL",
-    "AccessDenied": "the credentials need s3:GetObject and, to publish, s3:PutObject; hosts also need s3:ListBucket "
-    "on the prefix, without which a missing object looks like a forbidden one",
+    "AccessDenied": "the credentials need s3:GetObject, s3:ListBucket (else what is missing looks forbidden) "
+    "and, to write, s3:PutObject: `writ render access` makes roles with these rights",
     "PermanentRedirect": "the bucket is in another region: set AWS_REGION",
     "AuthorizationHeaderMalformed": "the bucket is in another region: set AWS_REGION",
     "NotImplemented": "this server does not know conditional writes; Writ needs them",
