@@ -21,10 +21,11 @@ from builder.publishing.commit import Outcome
 from builder.publishing.gates import require_live_gates
 from builder.publishing.pending import PendingError
 from builder.publishing.promote import find_promotable, promote
-from builder.publishing.provenance import Provenance
+from builder.publishing.provenance import Gates, Provenance
 from builder.publishing.publish import publish
 from builder.rebuilding import provenance_of
 from builder.source import PolicyRepository
+from policy_core.trust.release import MAX_REVIEWERS
 from tests.unit.builder.publishing.people import give_to_people
 
 World = Any  # of tests/unit/builder/conftest.py
@@ -152,6 +153,14 @@ def test_the_statement_has_the_verdict_as_a_product_of_its_own(desk: Desk) -> No
         "uri": "urn:writ:approvals",
         "annotations": {"since": since, "commits": 1, "teams": {"security": ["ana"]}},
     }
+
+
+def test_of_very_many_reviewers_a_release_names_as_many_as_it_has_room_for() -> None:
+    names = tuple(f"person-{number:03}" for number in range(MAX_REVIEWERS + 1))
+
+    gates = Gates(1, ("approvals",), Approvals("a" * 40, 1, {"security": names}))
+
+    assert gates.reviewed_by == names[:MAX_REVIEWERS]
 
 
 def test_a_first_release_is_held_to_none(desk: Desk) -> None:
