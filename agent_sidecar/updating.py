@@ -10,7 +10,6 @@ A refusal is permanent until something changes: it is reported once, and while t
 poll costs one conditional GET. Bytes that were refused although their digest was signed are never fetched again.
 """
 
-import math
 import time
 from collections.abc import Callable
 from enum import StrEnum
@@ -50,7 +49,8 @@ ROOT_PROBE_S = 600.0
 TIME_PERSISTED_EVERY_S = 300.0
 REPORT_AGAIN_S = 3600.0
 """A store that alternates between good and bad must not flood the history: the same reason waits this long."""
-MAX_REPORTED = 64
+MAX_REPORTED = 16
+"""How many are written down in that time: whoever invents ever new ones must not push the past out of the history."""
 MAX_REASON_CHARS = 1000
 """A reason quotes what was signed; more of it than this would fill ``state.json`` beyond what the next start reads."""
 
@@ -220,10 +220,9 @@ class Updater:
             self._enforcement.reject(rejection)
         if before and (before.reason, before.sha256) == (rejection.reason, rejection.sha256):
             return
-        if rejection.at - self._reported.get(rejection.reason, -math.inf) >= REPORT_AGAIN_S:
-            if len(self._reported) >= MAX_REPORTED:
-                self._reported.clear()
-            self._reported[rejection.reason] = rejection.at
+        recent = {reason: at for reason, at in self._reported.items() if rejection.at - at < REPORT_AGAIN_S}
+        if rejection.reason not in recent and (release or len(recent) < MAX_REPORTED):
+            self._reported = {**recent, rejection.reason: rejection.at}
             self._record("rejected", rejection.reason, release)
 
     def _fail(self, error: KnownError) -> None:

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -19,7 +20,7 @@ from tuf.api.metadata import Metadata
 
 from agent_sidecar.durable import StateError
 from agent_sidecar.freshness import FreshnessState
-from agent_sidecar.updating import ROOT_PROBE_S, Outcome
+from agent_sidecar.updating import MAX_REPORTED, REPORT_AGAIN_S, ROOT_PROBE_S, Outcome
 from policy_core.bundle import archive, build_bundle, read_bundle
 from policy_core.errors import InvalidError
 from policy_core.matcher import Matcher
@@ -333,6 +334,25 @@ def test_a_store_alternating_between_good_and_bad_does_not_flood_the_history(sto
         assert host.poll() is Outcome.UNCHANGED
 
     assert len(host.events("rejected")) == 1
+
+
+def test_a_store_that_invents_ever_new_refusals_does_not_push_the_past_out_of_the_history(
+    store: SignedStore, host: Any
+) -> None:
+    store.publish(ALLOW)
+    host.poll()
+    release = store.publish(DENY)
+
+    for number in range(3 * MAX_REPORTED):
+        store.timestamp.write_bytes(store.timestamp.read_bytes() + b" ")
+        store.bundle_path(release).write_bytes(DENY[: number + 1])
+        assert host.poll() is Outcome.REJECTED
+
+    assert len(host.events("rejected")) == MAX_REPORTED
+    host.now = time.time() + REPORT_AGAIN_S + 1
+    store.timestamp.write_bytes(b"{}")
+    host.poll()
+    assert len(host.events("rejected")) == MAX_REPORTED + 1
 
 
 def test_the_first_poll_of_a_host_refuses_what_min_release_forbids(store: SignedStore, new_host: Any) -> None:
