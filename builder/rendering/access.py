@@ -14,7 +14,6 @@ from bundle_store.probe import PROBE_OBJECT
 from policy_core.trust.layout import TIMESTAMP
 
 VERSION = "2012-10-17"  # of the policy language
-MAX_POLICY_CHARS = 6144  # of a managed policy, white space not counted
 
 Document = Mapping[str, Any]
 
