@@ -15,6 +15,7 @@ import pytest
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = {
     "tutorial/first-policy.md": 8,
+    "how-to/act-in-an-emergency.md": 7,
     "how-to/move-to-production-keys.md": 8,
     "how-to/promote-with-two-people.md": 6,
     "how-to/runbook-leaked-key.md": 7,
