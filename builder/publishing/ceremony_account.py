@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from securesystemslib.signer import Key
 
+from builder.publishing.before import Before
 from builder.publishing.ceremony import Ceremony
 from builder.publishing.holders import NOBODY, SHORT_ID_CHARS, owner_of
 from builder.publishing.holdings import NOT_AMONG_KEYS, held_key
 from builder.publishing.keys import KeyRing
-from policy_core.trust.layout import format_time
+from policy_core.trust.layout import format_time, oncall_role
 
 _SAYS_WHO = ("root", "targets")
 
@@ -42,12 +43,16 @@ class HoldersAccount:
 
 @dataclass(frozen=True, slots=True)
 class FileAccount:
-    """A role that gets a new file: its version now (0: none) and then, and until when it is good."""
+    """A role that gets a new file: its version now (0: none) and then, and until when it is good.
+
+    `release` is what the file of a channel lists, or what that of an on-call role says; 0 if nothing.
+    """
 
     role: str
     was: int
     version: int
     expires: str
+    release: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +105,9 @@ def account_of(ceremony: Ceremony, key_ring: KeyRing) -> CeremonyAccount:
             )
         )
     files = [
-        FileAccount(role, before.version(role), file.signed.version, format_time(file.signed.expires))
+        FileAccount(
+            role, before.version(role), file.signed.version, format_time(file.signed.expires), _release(before, role)
+        )
         for role, file in ceremony.document.roles.items()
     ]
     return CeremonyAccount(
@@ -119,8 +126,9 @@ def describe(account: CeremonyAccount) -> Iterator[str]:
         yield f"keys       {each.role}: {', '.join(said)}"
     for file in account.files:
         versions = f"version {file.was} to {file.version}" if file.was else f"first version, {file.version}"
-        same = "" if file.role in _SAYS_WHO or not file.was else "; says the same, signed anew"
-        yield f"file       {file.role}: {versions}, expires {file.expires[:10]}{same}"
+        if file.was and file.role not in _SAYS_WHO:
+            versions += f", release {file.release} as before" if file.release else ", no release, as before"
+        yield f"file       {file.role}: {versions}, expires {file.expires[:10]}"
     yield "file       snapshot, timestamp: signed when it becomes live"
     for wanted in account.signatures:
         so_far = f"; so far: {', '.join(key.name for key in wanted.signed)}" if wanted.signed else ""
@@ -129,6 +137,16 @@ def describe(account: CeremonyAccount) -> Iterator[str]:
         here = f"; here: {wanted.source}" if known and wanted.source else ""
         note = f" ({wanted.note})" if known and wanted.note else ""
         yield f"signed by  {wanted.role}: {wanted.threshold} of {names}{so_far}{here}{note}"
+
+
+def _release(before: Before, role: str) -> int:
+    for channel, state in before.states.items():
+        said = state.verified.channel
+        if role == channel and said.listed:
+            return said.listed.release
+        if role == oncall_role(channel) and said.oncall:
+            return said.oncall.release
+    return 0
 
 
 def _signatures(ceremony: Ceremony, key_ring: KeyRing) -> Iterator[SignaturesAccount]:

@@ -1,5 +1,6 @@
 """Keys that change hands, as people at their terminals do it: ``writ keys add``, ``sign``, ``apply`` and the others."""
 
+import io
 import json
 import subprocess
 from collections.abc import Callable
@@ -150,7 +151,7 @@ class TestSign:
 
         assert signed.code == 0
         assert "keys       prod: adds ana (" in signed.err
-        assert "file       prod: version 2 to 3" in signed.err
+        assert "file       prod: version 2 to 3, release 1 as before, expires 20" in signed.err
         assert signed.out.startswith("prod: signed by ana (")
         assert signed.out.endswith(f"all signatures are there: writ keys apply {ceremony}\n")
 
@@ -196,6 +197,53 @@ class TestSign:
 
         assert refused.code == 7
         assert "is stale: prod has changed since it was made" in refused.err
+
+
+class TestQuestions:
+    @pytest.fixture
+    def answer(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+        """Sit at a terminal and answer the next question."""
+
+        def give(text: str) -> None:
+            terminal = io.StringIO(text)
+            monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
+            monkeypatch.setattr("sys.stdin", terminal)
+
+        return give
+
+    def test_no_signs_nothing(self, writ: Run, ceremony: Path, people: Path, answer: Callable[[str], None]) -> None:
+        before = ceremony.read_bytes()
+        answer("n\n")
+
+        refused = writ("keys", "sign", str(ceremony), "--signer", f"file:{people / 'ana'}")
+
+        assert (refused.code, refused.out) == (130, "")
+        assert "Sign it? [y/N]" in refused.err
+        assert ceremony.read_bytes() == before
+
+    def test_no_makes_nothing_live(
+        self, writ: Run, three: list[str], answer: Callable[[str], None], tmp_path: Path
+    ) -> None:
+        before = objects(tmp_path)
+        answer("\n")
+
+        refused = writ("keys", "add", "prod", *three)
+
+        assert refused.code == 130
+        assert "Sign it and make it live? [y/N]" in refused.err
+        assert objects(tmp_path) == before
+
+    def test_yes_signs(self, writ: Run, ceremony: Path, people: Path, answer: Callable[[str], None]) -> None:
+        answer("y\n")
+
+        assert writ("keys", "sign", str(ceremony), "--signer", f"file:{people / 'ana'}").code == 0
+
+    def test_are_not_asked_with_yes(
+        self, writ: Run, ceremony: Path, people: Path, answer: Callable[[str], None]
+    ) -> None:
+        answer("")
+
+        assert writ("keys", "sign", str(ceremony), "--signer", f"file:{people / 'ana'}", "--yes").code == 0
 
 
 class TestApply:
