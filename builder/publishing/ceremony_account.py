@@ -74,17 +74,18 @@ class SignaturesAccount:
 
 @dataclass(frozen=True, slots=True)
 class CeremonyAccount:
-    """What becomes of roles, and the signatures that takes. `completes` is the root of a change that was cut short."""
+    """What becomes of roles, and the signatures that takes.
 
+    `signed_at` is when the store that it is held against was signed last, and `expires` how long that is good: an old
+    store may be shown to somebody who is to sign. `completes` is the root of a change that was cut short, 0 if none.
+    """
+
+    signed_at: str
+    expires: str
     holders: tuple[HoldersAccount, ...]
     files: tuple[FileAccount, ...]
     signatures: tuple[SignaturesAccount, ...]
     completes: int
-
-    @property
-    def is_complete(self) -> bool:
-        """Tell whether no signature is missing."""
-        return all(len(each.signed) >= each.threshold for each in self.signatures)
 
 
 def account_of(ceremony: Ceremony, key_ring: KeyRing) -> CeremonyAccount:
@@ -110,13 +111,20 @@ def account_of(ceremony: Ceremony, key_ring: KeyRing) -> CeremonyAccount:
         )
         for role, file in ceremony.document.roles.items()
     ]
+    live = before.state.verified
     return CeremonyAccount(
-        tuple(holders), tuple(files), tuple(_signatures(ceremony, key_ring)), begun.signed.version if begun else 0
+        signed_at=format_time(live.signed_at),
+        expires=format_time(live.expires["timestamp"]),
+        holders=tuple(holders),
+        files=tuple(files),
+        signatures=tuple(_signatures(ceremony, key_ring)),
+        completes=begun.signed.version if begun else 0,
     )
 
 
 def describe(account: CeremonyAccount) -> Iterator[str]:
     """Yield the lines that tell a person what a ceremony changes, and who must sign."""
+    yield f"store      signed at {account.signed_at}, good until {account.expires}"
     if account.completes:
         yield f"completes  root {account.completes}, which a change that was cut short has left in the store"
     for each in account.holders:

@@ -150,6 +150,7 @@ class TestSign:
         signed = writ("keys", "sign", str(ceremony), "--signer", f"file:{people / 'ana'}")
 
         assert signed.code == 0
+        assert signed.err.startswith("store      signed at 20")
         assert "keys       prod: adds ana (" in signed.err
         assert "file       prod: version 2 to 3, release 1 as before, expires 20" in signed.err
         assert signed.out.startswith("prod: signed by ana (")
