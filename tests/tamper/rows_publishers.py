@@ -24,9 +24,18 @@ from builder.publishing.holders import HoldersError
 from builder.publishing.key_changes import change_holders
 from builder.publishing.pending import PendingError, StaleError
 from builder.publishing.provenance import ProvenanceError
+from builder.publishing.publish import SupersededError
 from builder.publishing.publisher import SignedInFutureError
+from builder.publishing.rollback import roll_back
 from builder.rebuilding import RebuildError
-from builder.releasing import complete_pending, publish_commit, refresh_store, review_pending, sync_ledger
+from builder.releasing import (
+    complete_pending,
+    promote_release,
+    publish_commit,
+    refresh_store,
+    review_pending,
+    sync_ledger,
+)
 from policy_core.errors import KnownError, TrustError
 from policy_core.trust import layout
 from policy_core.trust.errors import MetadataError
@@ -53,6 +62,12 @@ class Alarm:
 ALARMS: list[Alarm] = []
 COMMANDS: dict[str, Command] = {
     "writ publish": lambda scene: publish_commit(scene.workspace, "prod", "HEAD", actor="Ada"),
+    "writ publish (an old commit)": lambda scene: publish_commit(
+        scene.workspace, "prod", scene.honest.coming[0].bundle.revision, actor="Ada"
+    ),
+    "writ promote": lambda scene: promote_release(
+        scene.workspace, "prod", "staging", number=None, reason="", actor="Ada"
+    ),
     "writ refresh": lambda scene: refresh_store(scene.workspace),
     "writ verify": lambda scene: verify_channel(scene.workspace, "prod"),
     "writ verify --rebuild": lambda scene: verify_channel(scene.workspace, "prod", rebuild="live"),
@@ -65,6 +80,13 @@ COMMANDS: dict[str, Command] = {
     "writ approve (again)": lambda scene: scene.sign_waiting("ana"),
     "writ approve --complete": lambda scene: complete_pending(scene.workspace, scene.publisher(), number=None),
 }
+
+
+def rolled_back(scene: Scene) -> None:
+    """Publish, and roll back."""
+    scene.publish()
+    roll_back(scene.publisher(), to=2, reason="broken", actor="Ada")
+    sync_ledger(scene.workspace, "prod")
 
 
 def nothing(_: Scene) -> None:
@@ -263,6 +285,30 @@ def planted_root(attacker: Attacker) -> None:
     root = attacker.role("root")
     root.version += 1
     attacker.put("root", attacker.sign(root, "foreign"))
+
+
+@alarm(
+    "releases a bundle that no commit gives in an early channel, for somebody to promote",
+    holds="the store; the publisher's keys of another channel",
+    keys=("staging", "snapshot", "timestamp"),
+    command="writ promote",
+    error=RebuildError,
+    text="gives content sha256:",
+)
+def promoted_by_somebody_else(attacker: Attacker) -> None:
+    attacker.release_forged(attacker.forge(role="staging"), role="staging", by="staging")
+
+
+@alarm(
+    "runs the job of an older commit again, to undo a rollback",
+    holds="the right to start jobs",
+    given=rolled_back,
+    command="writ publish (an old commit)",
+    error=SupersededError,
+    text="was rolled back by release 4",
+)
+def old_job(attacker: Attacker) -> None:
+    """Do nothing but run the command."""
 
 
 # what waits for signatures
