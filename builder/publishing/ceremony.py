@@ -1,4 +1,4 @@
-"""Changes of keys, signed by several people: made, carried from one to the next as a file, checked, and made live.
+"""Changes of keys that several people sign: made, and checked when they come back as a file from one of them.
 
 A ceremony file is a `Pending` document: role files as they will be published, with the signatures gathered so far.
 Nothing in it is believed. What it changes is read from its role files and held against the verified live store; then
