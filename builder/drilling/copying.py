@@ -84,7 +84,8 @@ def make_copy(folder: Path, channel: str, state: LiveState, bundles: Sequence[tu
     # 1. The releases, while one key is enough.
     numbers = {}
     for number, (release, blob) in enumerate(reversed(bundles), start=1):
-        _publish(publisher, replace(release, release=number, action=PUBLISH), blob)
+        # whatever is on offer keeps to `min_release`, which counts releases of the real channel
+        _publish(publisher, replace(release, release=number, action=PUBLISH, min_release=0), blob)
         numbers[release.sha256] = number
     # 2. Keys and thresholds as they are in earnest.
     holders = {

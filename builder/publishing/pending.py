@@ -126,14 +126,20 @@ def find_pending(reader: ChannelReader, state: LiveState) -> Waiting | None:
 
     Raises PendingError, StaleError, RemoteError.
     """
-    newest: tuple[int, Pending, str] | None = None
+    newest: tuple[int, Pending, str] | PendingError | None = None
     first = state.verified.versions[reader.channel] + 1
     for version in range(first, first + MAX_ORPHANS):
-        found = read_pending(reader, version)
+        try:
+            found = read_pending(reader, version)
+        except PendingError as error:  # of no matter if there is a newer one
+            newest = error
+            continue
         if found is not None:
             newest = (version, *found)
         elif not _is_taken(reader, version):
             break
+    if isinstance(newest, PendingError):
+        raise newest
     return check_pending(reader.channel, state, *newest) if newest else None
 
 
@@ -169,7 +175,8 @@ def check_pending(channel: str, state: LiveState, version: int, pending: Pending
         raise StaleError(f"{where}: is stale: it is release {release.release}, but the next one is {expected}")
     if role.expires > state.verified.signed_at + 2 * metadata.CHANNEL_LIFETIME:
         raise PendingError(f"{where}: would be valid until {role.expires:%Y-%m-%d}, which is too long")
-    if role.to_dict() != _expected(state, channel, version, release, role.expires).to_dict():
+    expected_role = _expected(state, channel, version, release, role.expires)
+    if role.to_dict() != expected_role.to_dict() or metadata_file.unrecognized_fields:
         raise PendingError(f"{where}: is not what a publisher would propose")
     signed = valid_signatures(where, metadata_file, state.keys(channel))
     return Waiting(version, pending, etag, release, renewal, signed, state.threshold(channel))
@@ -217,6 +224,8 @@ def _is_taken(reader: ChannelReader, version: int) -> bool:
         reader.fetch(layout.metadata_name(reader.channel, version))
     except ObjectNotFoundError:
         return False
+    except MetadataError:  # too long to be one
+        return True
     return True
 
 

@@ -262,6 +262,19 @@ def test_what_on_call_selected_before_is_live_in_the_copy(
     assert done.json["ready"]
 
 
+def test_a_limit_for_people_on_call_is_kept_and_does_not_disturb_the_copy(
+    at_night: World, drill: Callable[..., Done]
+) -> None:
+    settings = (at_night.folder.path / "writ.yaml").read_text() + "hosts: {min_release: {prod: 2}}\n"
+    at_night.folder.commit({"writ.yaml": settings})
+    at_night.publish()
+    at_night.approve("ana", "bo")
+
+    done = drill(at_night.folder, "--format", "json")
+
+    assert (done.code, done.json["live"]["release"], done.json["target"]["release"]) == (0, 3, 2)
+
+
 class TestAChannelOfOneKey:
     @pytest.fixture
     def folder(self, policy_repository: Callable[..., GitFolder], file_url: str) -> GitFolder:

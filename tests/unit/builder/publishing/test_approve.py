@@ -331,6 +331,22 @@ class TestTamperedDocuments:
         people.world.store.put(name, b"garbage", if_etag=etag)
 
         assert people.promote().pending == number + 1
+        assert people.review().waiting.version == number + 1
+
+    def test_an_orphan_too_long_to_read_keeps_nobody_from_proposing(self, people: People) -> None:
+        number = people.promote().pending
+        people.world.store.put(f"metadata/{number}.prod.json", b" " * 5_000_001, if_etag=None)
+        people.world.folder.commit_policy("newer")
+        people.world.publish(channel="staging")
+
+        assert people.promote().pending == number + 1
+
+    def test_what_nobody_signs_is_not_published_along(self, people: People) -> None:
+        number = people.promote().pending
+        people.change(number, lambda document: document["roles"]["prod"].update({"more": "x" * 1000}))
+
+        with pytest.raises(PendingError, match="is not what a publisher would propose"):
+            people.review()
 
     def test_a_document_exchanged_after_the_review_is_not_signed(self, people: People) -> None:
         number = people.promote().pending
