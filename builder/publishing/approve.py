@@ -11,7 +11,7 @@ from builder.publishing.candidate import Candidate
 from builder.publishing.channels import Histories
 from builder.publishing.commit import Outcome, repeat
 from builder.publishing.gates import require_live_gates
-from builder.publishing.pending import PendingError, Waiting, find_pending
+from builder.publishing.pending import PendingError, SignedAlreadyError, UnderSignedError, Waiting, find_pending
 from builder.publishing.provenance import Gates, Provenance
 from builder.publishing.publish import SupersededError, newest_brought_in, what_is_live
 from builder.publishing.publisher import Publisher
@@ -30,16 +30,6 @@ from policy_core.trust.release import PROMOTE, PUBLISH, ROLLBACK, Release
 
 class NothingPendingError(UsageError):
     """No document waits for signatures."""
-
-
-class UnderSignedError(ConflictError):
-    """A pending document does not have all the signatures it takes."""
-
-
-class SignedAlreadyError(ConflictError):
-    """This key has signed the document; nobody counts twice."""
-
-    default_hint = "somebody else has to sign, with a key of their own"
 
 
 @dataclass(frozen=True, slots=True)

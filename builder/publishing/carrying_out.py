@@ -13,24 +13,20 @@ from builder.publishing.ceremony import Ceremony, before_of, check, describe_mis
 from builder.publishing.holders import SHORT_ID_CHARS, Holders
 from builder.publishing.key_changes import Wish
 from builder.publishing.keys import KeyRing, NotAmongKeysError
-from builder.publishing.pending import Pending, PendingError, StaleError, valid_signatures
+from builder.publishing.pending import (
+    Pending,
+    PendingError,
+    SignedAlreadyError,
+    StaleError,
+    UnderSignedError,
+    valid_signatures,
+)
 from builder.publishing.private_keys import KeyMissingError
 from builder.publishing.publisher import Publisher
 from builder.publishing.transaction import Change, NumberTakenError, make_live, put_signed
 from builder.publishing.writing import RaceLostError, attempts
-from policy_core.errors import ConflictError
 from policy_core.trust import layout
 from policy_core.trust.chain import decode
-
-
-class UnderSignedError(KeyMissingError):
-    """Signatures are missing."""
-
-
-class SignedAlreadyError(ConflictError):
-    """The key at hand has signed that document before."""
-
-    default_hint = "hand the file to somebody whose signature is missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +119,7 @@ def apply(publishers: Publishers, document: Pending, where: str) -> Ceremony:
 def change_keys(publishers: Publishers, wish: Wish) -> Ceremony | None:
     """Sign what is wished with the keys here alone, and make it live; None: there was nothing to change.
 
-    Raises HoldersError, UnderSignedError before anything is written, ConflictError, TrustError, RemoteError, and what
+    Raises HoldersError, KeyMissingError before anything is written, ConflictError, TrustError, RemoteError, and what
     `wish` raises.
     """
     publisher = _any(publishers)
@@ -158,7 +154,7 @@ def _signed(publishers: Publishers, wish: Wish) -> Ceremony | None:
     signed = sign(proposed, _any(publishers).key_ring)
     if signed.ceremony.missing:
         why = "; ".join([_missing(signed.ceremony), *signed.refused.values()])
-        raise UnderSignedError(why, hint="-o FILE writes a ceremony file for others to sign")
+        raise KeyMissingError(why, hint="-o FILE writes a ceremony file for others to sign")
     return signed.ceremony
 
 

@@ -43,6 +43,16 @@ class StaleError(ConflictError):
     default_hint = "propose the change again: it is made on top of what is live now"
 
 
+class UnderSignedError(ConflictError):
+    """A document does not have all the signatures it takes."""
+
+
+class SignedAlreadyError(ConflictError):
+    """This key has signed the document; nobody counts twice."""
+
+    default_hint = "somebody else has to sign, with a key of their own"
+
+
 @dataclass(frozen=True, slots=True)
 class Pending:
     """Role files by role name, each with the signatures gathered so far."""
@@ -62,6 +72,8 @@ class Pending:
             if found.keys() != {"schema", "roles"} or found["schema"] != SCHEMA:
                 raise PendingError(f"{where}: is no pending document of schema {SCHEMA}")
             roles = {str(name): Metadata.from_dict(role) for name, role in found["roles"].items()}
+            for role in roles.values():
+                _ = role.signed_bytes  # half a surrogate pair has no bytes that could be signed
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, RepositoryError) as error:
             raise PendingError(f"{where}: is no pending document ({type(error).__name__})") from error
         signatures = [each for role in roles.values() for each in role.signatures.values()]
@@ -116,7 +128,9 @@ def write_pending(publisher: Publisher, state: LiveState, release: Release | Non
             return version
         with contextlib.suppress(PendingError):  # whatever somebody else put there is stepped over
             there = read_pending(publisher.reader, version)
-            if there is not None and _same_but_for_expiry(there[0].roles.get(channel), role):
+            file = there[0].roles.get(channel) if there else None
+            if file is not None and _same_but_for_expiry(file, role):
+                valid_signatures(layout.pending_object(channel, version), file, state.keys(channel))
                 return version
     raise ConflictError(f"{store.url}: {MAX_ORPHANS} numbers for pending documents of {channel} are taken")
 
@@ -212,8 +226,8 @@ def _release(where: str, channel: str, role: Targets) -> Release | None:
         raise PendingError(f"{where}: {error.message}") from error
 
 
-def _same_but_for_expiry(there: Metadata[Any] | None, role: Targets) -> bool:
-    if there is None or not isinstance(there.signed, Targets):
+def _same_but_for_expiry(there: Metadata[Any], role: Targets) -> bool:
+    if not isinstance(there.signed, Targets):
         return False
     return {**there.signed.to_dict(), "expires": ""} == {**role.to_dict(), "expires": ""}
 

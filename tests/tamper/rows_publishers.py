@@ -18,11 +18,10 @@ from tuf.api.metadata import Key, Metadata
 
 from builder.auditing import look_up, verify_channel
 from builder.ledger.branch import LedgerError
-from builder.publishing.approve import SignedAlreadyError, UnderSignedError
 from builder.publishing.carrying_out import change_keys
 from builder.publishing.holders import HoldersError
 from builder.publishing.key_changes import change_holders
-from builder.publishing.pending import PendingError, StaleError
+from builder.publishing.pending import PendingError, SignedAlreadyError, StaleError, UnderSignedError
 from builder.publishing.provenance import ProvenanceError
 from builder.publishing.publish import SupersededError
 from builder.publishing.publisher import SignedInFutureError
@@ -418,6 +417,17 @@ def pending_changed_after_a_signature(attacker: Attacker) -> None:
 def pending_with_duplicate_keys(attacker: Attacker) -> None:
     name = pending_name(attacker)
     attacker.write(name, attacker.read(name).replace(b"{", b'{"schema": 1, ', 1))
+
+
+@alarm(
+    "writes a text into the document that nobody can encode, for commands to crash on it",
+    given=proposed,
+    command="writ approve",
+    error=PendingError,
+    text="is no pending document",
+)
+def pending_that_cannot_be_encoded(attacker: Attacker) -> None:
+    change_pending(attacker, lambda file: file["signed"].update({"x-more": "\ud800"}))
 
 
 @alarm(

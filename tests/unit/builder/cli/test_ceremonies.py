@@ -253,7 +253,7 @@ class TestApply:
 
         refused = writ("keys", "apply", str(ceremony))
 
-        assert (refused.code, refused.out) == (2, "")
+        assert (refused.code, refused.out) == (7, "")
         assert "error: signatures are missing: prod: 1 of ana (" in refused.err
         assert objects(tmp_path) == before
 

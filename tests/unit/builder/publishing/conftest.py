@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 from stress.processes import Processes, processes
 
+from builder.publishing.holders import Holders
+from builder.publishing.key_changes import KeyChange
+
 
 @pytest.fixture(scope="session")
 def stage() -> Iterator[Processes]:
@@ -74,3 +77,14 @@ def let_it_be(world: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr("tuf.ngclient._internal.trusted_metadata_set.datetime", clock)
 
     return later
+
+
+@pytest.fixture
+def rooted(peopled: Any) -> Any:
+    """Give root and targets to two of Ana, Bo and Cy, too."""
+    three = tuple(peopled.person(name).key for name in ("ana", "bo", "cy"))
+    rings = [peopled.person(name).ring("root", "targets") for name in ("ana", "bo")]
+    peopled.change_keys(KeyChange({"root": Holders(three, 2), "targets": Holders(three, 2)}), *rings)
+    for role in ("root", "targets"):
+        peopled.keys.path(role).unlink()
+    return peopled

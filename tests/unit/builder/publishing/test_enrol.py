@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from builder.publishing import metadata
-from builder.publishing.carrying_out import UnderSignedError
 from builder.publishing.enrol import enrol, preview_enrolment
 from builder.publishing.private_keys import KeyMissingError, KeyUnusableError
 from builder.publishing.publisher import Publisher
@@ -48,7 +47,7 @@ class TestAttacks:
     def test_a_wrong_targets_key_adds_nothing(self, world: World) -> None:
         world.keys.path("targets").write_bytes(world.keys.path("snapshot").read_bytes())
 
-        with pytest.raises(UnderSignedError, match=r"role targets: .* gives no key that may sign for it"):
+        with pytest.raises(KeyMissingError, match=r"role targets: .* gives no key that may sign for it"):
             add(world)
 
         with pytest.raises(TrustError):
