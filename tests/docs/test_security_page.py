@@ -5,8 +5,9 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from tamper.attacking import Attack
 from tamper.rows import ATTACKS, SECTIONS
-from tamper.rows_honest import STEPS
+from tamper.rows_honest import STEPS, Step
 from tamper.rows_publishers import ALARMS
 
 PAGE = Path(__file__).parents[2] / "docs/security.md"
@@ -25,6 +26,11 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
     yield ""
 
 
+def fresh(row: Attack | Step) -> str:
+    """Return the cell of a fresh host."""
+    return "likewise" if row.fresh == row.seasoned else row.fresh.words
+
+
 def generated() -> str:
     number = {row.name: str(place) for place, row in enumerate(ATTACKS, start=1)}
     let_in = [number[row.name] for row in ATTACKS if not (row.seasoned.stops and row.fresh.stops)]
@@ -39,7 +45,7 @@ def generated() -> str:
     head = ("", "attacker holds", "and", "seasoned host", "fresh host", "because")
     for title, rows in SECTIONS.items():
         cells = (
-            (number[row.name], row.holds, row.does, row.seasoned.words, row.fresh.words, row.stopped_by) for row in rows
+            (number[row.name], row.holds, row.does, row.seasoned.words, fresh(row), row.stopped_by) for row in rows
         )
         lines += [f"### {title}", "", *table(head, cells)]
     lines += ["### Publishers, approvers, auditors", ""]
@@ -50,7 +56,7 @@ def generated() -> str:
     lines += ["### Accepted, as it should be", "", "What owners do, and every host follows.", ""]
     lines += table(
         ("owners", "seasoned host", "fresh host"),
-        ((row.does, row.seasoned.words, row.fresh.words) for row in STEPS),
+        ((row.does, row.seasoned.words, fresh(row)) for row in STEPS),
     )
     return "\n".join(lines)
 
