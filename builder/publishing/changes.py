@@ -1,7 +1,10 @@
-"""What a release would change, for whoever is to sign it: commits, and the rules and exceptions that differ."""
+"""What a release would change, for whoever is to sign it: commits, and whatever of the policy and its settings differs.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+What is not named here can be changed unseen, so nothing that reaches hosts, or is demanded of later releases, is left
+out.
+"""
+
+from dataclasses import dataclass, fields
 from typing import Any
 
 import pygit2
@@ -23,7 +26,7 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Differences:
-    """Names of what was added, removed and changed: rules as ``policy/rule``, and exceptions by id; each sorted."""
+    """Names of what was added, removed and changed, such as ``rule policy/rule`` and ``setting store``; each sorted."""
 
     added: tuple[str, ...]
     removed: tuple[str, ...]
@@ -46,8 +49,10 @@ def commits_between(git: pygit2.Repository, older: str | None, newer: str) -> li
 
 
 def differences(before: Compiled | None, after: Compiled) -> Differences:
-    """Return what differs between two compiled policies; None stands for an empty one."""
+    """Return what differs between two compiled policies; None stands for an empty one, without settings to compare."""
     old, new = _parts(before), _parts(after)
+    if before is not None:
+        old, new = old | _settings(before), new | _settings(after)
     return Differences(
         added=tuple(sorted(new.keys() - old.keys())),
         removed=tuple(sorted(old.keys() - new.keys())),
@@ -55,11 +60,23 @@ def differences(before: Compiled | None, after: Compiled) -> Differences:
     )
 
 
-def _parts(compiled: Compiled | None) -> Mapping[str, Any]:
+def _parts(compiled: Compiled | None) -> dict[str, Any]:
     if compiled is None:
         return {}
+    beside = compiled.provisions
     rules = {f"rule {rule.name}": rule for rule in compiled.rules}
     exceptions = {f"exception {each.exception.id}": each.exception for each in compiled.exceptions}
     data = {f"data {name}": value for name, value in compiled.data.items()}
-    approvers = {f"approver {each.id}": each for each in compiled.provisions.approvers}
-    return {**rules, **exceptions, **data, **approvers}
+    classifications = {f"classification {each.name}": each for each in beside.classifications}
+    approvers = {f"approver {each.id}": each for each in beside.approvers}
+    return {**rules, **exceptions, **data, **classifications, **approvers}
+
+
+def _settings(compiled: Compiled) -> dict[str, Any]:
+    """Return what ``writ.yaml`` says, what is in the file of signers, and what policies say of themselves."""
+    project = compiled.project
+    settings = {f"setting {field.name}": getattr(project, field.name) for field in fields(project)}
+    settings["setting not_secrets"] = sorted(each.sha256 for each in project.not_secrets)
+    signers = project.governance.path_approvals.signers
+    metadata = {f"metadata {document.id}": document.metadata for document in compiled.documents}
+    return {**settings, **metadata, f"file {signers}": compiled.tree.files.get(signers)}

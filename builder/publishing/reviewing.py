@@ -6,7 +6,7 @@ from typing import Any
 from builder.compiling import compile_tree
 from builder.policytest import Status
 from builder.publishing.approve import Review
-from builder.publishing.changes import Commit, Differences, commits_between, differences
+from builder.publishing.changes import MAX_COMMITS, Commit, Differences, commits_between, differences
 from builder.publishing.describing import count, describe_release, provenance_record, release_record, waiting_record
 from builder.source import PolicyRepository
 from policy_core.trust import layout
@@ -59,7 +59,8 @@ def _changes(repository: PolicyRepository, reviewed: Review) -> tuple[list[Commi
 
 def _describe_changes(commits: list[Commit], found: Differences) -> Iterator[str]:
     if commits:
-        yield f"commits   {len(commits)}"
+        more = ", the newest ones: there are more" if len(commits) == MAX_COMMITS else ""
+        yield f"commits   {len(commits)}{more}"
     yield from (f"  {commit.id[:12]}  {commit.author}  {commit.summary}" for commit in commits)
     marked = [("+", found.added), ("-", found.removed), ("~", found.changed)]
     if any(names for _, names in marked):
