@@ -14,6 +14,7 @@ from builder.publishing.carrying_out import (
     change_keys,
 )
 from builder.publishing.ceremony import propose
+from builder.publishing.ceremony_account import account_of, describe
 from builder.publishing.holders import Holders
 from builder.publishing.key_changes import KeyChange
 from builder.publishing.pending import Pending, PendingError, StaleError
@@ -105,6 +106,14 @@ class TestABegunRoot:
 
         assert cut_short.seen().release.release == 1
         assert change_keys(publishers(cut_short), lambda _: None) is None
+
+    def test_is_shown_for_what_it_is(self, cut_short: World) -> None:
+        ceremony = propose(publishers(cut_short), read_before(publishers(cut_short)), lambda _: None)
+
+        lines = list(describe(account_of(ceremony, cut_short.keys)))
+
+        assert lines[1] == "completes  root 2, which a change that was cut short has left in the store"
+        assert lines[2].startswith("keys       targets: adds ")
 
     def test_of_another_ceremony_is_not_overwritten(self, cut_short: World) -> None:
         before = read_before(publishers(cut_short))
