@@ -86,6 +86,17 @@ def signed_far_ahead(attacker: Attacker) -> None:
 
 
 @attack(
+    "dates a timestamp 23 hours ahead, which is within the tolerance",
+    keys=TIMESTAMP,
+    seasoned=unchanged("host time goes ahead with it, and grants and exceptions end that much earlier"),
+    fresh=accepts(2, "the state is honest"),
+    stopped_by="never more than a day; timestamps that live shorter than that count as expired for so long",
+)
+def signed_a_little_ahead(attacker: Attacker) -> None:
+    attacker.stamp(**{SIGNED_AT: format_time(now() + timedelta(hours=23))})
+
+
+@attack(
     "leaves the signing time out",
     keys=TIMESTAMP,
     seasoned=refused("signed time None"),
