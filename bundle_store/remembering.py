@@ -7,6 +7,7 @@ there. Until then a command works on one state, and the condition on its last wr
 
 from bundle_store.names import may_change
 from bundle_store.port import ObjectNotFoundError, ObjectTooLargeError, StoredObject, WritableStore
+from bundle_store.probe import PROBE_OBJECT
 from policy_core.errors import KnownError
 from policy_core.trust.layout import TIMESTAMP
 
@@ -41,8 +42,9 @@ class RememberingStore:
         try:
             etag = self._store.put(name, body, if_etag=if_etag)
         except KnownError:
-            self._known.pop(TIMESTAMP, None)
-            self._absent.clear()
+            if name != PROBE_OBJECT:  # which is refused on purpose
+                self._known.pop(TIMESTAMP, None)
+                self._absent.clear()
             raise
         self._absent.pop(name, None)
         self._remember(name, StoredObject(body, etag))

@@ -17,6 +17,7 @@ from builder.publishing.state import ChannelReader
 from builder.publishing.trust_root import trusted_root
 from builder.source import PolicyRepository
 from bundle_store.opening import open_reader, open_store
+from bundle_store.port import Store
 from bundle_store.remembering import RememberingStore
 from policy_core.errors import InvalidPolicyError, UsageError
 from policy_core.trust.layout import ChannelNameError, check_channel
@@ -64,14 +65,17 @@ class Workspace:
 
     def reader(self, channel: str) -> ChannelReader:
         """Return a reader of one channel; raises UsageError without a trust root, StoreUrlError."""
-        return ChannelReader(open_reader(self.project.store), channel, trusted_root(self.repository))
+        url = self.project.store
+        store: Store = open_reader(url) if url.startswith("https://") else self._writable_store()
+        return ChannelReader(store, channel, trusted_root(self.repository))
 
     def publisher(self, channel: str) -> Publisher:
         """Return a publisher to one channel; raises UsageError without a trust root, StoreUrlError."""
-        return Publisher(self._store(self.project.store), channel, trusted_root(self.repository), self.key_ring)
+        return Publisher(self._writable_store(), channel, trusted_root(self.repository), self.key_ring)
 
-    def _store(self, url: str) -> RememberingStore:
-        """Return the store that all publishers of one command share."""
+    def _writable_store(self) -> RememberingStore:
+        """Return the store that all readers and publishers of one command share."""
+        url = self.project.store
         if url not in self._stores:
             self._stores[url] = RememberingStore(open_store(url))
         return self._stores[url]

@@ -15,6 +15,7 @@ from bundle_store.port import (
     StoreUnavailableError,
     WritableStore,
 )
+from bundle_store.probe import probe_conditional_writes
 from bundle_store.remembering import RememberingStore
 from policy_core.trust.layout import TIMESTAMP
 
@@ -138,6 +139,16 @@ class TestAfterAWriteThatFailed:
         fail()
 
         assert store.get(ROOT, max_bytes=10) is not None
+
+
+def test_a_probe_is_no_write_that_failed(store: RememberingStore, behind: Counting) -> None:
+    behind.put(TIMESTAMP, b"one", if_etag=None)
+    store.get(TIMESTAMP, max_bytes=10)
+
+    probe_conditional_writes(store)
+
+    assert store.get(TIMESTAMP, max_bytes=10) is not None
+    assert behind.reads == [TIMESTAMP]
 
 
 def test_bytes_whose_write_failed_are_not_taken_for_written(store: RememberingStore, behind: Counting) -> None:
