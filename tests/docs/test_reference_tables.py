@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from stress.operations import OPERATIONS
+
 from policy_core.constraints import REGISTRY, merge_of
 from policy_core.decision import BUILT_IN_REASON_CODES
 
@@ -24,3 +26,12 @@ def test_the_decisions_page_lists_the_reason_codes():
     listed = {row[0].strip("`") for row in _rows("decisions.md") if re.fullmatch(r"`[a-z_]+`", row[0])}
 
     assert listed >= BUILT_IN_REASON_CODES
+
+
+def test_the_store_page_counts_requests_as_they_are_counted_at_the_store():
+    rows = [row for row in _rows("store.md") if row[0].startswith("`writ ")]
+
+    assert {name: int(requests) for name, requests, _ in rows} == {
+        f"`writ {name}`": OPERATIONS[name].requests
+        for name in ("publish", "rollback", "promote", "refresh", "maintain")
+    }

@@ -6,31 +6,31 @@ with a line that lists how they ended. Starting Python anew for each would take 
 
 import contextlib
 import gc
+import io
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 
 @dataclass(frozen=True)
 class Task:
-    """An operation (with arguments) in a policy repository, for a store, with a fault at one request (0: none)."""
+    """A command of ``writ`` on a store, with a fault at one request (0: none)."""
 
-    operation: str
-    repository: str
+    command: Sequence[str]
     store: str
     environment: Mapping[str, str]
     fault: str = ""
     at: int = 0
-    arguments: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a task ended: exit code (negative: signal), error message, requests to the store."""
+    """How a task ended: exit code (negative: signal), errors, requests to the store."""
 
     code: int
     error: str = ""
@@ -68,7 +68,7 @@ def _serve() -> None:
     import boto3
     import s3_servers
 
-    from stress import operations  # noqa: F401  loaded here, once
+    from builder.cli import approve, ceremonies, keys, publish, refresh  # noqa: F401  loaded here, once
 
     s3_servers.share_descriptions()
     boto3.session.Session().client("s3", region_name="us-east-1")
@@ -105,22 +105,22 @@ def _end(process: int, answer: int) -> Ended:
 
 
 def _run(task: Task) -> Ended:
+    from builder.cli.main import main
     from builder.publishing import workspace
     from bundle_store.opening import open_store
-    from policy_core.errors import KnownError
     from stress.faults import FaultyStore
-    from stress.operations import OPERATIONS
 
     os.environ.update(task.environment)
     store = FaultyStore(open_store(task.store), task.fault, task.at)
-    workspace.open_store = lambda _: store
-    try:
-        OPERATIONS[task.operation].run(workspace.Workspace.open(Path(task.repository)), **task.arguments)
-    except KnownError as error:
-        return Ended(error.exit_code, error.message, store.requests)
-    except Exception as error:  # noqa: BLE001  a bug, which the test shows
-        return Ended(1, repr(error), store.requests)
-    return Ended(0, requests=store.requests)
+    workspace.open_store = workspace.open_reader = lambda _: store
+    errors = io.StringIO()
+    with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            code = main(task.command)
+        except Exception:  # noqa: BLE001  a bug, which the test shows
+            code = 1
+            traceback.print_exc()
+    return Ended(code, errors.getvalue(), store.requests)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,16 @@
 """Where an operation runs: a policy repository, a store with a past, and a host that has seen it."""
 
-import contextlib
-import datetime
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
 from git_folder import GitFolder, make_repository
 
 from builder.publishing import workspace as workspaces
-from builder.publishing.initialise import initialise
 from builder.publishing.state import ChannelReader
 from builder.releasing import sync_ledger
 from bundle_store.client import TrustedClient
@@ -22,34 +18,28 @@ from bundle_store.opening import open_store
 from bundle_store.port import PreconditionFailedError, WritableStore
 from policy_core.trust.layout import metadata_name
 from stress.operations import CHANNELS, OPERATIONS
+from stress.past import Past
 from stress.processes import Ended, Processes, Task
 
 
 @dataclass(frozen=True)
-class Past:
-    """What is there before an operation: a folder with repository, keys and a host's cache, and the store's objects."""
+class Before:
+    """What is there before an operation: a folder with repository, keys and hosts' caches, and the store's objects."""
 
     folder: Path
     objects: dict[str, bytes]
 
 
-def make_past(operation: str, folder: Path) -> Past:
+def prepare(operation: str, folder: Path) -> Before:
     """Let happen what happens before an operation."""
-    store = folder / "store"
-    repository = make_repository(folder / "repository", store.as_uri(), channels=", ".join(CHANNELS))
-
-    def do(run: Callable[[workspaces.Workspace], object], *, days_ago: int = 0) -> None:
-        with _days_ago(days_ago), _home(folder):
-            workspace = workspaces.Workspace.open(repository.path)
-            if not store.exists():
-                initialise(workspace)
-            run(workspaces.Workspace.open(repository.path))
-
-    OPERATIONS[operation].past(repository, do)
-    objects = {str(path.relative_to(store)): path.read_bytes() for path in store.rglob("[!.]*") if path.is_file()}
+    past = Past(folder)
+    make_repository(past.repository.path, past.store.as_uri(), channels=", ".join(CHANNELS))
+    OPERATIONS[operation].past(past)
+    store = open_store(past.store.as_uri())
     for channel in CHANNELS:
-        _host(folder, open_store(store.as_uri()), channel, "seasoned").refresh()
-    return Past(folder, objects)
+        _host(folder, store, channel, "seasoned").refresh()
+    files = [path for path in past.store.rglob("[!.]*") if path.is_file()]
+    return Before(folder, {str(path.relative_to(past.store)): path.read_bytes() for path in files})
 
 
 @dataclass(frozen=True)
@@ -61,10 +51,10 @@ class Scene:
     store: WritableStore
 
     @classmethod
-    def of(cls, past: Past, processes: Processes, folder: Path, url: str) -> "Scene":
-        shutil.copytree(past.folder, folder, ignore=shutil.ignore_patterns("store"))
+    def of(cls, before: Before, processes: Processes, folder: Path, url: str) -> "Scene":
+        shutil.copytree(before.folder, folder, ignore=shutil.ignore_patterns("store"))
         store = open_store(url)
-        for name, body in past.objects.items():
+        for name, body in before.objects.items():
             store.put(name, body, if_etag=None)
         return cls(processes, folder, store)
 
@@ -77,10 +67,23 @@ class Scene:
     def run(self, operation: str, **changes: Any) -> Ended:
         return self.processes.run(self.task(operation, **changes))[0]
 
-    def task(self, operation: str, *, environment: Mapping[str, str] | None = None, **changes: Any) -> Task:
-        aws = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
-        surroundings = aws | {"XDG_CONFIG_HOME": str(self.folder / "config")} | dict(environment or {})
-        return Task(operation, str(self.folder / "repository"), self.store.url, surroundings, **changes)
+    def task(self, name: str, *, environment: Mapping[str, str] | None = None, **changes: Any) -> Task:
+        operation = OPERATIONS[name]
+        surroundings = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+        surroundings |= {name: self._placed(value) for name, value in operation.environment.items()}
+        surroundings |= {"XDG_CONFIG_HOME": str(self.folder / "config"), **(environment or {})}
+        command = ("-C", str(self.folder / "repository"), *map(self._placed, operation.command))
+        return Task(command, self.store.url, surroundings, **changes)
+
+    def publish(self, channel: str) -> Ended:
+        return self.processes.run(self.publishing(channel))[0]
+
+    def publishing(self, channel: str) -> Task:
+        task = self.task("publish")
+        return replace(task, command=(*task.command[:-1], channel))
+
+    def _placed(self, word: str) -> str:
+        return word.replace("{folder}", str(self.folder))
 
     def commit_policy(self, reason: str) -> None:
         GitFolder(self.folder / "repository").commit_policy(reason)
@@ -123,7 +126,8 @@ class Scene:
 
     def check_ledger(self) -> None:
         """Derive the ledger from the signed history; raises LedgerError if what is there already differs."""
-        with _home(self.folder), mock.patch.object(workspaces, "open_reader", return_value=self.store):
+        home = mock.patch.dict(os.environ, {"XDG_CONFIG_HOME": str(self.folder / "config")})
+        with home, mock.patch.object(workspaces, "open_store", return_value=self.store):
             sync_ledger(workspaces.Workspace.open(self.folder / "repository"), "prod")
 
 
@@ -134,21 +138,3 @@ def _trusted_root(folder: Path) -> bytes:
 def _host(folder: Path, store: WritableStore, channel: str, name: str) -> TrustedClient:
     cache = folder / "hosts" / f"{channel}-{name}"
     return TrustedClient(store, trusted_root=_trusted_root(folder), channel=channel, cache=cache)
-
-
-@contextlib.contextmanager
-def _home(folder: Path) -> Iterator[None]:
-    with mock.patch.dict(os.environ, {"XDG_CONFIG_HOME": str(folder / "config")}):
-        yield
-
-
-@contextlib.contextmanager
-def _days_ago(days: int) -> Iterator[None]:
-    """Let it be some days ago, for those who sign and those who verify."""
-    now = datetime.datetime.now(datetime.UTC).replace(microsecond=0) - datetime.timedelta(days=days)
-    clock = SimpleNamespace(datetime=SimpleNamespace(now=lambda _: now), timezone=datetime.timezone)
-    with (
-        mock.patch("tuf.ngclient._internal.trusted_metadata_set.datetime", clock),
-        mock.patch("builder.publishing.publisher.datetime", SimpleNamespace(now=lambda _: now)),
-    ):
-        yield

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import s3_servers
 from stress.processes import Processes
-from stress.scene import Scene, make_past
+from stress.scene import Scene, prepare
 
 CONFLICT = 7
 STORES = ["file", *sorted(s3_servers.SERVERS.keys() - {"moto"})]
@@ -21,7 +21,7 @@ def publishers(stage: Processes, store_url: str, tmp_path: Path) -> Callable[[in
 
     def make(count: int) -> list[Scene]:
         (tmp_path / "past").mkdir()
-        first = Scene.of(make_past("refresh", tmp_path / "past"), stage, tmp_path / "publisher", store_url)
+        first = Scene.of(prepare("refresh", tmp_path / "past"), stage, tmp_path / "publisher", store_url)
         made = [first]
         for number in range(count):
             made[-1].commit_policy(f"number {number}")
@@ -40,7 +40,7 @@ class TestPublishersThatMeet:
         meeting = publishers(count)
         releases, timestamp = meeting[0].releases(), meeting[0].timestamp
 
-        codes = [ended.code for ended in meeting[0].processes.run(*(one.task("publish") for one in meeting))]
+        codes = [ended.code for ended in meeting[0].processes.run(*(one.publishing("prod") for one in meeting))]
 
         assert set(codes) <= {0, CONFLICT}, codes
         assert meeting[-1].releases() == releases + codes.count(0)
@@ -50,15 +50,13 @@ class TestPublishersThatMeet:
         self, publishers: Callable[[int], list[Scene]], count: int
     ) -> None:
         meeting = publishers(count)
-        before = meeting[0].releases("staging") + meeting[0].releases("prod")
+        releases = meeting[0].releases("staging") + meeting[0].releases("prod")
         timestamp = meeting[0].timestamp
         channels = ["prod", "staging"] * (count // 2)
 
-        tasks = [
-            one.task("publish", arguments={"channel": channel}) for one, channel in zip(meeting, channels, strict=True)
-        ]
+        tasks = [one.publishing(channel) for one, channel in zip(meeting, channels, strict=True)]
         codes = [ended.code for ended in meeting[0].processes.run(*tasks)]
 
         assert set(codes) <= {0, CONFLICT}, codes
-        assert meeting[-1].releases("staging") + meeting[-1].releases("prod") == before + codes.count(0)
+        assert meeting[-1].releases("staging") + meeting[-1].releases("prod") == releases + codes.count(0)
         assert meeting[-1].timestamp == timestamp + codes.count(0)
