@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 import s3_servers
+from stress.faults import FaultyStore
 from stress.processes import Processes
 from stress.scene import Scene, prepare
+
+from builder.cli.main import main
+from policy_core.trust.layout import TIMESTAMP
 
 CONFLICT = 7
 STORES = ["file", *sorted(s3_servers.SERVERS.keys() - {"moto"})]
@@ -60,3 +64,28 @@ class TestPublishersThatMeet:
         assert set(codes) <= {0, CONFLICT}, codes
         assert meeting[-1].releases("staging") + meeting[-1].releases("prod") == releases + codes.count(0)
         assert meeting[-1].timestamp == timestamp + codes.count(0)
+
+
+@pytest.mark.parametrize("store_url", ["file"], indirect=True)
+def test_a_release_that_is_overtaken_at_once_is_recorded(
+    publishers: Callable[[int], list[Scene]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is live by then was made of a commit that is not in this clone."""
+    mine, other = publishers(2)
+    releases = mine.releases()
+
+    class Overtaken(FaultyStore):
+        def put(self, name: str, body: bytes, *, if_etag: str | None) -> str:
+            etag = super().put(name, body, if_etag=if_etag)
+            if name == TIMESTAMP:
+                assert other.publish("prod").code == 0
+            return etag
+
+    store = Overtaken(mine.store)
+    monkeypatch.setattr("builder.publishing.workspace.open_store", lambda _: store)
+    task = mine.publishing("prod")
+    for name, value in task.environment.items():
+        monkeypatch.setenv(name, value)
+
+    assert main(task.command) == 0
+    assert other.releases() == releases + 2
