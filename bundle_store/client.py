@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tuf.api import exceptions as tuf_errors
 from tuf.api.metadata import Root, TargetFile
+from tuf.api.serialization import DeserializationError
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from bundle_store.port import ObjectNotFoundError, ObjectTooLargeError, Store, StoredObject, StoreUnavailableError
@@ -95,11 +96,12 @@ def updating(store: Store, folder: str, *, trusted_root: bytes, cache: Path) -> 
     Nobody else uses `cache` meanwhile, and what the library raises in the block becomes MetadataError, RollbackError,
     ExpiredError, CacheError or another RemoteError.
     """
-    with _locked(cache), _converting(store, cache):
+    fetcher = _StoreFetcher(store)
+    with _locked(cache), _converting(fetcher, store, cache):
         yield Updater(
             metadata_dir=str(cache),
             metadata_base_url=folder,  # the fetcher takes object names for URLs
-            fetcher=_StoreFetcher(store),
+            fetcher=fetcher,
             config=_CONFIG,
             bootstrap=trusted_root,
         )
@@ -150,7 +152,7 @@ def _locked(cache: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _converting(store: Store, cache: Path) -> Iterator[None]:
+def _converting(fetcher: "_StoreFetcher", store: Store, cache: Path) -> Iterator[None]:
     try:
         yield
     except tuf_errors.DownloadError as error:
@@ -164,6 +166,8 @@ def _converting(store: Store, cache: Path) -> Iterator[None]:
         raise ExpiredError(f"{store.url}: {_one_line(error)}") from error
     except tuf_errors.BadVersionNumberError as error:
         raise RollbackError(f"{store.url}: {_one_line(error)}") from error
+    except (tuf_errors.LengthOrHashMismatchError, DeserializationError) as error:  # which do not say of what
+        raise MetadataError(f"{store.url}: {fetcher.newest}: {_one_line(error)}") from error
     except tuf_errors.RepositoryError as error:
         raise MetadataError(f"{store.url}: {_one_line(error)}") from error
     except OSError as error:
@@ -190,13 +194,16 @@ class _Polled:
 class _StoreFetcher(FetcherInterface):
     """Lets the Updater read from a store. A forbidden root is an error here, not the end of the roots.
 
-    The library takes 403 for "no newer root", with which a denied reader would hold on to revoked keys.
+    The library takes 403 for "no newer root", with which a denied reader would hold on to revoked keys. `newest` is the
+    name of the object that was read last.
     """
 
     def __init__(self, store: Store) -> None:
+        self.newest = ""
         self._store = store
 
     def _fetch(self, url: str) -> Iterator[bytes]:
+        self.newest = url
         try:
             return iter((read_signed(self._store, url, max_bytes=layout.MAX_TARGETS_BYTES).body,))
         except ObjectNotFoundError as error:

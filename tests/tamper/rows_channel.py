@@ -40,7 +40,7 @@ def channel_key_alone(attacker: Attacker) -> None:
     "signs a release that allows everything over the live number",
     keys=("prod",),
     unseen=Scene.publish,
-    seasoned=refused("does not match expected"),
+    seasoned=refused("metadata/4.prod.json: observed"),
     stopped_by="every role is pinned by version, length and SHA-256",
 )
 def channel_key_alone_in_place(attacker: Attacker) -> None:

@@ -40,7 +40,7 @@ def one_of_two_signatures(attacker: Attacker) -> None:
     "signs the channel role twice with one key",
     keys=ONE,
     given=with_people,
-    seasoned=refused("deserialize"),
+    seasoned=refused("prod.json: failed to deserialize JSON"),
     stopped_by=THRESHOLD,
 )
 def one_key_twice(attacker: Attacker) -> None:

@@ -25,6 +25,7 @@ attack = collector(ROWS)
 
 PINNED = "every role is pinned by version, length and SHA-256"
 SIGNED = "signatures, by keys that the role above names"
+UNREADABLE = refused("timestamp.json: failed to deserialize JSON")
 BOUNDED = "sizes are bounded before anything is read"
 OLD_ON_FRESH = "versions seen never fall; a fresh host has seen none, so expiry and `min_release` bound it"
 
@@ -92,7 +93,7 @@ def whole_store_rolled_back_and_cache_lost(attacker: Attacker) -> None:
 @attack(
     "serves the newest timestamp over an older snapshot role, under the newer number",
     unseen=third_release,
-    seasoned=refused("does not match expected"),
+    seasoned=refused("metadata/6.snapshot.json: observed hash"),
     stopped_by=PINNED,
 )
 def older_snapshot_under_the_live_number(attacker: Attacker) -> None:
@@ -103,7 +104,7 @@ def older_snapshot_under_the_live_number(attacker: Attacker) -> None:
 @attack(
     "serves an older channel role under the newer number",
     unseen=third_release,
-    seasoned=refused("does not match expected"),
+    seasoned=refused("metadata/4.prod.json: observed"),
     stopped_by=PINNED,
 )
 def older_channel_role_under_the_live_number(attacker: Attacker) -> None:
@@ -114,7 +115,7 @@ def older_channel_role_under_the_live_number(attacker: Attacker) -> None:
 @attack(
     "serves the role of another channel under this one's name",
     unseen=third_release,
-    seasoned=refused("does not match expected"),
+    seasoned=refused("metadata/4.prod.json: observed"),
     stopped_by=PINNED,
 )
 def role_of_another_channel(attacker: Attacker) -> None:
@@ -234,7 +235,7 @@ def altered_timestamp(attacker: Attacker) -> None:
 @attack(
     "replaces the newer channel role by one of their own",
     unseen=third_release,
-    seasoned=refused("does not match expected"),
+    seasoned=refused("metadata/4.prod.json: observed"),
     stopped_by=PINNED,
 )
 def forged_channel_role(attacker: Attacker) -> None:
@@ -273,14 +274,18 @@ def serve(attacker: Attacker, content: bytes) -> None:
 
 
 @attack(
-    "serves something that is no JSON", seasoned=refused("deserialize"), stopped_by="what cannot be read is refused"
+    "serves something that is no JSON",
+    seasoned=UNREADABLE,
+    stopped_by="what cannot be read is refused",
 )
 def no_metadata(attacker: Attacker) -> None:
     serve(attacker, b"\xff\xfe{}")
 
 
 @attack(
-    "serves an empty `timestamp.json`", seasoned=refused("deserialize"), stopped_by="what cannot be read is refused"
+    "serves an empty `timestamp.json`",
+    seasoned=UNREADABLE,
+    stopped_by="what cannot be read is refused",
 )
 def empty_timestamp(attacker: Attacker) -> None:
     serve(attacker, b"")
@@ -291,7 +296,11 @@ def huge_timestamp(attacker: Attacker) -> None:
     serve(attacker, attacker.read(layout.TIMESTAMP) + b" " * 10_000_000)
 
 
-@attack("nests JSON as deep as fits", seasoned=refused("deserialize"), stopped_by="a parser's limit is a refusal, too")
+@attack(
+    "nests JSON as deep as fits",
+    seasoned=UNREADABLE,
+    stopped_by="a parser's limit is a refusal, too",
+)
 def deep_nesting(attacker: Attacker) -> None:
     serve(attacker, b"[" * (layout.MAX_TIMESTAMP_BYTES - 1))
 
