@@ -11,7 +11,15 @@ from builder.publishing.candidate import Candidate
 from builder.publishing.channels import Histories
 from builder.publishing.commit import Outcome, repeat
 from builder.publishing.gates import require_live_gates
-from builder.publishing.pending import PendingError, SignedAlreadyError, UnderSignedError, Waiting, find_pending
+from builder.publishing.holders import holders_of
+from builder.publishing.pending import (
+    PendingError,
+    SignedAlreadyError,
+    UnderSignedError,
+    Waiting,
+    check_pending,
+    find_pending,
+)
 from builder.publishing.provenance import Gates, Provenance
 from builder.publishing.publish import SupersededError, newest_brought_in, what_is_live
 from builder.publishing.publisher import Publisher
@@ -85,17 +93,19 @@ def review(
 
 
 def approve(publisher: Publisher, reviewed: Review) -> Waiting:
-    """Sign what was reviewed, in the store, and return the document as it is then.
+    """Sign what was reviewed, in the store, and return the document with that signature.
 
     Raises SignedAlreadyError, ConflictError if it was superseded or changed meanwhile, RemoteError, and what the signer
     raises.
     """
     channel, waiting = publisher.channel, reviewed.waiting
-    for _ in attempts(publisher.store.url):
+    for attempt in attempts(publisher.store.url):
         state = publisher.reader.read()
         role = waiting.pending.roles[channel]
         signature = publisher.key_ring.signature(channel, role.signed_bytes, state.keys(channel))
         if signature.keyid in role.signatures:
+            if attempt:  # somebody else has signed on top of it, before it was known that it is there
+                return waiting
             raise SignedAlreadyError(f"{channel}: {_name_of(state, channel, signature.keyid)} has signed it already")
         signed = waiting.pending.signed_with(channel, signature)
         try:
@@ -104,7 +114,7 @@ def approve(publisher: Publisher, reviewed: Review) -> Waiting:
         except RaceLostError:
             waiting = _same(publisher, waiting)
             continue
-        return _same(publisher, waiting)
+        return check_pending(channel, state, waiting.version, signed, etag="")  # it may be live by now
     raise AssertionError  # `attempts` raises
 
 
@@ -124,7 +134,7 @@ def complete(publisher: Publisher, *, number: int | None = None) -> Outcome:
                 hint=f"`writ approve --channel {channel}` signs; to ask: {', '.join(missing(state, waiting))}",
             )
         written.release = state.verified.release if waiting.renewal else waiting.release
-        pin = put_signed(publisher, channel, waiting.pending.roles[channel])
+        pin = put_signed(publisher, channel, waiting.pending.roles[channel], [holders_of(state.targets, channel)])
         make_live(publisher, {channel: state}, Change({channel: pin}, {channel: written.release}), written)
         return Outcome(written.release, committed=True)
 

@@ -1,32 +1,28 @@
 """Ceremonies are signed with the keys at hand, and made live once they have all their signatures."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from securesystemslib.signer import Key
-from tuf.api.metadata import Metadata, MetaFile, Root, Targets
+from tuf.api.metadata import Root, Targets
 
-from builder.publishing import metadata
 from builder.publishing.before import Publishers, read_before
 from builder.publishing.ceremony import Ceremony, before_of, check, describe_missing, propose
-from builder.publishing.holders import SHORT_ID_CHARS, Holders
+from builder.publishing.holders import SHORT_ID_CHARS
 from builder.publishing.key_changes import Wish
 from builder.publishing.keys import KeyRing, NotAmongKeysError
 from builder.publishing.pending import (
     Pending,
-    PendingError,
     SignedAlreadyError,
     StaleError,
     UnderSignedError,
-    valid_signatures,
 )
 from builder.publishing.private_keys import KeyMissingError
 from builder.publishing.publisher import Publisher
 from builder.publishing.transaction import Change, NumberTakenError, make_live, put_signed
 from builder.publishing.writing import RaceLostError, attempts
 from policy_core.trust import layout
-from policy_core.trust.chain import decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +86,7 @@ def carry_out(publishers: Publishers, ceremony: Ceremony) -> None:
                 hint="run it where releases are published: it is signed there once more",
             )
     files = {role: signed for role, signed in ceremony.document.roles.items() if role != Root.type}
-    pins = {role: _put(publisher, role, signed, ceremony.signers[role]) for role, signed in files.items()}
+    pins = {role: put_signed(publisher, role, signed, ceremony.signers[role]) for role, signed in files.items()}
     releases = {channel: state.verified.release for channel, state in before.states.items()}
     new = {role: None for role in pins if layout.is_channel(role) and role != Targets.type and role not in releases}
     root = ceremony.document.roles.get(Root.type)
@@ -156,22 +152,6 @@ def _signed(publishers: Publishers, wish: Wish) -> Ceremony | None:
         why = "; ".join([_missing(signed.ceremony), *signed.refused.values()])
         raise KeyMissingError(why, hint="-o FILE writes a ceremony file for others to sign")
     return signed.ceremony
-
-
-def _put(publisher: Publisher, role: str, signed: Metadata[Targets], signers: Sequence[Holders]) -> MetaFile:
-    """Write a role file and return its pin; raises NumberTakenError if another one, or with other keys, is there."""
-    pin = put_signed(publisher, role, signed)
-    name = layout.metadata_name(role, signed.signed.version)
-    if pin != metadata.pin_of(signed.signed.version, signed.to_bytes()):
-        there = decode(publisher.reader.fetch(name), Targets, limit=layout.MAX_TARGETS_BYTES, name=role)
-        for holders in signers:
-            try:
-                if len(valid_signatures(name, there, holders.keys)) >= holders.threshold:
-                    continue
-            except PendingError:
-                pass
-            raise NumberTakenError(f"role {role}: number {signed.signed.version} is taken, with other signatures")
-    return pin
 
 
 def _missing(ceremony: Ceremony) -> str:

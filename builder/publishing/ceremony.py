@@ -20,9 +20,7 @@ from builder.publishing.key_changes import KeyChange, Wish, lifetime_of, make_ro
 from builder.publishing.pending import Pending, PendingError, StaleError, valid_signatures
 from builder.publishing.publisher import MAX_CLOCK_DIFFERENCE, Publisher
 from builder.publishing.writing import MAX_ORPHANS
-from bundle_store.port import ObjectNotFoundError
 from policy_core.errors import ConflictError
-from policy_core.trust import layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +105,7 @@ def check(document: Pending, before: Before, now: datetime, where: str) -> Cerem
     ordered = Pending({role: document.roles[role] for role in made.files})
     ceremony = Ceremony(before, change, ordered, made.signers)
     for role, signed in ordered.roles.items():
-        if signed.signed_bytes != Metadata[Any](made.files[role]).signed_bytes or _holds_more(signed):
+        if signed.signed_bytes != Metadata[Any](made.files[role]).signed_bytes:
             raise PendingError(f"{where}: {role} is not what `writ keys` would have made")
         valid_signatures(where, signed, ceremony.candidates(role))
     return _with_begun_root(ceremony, where)
@@ -150,11 +148,6 @@ def _check_frame(where: str, role: str, file: Root | Targets, before: Before, no
         raise PendingError(f"{where}: {role} would be valid until {file.expires:%Y-%m-%d}, which is too long")
 
 
-def _holds_more(file: Metadata[Any]) -> bool:
-    """Tell whether a file holds anything beside what is signed and signatures."""
-    return bool(file.unrecognized_fields) or any(each.unrecognized_fields for each in file.signatures.values())
-
-
 def _understood(where: str, files: Mapping[str, Root | Targets], before: Before) -> KeyChange:
     """Return the change of holders that role files, made on top of a state, say."""
     holders: dict[str, Holders] = {}
@@ -185,9 +178,7 @@ def _free_version(publisher: Publisher, before: Before, role: str) -> int:
     if role == Root.type:
         return first
     for version in range(first, first + MAX_ORPHANS):
-        try:
-            publisher.reader.fetch(layout.metadata_name(role, version))
-        except ObjectNotFoundError:
+        if not publisher.reader.is_taken(role, version):
             return version
     raise ConflictError(f"{publisher.store.url}: {MAX_ORPHANS} numbers of {role} are taken")
 

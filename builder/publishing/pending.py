@@ -17,11 +17,12 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Root, Targets
 
 from builder.publishing import metadata
+from builder.publishing.expiry import RENEW_BEFORE
 from builder.publishing.publisher import Publisher
 from builder.publishing.state import ChannelReader, LiveState
-from builder.publishing.writing import MAX_ORPHANS, put_immutable
+from builder.publishing.writing import MAX_ORPHANS, attempts, put_immutable
 from bundle_store.client import read_signed
-from bundle_store.port import ObjectNotFoundError
+from bundle_store.port import ObjectNotFoundError, StoredObject
 from policy_core.errors import ConflictError, TrustError
 from policy_core.trust import layout
 from policy_core.trust.errors import MetadataError
@@ -68,7 +69,9 @@ class Pending:
     def from_bytes(cls, data: bytes, where: str) -> "Pending":
         """Read a document, nothing of which is verified; `where` names it in messages. Raises PendingError."""
         try:
-            found = json.loads(data, object_pairs_hook=_without_duplicates, parse_float=_no_number)
+            found = json.loads(
+                data, object_pairs_hook=_without_duplicates, parse_float=_no_number, parse_constant=_no_number
+            )
             if found.keys() != {"schema", "roles"} or found["schema"] != SCHEMA:
                 raise PendingError(f"{where}: is no pending document of schema {SCHEMA}")
             roles = {str(name): Metadata.from_dict(role) for name, role in found["roles"].items()}
@@ -76,10 +79,8 @@ class Pending:
                 _ = role.signed_bytes  # half a surrogate pair has no bytes that could be signed
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, RepositoryError) as error:
             raise PendingError(f"{where}: is no pending document ({type(error).__name__})") from error
-        signatures = [each for role in roles.values() for each in role.signatures.values()]
-        texts: list[Any] = [text for each in signatures for text in (each.keyid, each.signature)]
-        if not roles or not all(isinstance(text, str) for text in texts):
-            raise PendingError(f"{where}: is no pending document: it has no roles, or signatures of another form")
+        if not roles or not all(map(_is_role_file, roles.items())):
+            raise PendingError(f"{where}: is no pending document: it has no roles, or roles of another form")
         if not all(isinstance(role.signed, Root | Targets) for role in roles.values()):
             raise PendingError(f"{where}: holds roles that people do not sign")
         return cls(roles)
@@ -113,58 +114,32 @@ class Waiting:
 
 
 def write_pending(publisher: Publisher, state: LiveState, release: Release | None) -> int:
-    """Leave `release` for people to sign and return the number of the document; one that waits already is enough.
+    """Leave `release` for people to sign and return the number of the document; the newest one, if it says the same.
 
-    Raises ConflictError after too many orphans, RemoteError.
+    What nobody could sign, or make live, is stepped over, whoever put it there. Raises ConflictError after too many
+    documents or lost races, RemoteError.
     """
-    store, channel = publisher.store, publisher.channel
-    first = state.verified.versions[channel] + 1
-    for version in range(first, first + MAX_ORPHANS):
-        if _is_taken(publisher.reader, version):
-            continue
-        role = _expected(state, channel, version, release, publisher.signing_time(state) + metadata.CHANNEL_LIFETIME)
+    reader, channel = publisher.reader, publisher.channel
+    for _ in attempts(publisher.store.url):
+        newest, free = _newest(reader, state)
+        if newest is not None and not reader.is_taken(channel, newest[0]):
+            with contextlib.suppress(PendingError, StaleError):
+                if _read(channel, state, *newest).release == release:
+                    return newest[0]
+        role = _expected(state, channel, free, release, publisher.signing_time(state) + metadata.CHANNEL_LIFETIME)
         document = Pending({channel: Metadata(role)})
-        if put_immutable(store, layout.pending_object(channel, version), document.to_bytes()):
-            return version
-        with contextlib.suppress(PendingError):  # whatever somebody else put there is stepped over
-            there = read_pending(publisher.reader, version)
-            file = there[0].roles.get(channel) if there else None
-            if file is not None and _same_but_for_expiry(file, role):
-                valid_signatures(layout.pending_object(channel, version), file, state.keys(channel))
-                return version
-    raise ConflictError(f"{store.url}: {MAX_ORPHANS} numbers for pending documents of {channel} are taken")
+        if put_immutable(publisher.store, layout.pending_object(channel, free), document.to_bytes()):
+            return free
+    raise AssertionError  # `attempts` raises
 
 
 def find_pending(reader: ChannelReader, state: LiveState) -> Waiting | None:
     """Return the newest pending document of the channel, checked, None if there is none above what is live.
 
-    Raises PendingError, StaleError, RemoteError.
+    Raises PendingError, StaleError, ConflictError after too many documents, RemoteError.
     """
-    newest: tuple[int, Pending, str] | PendingError | None = None
-    first = state.verified.versions[reader.channel] + 1
-    for version in range(first, first + MAX_ORPHANS):
-        try:
-            found = read_pending(reader, version)
-        except PendingError as error:  # of no matter if there is a newer one
-            newest = error
-            continue
-        if found is not None:
-            newest = (version, *found)
-        elif not _is_taken(reader, version):
-            break
-    if isinstance(newest, PendingError):
-        raise newest
-    return check_pending(reader.channel, state, *newest) if newest else None
-
-
-def read_pending(reader: ChannelReader, version: int) -> tuple[Pending, str] | None:
-    """Return a pending document, unverified, and its ETag; None if there is none. Raises PendingError, RemoteError."""
-    name = layout.pending_object(reader.channel, version)
-    try:
-        stored = read_signed(reader.store, name, max_bytes=layout.MAX_PENDING_BYTES)
-    except ObjectNotFoundError:
-        return None
-    return Pending.from_bytes(stored.body, name), stored.etag
+    newest, _ = _newest(reader, state)
+    return _read(reader.channel, state, *newest) if newest else None
 
 
 def check_pending(channel: str, state: LiveState, version: int, pending: Pending, etag: str) -> Waiting:
@@ -187,10 +162,11 @@ def check_pending(channel: str, state: LiveState, version: int, pending: Pending
     expected = (said.release.release if said.release else 0) + 1
     if release and not renewal and release.release != expected:
         raise StaleError(f"{where}: is stale: it is release {release.release}, but the next one is {expected}")
+    if role.expires < state.verified.signed_at + RENEW_BEFORE:
+        raise StaleError(f"{where}: is stale: it would be valid until {role.expires:%Y-%m-%d} only")
     if role.expires > state.verified.signed_at + 2 * metadata.CHANNEL_LIFETIME:
         raise PendingError(f"{where}: would be valid until {role.expires:%Y-%m-%d}, which is too long")
-    expected_role = _expected(state, channel, version, release, role.expires)
-    if role.to_dict() != expected_role.to_dict() or metadata_file.unrecognized_fields:
+    if role.to_dict() != _expected(state, channel, version, release, role.expires).to_dict():
         raise PendingError(f"{where}: is not what a publisher would propose")
     signed = valid_signatures(where, metadata_file, state.keys(channel))
     return Waiting(version, pending, etag, release, renewal, signed, state.threshold(channel))
@@ -226,21 +202,42 @@ def _release(where: str, channel: str, role: Targets) -> Release | None:
         raise PendingError(f"{where}: {error.message}") from error
 
 
-def _same_but_for_expiry(there: Metadata[Any], role: Targets) -> bool:
-    if not isinstance(there.signed, Targets):
-        return False
-    return {**there.signed.to_dict(), "expires": ""} == {**role.to_dict(), "expires": ""}
+def _newest(reader: ChannelReader, state: LiveState) -> tuple[tuple[int, StoredObject] | None, int]:
+    """Return the newest document above what is live, with its number, and the first free number after it.
+
+    Raises ConflictError after too many documents, RemoteError.
+    """
+    newest: tuple[int, StoredObject] | None = None
+    first = state.verified.versions[reader.channel] + 1
+    for version in range(first, first + MAX_ORPHANS):
+        try:
+            name = layout.pending_object(reader.channel, version)
+            newest = version, read_signed(reader.store, name, max_bytes=layout.MAX_PENDING_BYTES)
+        except ObjectNotFoundError:
+            if not reader.is_taken(reader.channel, version):
+                return newest, version
+        except MetadataError:  # too long to be one
+            newest = version, StoredObject(b"", etag="")
+    raise ConflictError(f"{reader.store.url}: {MAX_ORPHANS} pending documents of {reader.channel} are in the way")
 
 
-def _is_taken(reader: ChannelReader, version: int) -> bool:
-    """Tell whether a channel role file lies there: an orphan, as nothing live points at it."""
-    try:
-        reader.fetch(layout.metadata_name(reader.channel, version))
-    except ObjectNotFoundError:
-        return False
-    except MetadataError:  # too long to be one
-        return True
-    return True
+def _read(channel: str, state: LiveState, version: int, stored: StoredObject) -> Waiting:
+    pending = Pending.from_bytes(stored.body, layout.pending_object(channel, version))
+    return check_pending(channel, state, version, pending, stored.etag)
+
+
+def _is_role_file(named: tuple[str, Metadata[Any]]) -> bool:
+    """Tell whether a role can have that name, and its file holds nothing beside what is signed, and signatures."""
+    name, file = named
+    return (name in layout.TOP_LEVEL_ROLES or layout.is_channel(name) or layout.is_oncall(name)) and not (
+        file.unrecognized_fields
+        or any(each.unrecognized_fields or not _is_signature(each) for each in file.signatures.values())
+    )
+
+
+def _is_signature(signature: Signature) -> bool:
+    texts: tuple[Any, ...] = (signature.keyid, signature.signature)
+    return all(isinstance(text, str) and text.isascii() and text.isalnum() for text in texts)
 
 
 def _no_number(text: str) -> float:

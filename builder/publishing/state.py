@@ -15,6 +15,7 @@ from bundle_store.port import ObjectNotFoundError, Store
 from policy_core.errors import UsageError
 from policy_core.trust import layout
 from policy_core.trust.chain import MetadataChain, VerifiedRelease, decode, verify_chain, verify_roots
+from policy_core.trust.errors import MetadataError
 from policy_core.trust.history import HistoryEntry, channel_history
 
 
@@ -114,6 +115,16 @@ class ChannelReader:
         if name not in self._fetched:
             self._fetched[name] = read_signed(self.store, name, max_bytes=layout.MAX_TARGETS_BYTES).body
         return self._fetched[name]
+
+    def is_taken(self, role: str, version: int) -> bool:
+        """Tell whether something lies under a number of a role, be it a role file or not; raises RemoteError."""
+        try:
+            self.fetch(layout.metadata_name(role, version))
+        except ObjectNotFoundError:
+            return False
+        except MetadataError:  # too long to be one
+            pass
+        return True
 
     def newer_roots(self) -> Iterator[bytes]:
         """Yield the successors of the trust root that are in the store, unverified; raises RemoteError."""

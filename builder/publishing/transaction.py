@@ -7,12 +7,14 @@ half-published state.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets
 
 from builder.publishing import metadata
+from builder.publishing.holders import Holders
+from builder.publishing.pending import PendingError, valid_signatures
 from builder.publishing.publisher import Publisher
 from builder.publishing.staging import verify_staged
 from builder.publishing.state import ChannelReader, LiveState
@@ -21,6 +23,7 @@ from bundle_store.port import Store, StoredObject
 from policy_core.errors import ConflictError
 from policy_core.trust import layout
 from policy_core.trust.chain import decode
+from policy_core.trust.errors import MetadataError
 from policy_core.trust.history import walk_history
 from policy_core.trust.release import Release
 
@@ -97,18 +100,23 @@ def make_live(
     swap_timestamp(store, timestamp, etag=state.etag)
 
 
-def put_signed(publisher: Publisher, role: str, signed: Metadata[Targets]) -> MetaFile:
-    """Write a role file under the number it was signed for and return its pin.
+def put_signed(publisher: Publisher, role: str, signed: Metadata[Targets], signers: Sequence[Holders]) -> MetaFile:
+    """Write a role file, which all of `signers` have signed, under the number it was signed for and return its pin.
 
     Several people may complete one document with different sets of signatures: the file that is there counts then.
-    Raises NumberTakenError if that is another one, RemoteError.
+    Raises NumberTakenError if that is another one, or not signed by all, RemoteError.
     """
     version, data = signed.signed.version, signed.to_bytes()
-    if not put_immutable(publisher.store, layout.metadata_name(role, version), data):
-        data = publisher.reader.fetch(layout.metadata_name(role, version))
-        there = decode(data, Targets, limit=layout.MAX_TARGETS_BYTES, name=role)
-        if there.signed_bytes != signed.signed_bytes:
-            raise NumberTakenError(f"{role}: number {version} holds something else")
+    name = layout.metadata_name(role, version)
+    if not put_immutable(publisher.store, name, data):
+        try:
+            data = publisher.reader.fetch(name)
+            there = decode(data, Targets, limit=layout.MAX_TARGETS_BYTES, name=role)
+            enough = all(len(valid_signatures(name, there, each.keys)) >= each.threshold for each in signers)
+        except (MetadataError, PendingError) as error:
+            raise NumberTakenError(f"{role}: number {version} is taken by what is no such file") from error
+        if there.signed_bytes != signed.signed_bytes or not enough:
+            raise NumberTakenError(f"{role}: number {version} is taken, with other content or signatures")
     return metadata.pin_of(version, data)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from securesystemslib.signer import CryptoSigner, Key
 
-from builder.publishing.approve import approve, complete, review
+from builder.publishing.approve import Review, approve, complete, review
 from builder.publishing.before import read_before
 from builder.publishing.candidate import prepare_candidate
 from builder.publishing.carrying_out import carry_out, sign
@@ -115,13 +115,21 @@ class World:
 
     def approve(self, *names: str, channel: str = "prod") -> Outcome:
         """Sign what waits for signatures in the names of people, and make it live."""
+        self.sign_pending(*names, channel=channel)
+        return complete(self.publisher(channel))
+
+    def sign_pending(self, *names: str, channel: str = "prod") -> None:
+        """Sign what waits for signatures in the names of people."""
         for name in names:
             publisher = self.publisher(channel, key_ring=self.person(name).ring(channel))
-            repository = PolicyRepository.open(self.folder.path)
-            prepare = partial(prepare_candidate, repository, today=self.now.date())
-            histories = Histories(lambda name: self.publisher(name).reader)
-            approve(publisher, review(publisher, repository, prepare, histories))
-        return complete(self.publisher(channel))
+            approve(publisher, self.review(publisher))
+
+    def review(self, publisher: Publisher) -> Review:
+        """Check what waits for signatures, as everybody does who is to sign it."""
+        repository = PolicyRepository.open(self.folder.path)
+        prepare = partial(prepare_candidate, repository, today=self.now.date())
+        histories = Histories(lambda name: self.publisher(name).reader)
+        return review(publisher, repository, prepare, histories)
 
     def renew(self, channel: str, *names: str) -> Outcome:
         """Sign the role of a channel anew, as people do before it expires."""

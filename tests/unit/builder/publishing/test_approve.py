@@ -27,11 +27,12 @@ from builder.publishing.private_keys import KeyUnusableError
 from builder.publishing.promote import find_promotable, promote
 from builder.publishing.publish import SupersededError
 from builder.publishing.publisher import Publisher
+from builder.publishing.reviewing import document_digest, require_document
 from builder.publishing.rollback import roll_back
 from builder.rebuilding import RebuildError
 from builder.source import PolicyRepository
 from policy_core.bundle import build_bundle, read_bundle
-from policy_core.errors import ConflictError, TrustError
+from policy_core.errors import ConflictError, TrustError, UsageError
 from policy_core.trust.layout import pending_object, target_object
 from tests.unit.builder.publishing.people import give_to_people
 
@@ -345,7 +346,7 @@ class TestTamperedDocuments:
         number = people.promote().pending
         people.change(number, lambda document: document["roles"]["prod"].update({"more": "x" * 1000}))
 
-        with pytest.raises(PendingError, match="is not what a publisher would propose"):
+        with pytest.raises(PendingError, match="is no pending document"):
             people.review()
 
     def test_a_document_exchanged_after_the_review_is_not_signed(self, people: People) -> None:
@@ -411,3 +412,27 @@ def test_an_orphan_under_the_number_is_stepped_over(people: People, tmp_path: Pa
     people.complete()
 
     assert live(people.world) == (1, "promote")
+
+
+class TestWhatWasLookedAt:
+    def test_signatures_do_not_change_the_digest_of_a_document(self, people: People) -> None:
+        people.promote()
+        before = document_digest(people.review())
+
+        people.approve("ana")
+
+        assert document_digest(people.review("bo")) == before
+
+    def test_another_document_is_not_the_one_that_was_looked_at(self, people: People) -> None:
+        number = people.promote().pending
+        seen = document_digest(people.review())
+        people.change(number, custom(reason="something else"))
+
+        with pytest.raises(ConflictError, match="not what was expected"):
+            require_document(people.review(), seen)
+
+    def test_too_few_digits_are_refused(self, people: People) -> None:
+        people.promote()
+
+        with pytest.raises(UsageError, match="expected at least 12"):
+            require_document(people.review(), document_digest(people.review())[:11])

@@ -14,7 +14,7 @@ from builder.publishing.carrying_out import (
 )
 from builder.publishing.holders import HoldersError
 from builder.publishing.key_changes import KeyChange, change_holders
-from builder.publishing.pending import SignedAlreadyError, StaleError, UnderSignedError, find_pending, read_pending
+from builder.publishing.pending import Pending, SignedAlreadyError, StaleError, UnderSignedError, find_pending
 from builder.publishing.private_keys import KeyMissingError
 from policy_core.trust.layout import pending_object
 
@@ -200,11 +200,12 @@ def test_what_somebody_signed_who_was_revoked_since_is_proposed_anew(rooted: Wor
     """Their signature does not hold any more, and a document cannot lose one: the proposal takes the next number."""
     rooted.folder.commit_policy("second")
     number = rooted.publish().pending
-    waiting, etag = read_pending(rooted.publisher().reader, number)
+    stored = rooted.store.get(pending_object("prod", number), max_bytes=10**6)
+    waiting = Pending.from_bytes(stored.body, "pending")
     role = waiting.roles["prod"]
     keys = rooted.publisher().reader.read().keys("prod")
     cy = rooted.person("cy").ring("prod").signature("prod", role.signed_bytes, keys)
-    rooted.store.put(pending_object("prod", number), waiting.signed_with("prod", cy).to_bytes(), if_etag=etag)
+    rooted.store.put(pending_object("prod", number), waiting.signed_with("prod", cy).to_bytes(), if_etag=stored.etag)
     rings = [rooted.person(name).ring("targets") for name in ("ana", "bo")]
     finish(rooted, begin(rooted, revoking("prod", "cy"), *rings))
 
