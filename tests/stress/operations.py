@@ -76,7 +76,7 @@ def _approved(past: Past) -> None:
     _people_and_more(past)
     past.writ("promote", "--to", "prod")
     for name in ("ana", "bo"):
-        past.writ("approve", "--channel", "prod", "5", "--yes", "--signer", past.signer(name), at_home=name)
+        past.approve(name)
 
 
 def _rotation(past: Past) -> None:

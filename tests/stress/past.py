@@ -61,6 +61,11 @@ class Past:
         (found,) = [entry for entry in shown["roles"] if entry["role"] == role]
         return str(found["keys"][0]["id"])
 
+    def approve(self, name: str) -> None:
+        """Let somebody sign, at home, what waits for prod."""
+        with mock.patch("sys.stdin", io.StringIO("y\n")):
+            self.writ("approve", "--channel", "prod", "--signer", self.signer(name), at_home=name)
+
     def ceremony(self, *words: str, signers: Sequence[str], apply: bool = True) -> None:
         """Let people sign a change of keys, and make it live."""
         file = str(self.folder / "ceremony")
