@@ -25,9 +25,9 @@ NIGHTLY = PROFILE == "nightly"
 
 
 def cases(*kinds: object, every_run: Callable[[str, str, Any], bool]) -> pytest.MarkDecorator:
-    """Try operations on stores, in some kinds: of all combinations those of `every_run`, by night and on Ceph all."""
+    """Try operations on stores, in some kinds: of all combinations those of `every_run`, by night all."""
     combinations = itertools.product(("file", *s3_servers.SERVERS), OPERATIONS, kinds)
-    chosen = [case for case in combinations if NIGHTLY or case[0] == "ceph" or every_run(*case)]
+    chosen = [case for case in combinations if NIGHTLY or every_run(*case)]
     return pytest.mark.parametrize(("store_url", "operation", "kind"), chosen, indirect=["store_url"])
 
 
@@ -88,6 +88,7 @@ def strikes(scene: Callable[..., Scene], subtests: Any) -> Callable[..., Iterato
     every_run=lambda store, operation, fault: (
         (store == "file" and (operation == "publish" or fault == "lost"))
         or (store, operation, fault) == ("ministack", "publish", "killed")
+        or (store == "ceph" and fault in {"killed", "lost"})
     ),
 )
 def test_a_struck_operation_is_completed_by_the_next_try(strikes: Any, operation: str, kind: str) -> None:
