@@ -87,7 +87,13 @@ class PolicyRepository:
         return self.git.is_shallow
 
     def require_history(self) -> None:
-        """Raise UsageError if the clone is shallow: what follows would judge by a history that is cut off."""
+        """Raise UsageError if the clone is shallow or has grafts: what follows would judge by another history."""
+        grafts = self._common_folder / "info" / "grafts"
+        if grafts.exists():
+            raise UsageError(
+                f"git repository: {grafts} makes up a history",
+                hint="take that file away, or use a fresh clone",
+            )
         if self.is_shallow:
             raise UsageError(
                 "git repository: this is a shallow clone, its history is cut off",
@@ -154,6 +160,15 @@ class PolicyRepository:
             return self.git.descendant_of(newer, older)
         except (KeyError, ValueError, pygit2.GitError):
             return False
+
+    @property
+    def _common_folder(self) -> Path:
+        """Return the git folder that all work trees of the repository share."""
+        folder = Path(self.git.path)
+        try:
+            return folder / (folder / "commondir").read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            return folder
 
     def _explain_revision(self, revision: str, error: Exception) -> NoReturn:
         if self.git.head_is_unborn and (revision == "HEAD" or not list(self.git.references)):

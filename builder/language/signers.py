@@ -20,14 +20,17 @@ from builder.language.path_approvals import DEFAULT_SIGNERS, PathApprovals
 from policy_core.grants import is_weak_key
 
 MAX_SIGNERS = 1_000
-KEY_TYPES = (
-    "ssh-ed25519",
-    "sk-ssh-ed25519@openssh.com",
-    "ecdsa-sha2-nistp256",
-    "ecdsa-sha2-nistp384",
-    "ecdsa-sha2-nistp521",
-    "sk-ecdsa-sha2-nistp256@openssh.com",
-)
+ED25519_BYTES = 32
+KEY_TYPES = {
+    "ssh-ed25519": 2,
+    "sk-ssh-ed25519@openssh.com": 3,
+    "ecdsa-sha2-nistp256": 3,
+    "ecdsa-sha2-nistp384": 3,
+    "ecdsa-sha2-nistp521": 3,
+    "sk-ecdsa-sha2-nistp256@openssh.com": 4,
+}
+"""How many fields a key of each type has; the first is the type, that of Ed25519 goes on with the point."""
+_ED25519 = ("ssh-ed25519", "sk-ssh-ed25519@openssh.com")
 _NAMESPACES = 'namespaces="git"'
 _WORD = re.compile(r"[^ \t]+")
 _HINT = "write a line for each key: NAME ssh-ed25519 AAAA…"
@@ -120,7 +123,7 @@ def _line_problems(
         yield word, message, _OPTION_HINT if option else f"kinds of key: {', '.join(KEY_TYPES)}"
     elif len(rest) < 2 or not _is_key(rest[0][0], rest[1][0]):
         yield rest[-1], f"is no {rest[0][0]} key", "copy the line of the .pub file, without what follows the key"
-    elif rest[0][0] == "ssh-ed25519" and is_weak_key(base64.b64decode(rest[1][0])[-32:]):
+    elif rest[0][0] in _ED25519 and is_weak_key(_fields(base64.b64decode(rest[1][0]))[1]):
         yield rest[1], "is no secret's public half: anybody could sign for it", "make one: ssh-keygen -t ed25519"
 
 
@@ -130,6 +133,21 @@ def _is_key(key_type: str, text: str) -> bool:
         blob = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         return False
-    named = len(key_type).to_bytes(4, "big") + key_type.encode()
-    whole = base64.b64encode(blob).decode() == text  # one spelling, one fingerprint
-    return whole and blob.startswith(named) and (key_type != "ssh-ed25519" or len(blob) == len(named) + 4 + 32)
+    if base64.b64encode(blob).decode() != text:  # one spelling, one fingerprint
+        return False
+    found = _fields(blob)
+    if len(found) != KEY_TYPES[key_type] or found[0] != key_type.encode():
+        return False
+    return key_type not in _ED25519 or len(found[1]) == ED25519_BYTES
+
+
+def _fields(blob: bytes) -> list[bytes]:
+    """Return what is in a public key: strings, each after its length. Nothing if one is cut off."""
+    found = []
+    while blob:
+        length = int.from_bytes(blob[:4], "big")
+        head, blob = blob[4 : 4 + length], blob[4 + length :]
+        if len(head) != length:
+            return []
+        found.append(head)
+    return found

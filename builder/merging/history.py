@@ -7,6 +7,7 @@ itself, so that nothing can be slipped into a merge, and no change undone by one
 import os
 import subprocess
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,6 +80,18 @@ class History:
 
     def _added(self, commit: pygit2.Commit) -> frozenset[str]:
         return frozenset(_paths(commit.tree.diff_to_tree(swap=True)))
+
+
+@contextmanager
+def reading_objects() -> Iterator[None]:
+    """Turn what pygit2 raises for objects that are missing or damaged into UsageError."""
+    try:
+        yield
+    except (KeyError, pygit2.GitError) as error:
+        raise UsageError(
+            f"git repository: an object of its history is missing or damaged ({' '.join(str(error).split())})",
+            hint="fetch it in full (a partial clone lacks objects), or check with `git fsck`",
+        ) from error
 
 
 def run_git(git: pygit2.Repository, *arguments: str, lines: Iterable[str] = (), accepted: Iterable[int] = (0,)) -> str:

@@ -22,7 +22,7 @@ from builder.language.codes import Code
 from builder.language.nodes import Report
 from builder.language.path_approvals import PathApprovals
 from builder.language.signers import signers_of
-from builder.merging.history import History
+from builder.merging.history import History, reading_objects
 from builder.merging.reviews import APPROVED, ReviewRecord
 from builder.merging.signatures import NOT_SIGNED, Found, Signature, read_signatures
 from builder.merging.trailers import read_approved_by
@@ -73,8 +73,21 @@ def require_approvals(
     """Hold the commits that lead from `since` to `revision` to what the live release, called `label`, demands.
 
     `live_files` are the files of that release. Raises MissingApprovalsError, which names everything that is missing;
-    UsageError if git or `ssh-keygen` is not there.
+    UsageError if git or `ssh-keygen` is not there, or an object of the repository.
     """
+    with reading_objects():
+        return _judge(label, demanded, live_files, git, since, revision, reviews)
+
+
+def _judge(
+    label: str,
+    demanded: PathApprovals,
+    live_files: Mapping[str, bytes],
+    git: pygit2.Repository,
+    since: str,
+    revision: str,
+    reviews: Sequence[ReviewRecord],
+) -> Approvals:
     report = Report("")
     signers = signers_of(live_files, demanded, report)
     if report.problems:
@@ -84,7 +97,7 @@ def require_approvals(
     governed = {commit: paths for commit in commits if (paths := _governed_paths(history, demanded, commit))}
     merges = {commit: names for commit in commits if governed and (names := _approving_trailers(history, commit))}
     signatures = read_signatures(git, sorted({*governed, *merges}), signers)
-    evidence = _Evidence(history, frozenset(commits), merges, signatures, tuple(reviews))
+    evidence = _Evidence(history, frozenset(commits), merges, signatures, _by_commit(reviews))
     approved_by = {commit: evidence.approved_by(commit) for commit in governed}
     problems = [
         _problem(demanded, evidence, commit, path, missing)
@@ -111,6 +124,15 @@ def _approving_trailers(history: History, commit: str) -> tuple[str, ...]:
     return read_approved_by(found) if len(found.parent_ids) > 1 else ()
 
 
+def _by_commit(reviews: Sequence[ReviewRecord]) -> Mapping[str, Sequence[ReviewRecord]]:
+    """Return the reviews of each commit that one is of or covers, in their order."""
+    found: dict[str, list[ReviewRecord]] = defaultdict(list)
+    for review in reviews:
+        for commit in {review.commit, *review.covers}:
+            found[commit].append(review)
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class _Evidence:
     """All that speaks for the commits of a range, and why some of it does not count."""
@@ -119,7 +141,7 @@ class _Evidence:
     commits: frozenset[str]
     merges: Mapping[str, tuple[str, ...]]
     signatures: Mapping[str, Signature]
-    reviews: tuple[ReviewRecord, ...]
+    reviews: Mapping[str, Sequence[ReviewRecord]]
     _brought: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def approved_by(self, commit: str) -> frozenset[str]:
@@ -165,16 +187,19 @@ class _Evidence:
     def _reviewed_by(self, commit: str) -> frozenset[str]:
         """Return the names of those whose last word on a commit approves it.
 
-        A reviewed commit that is no part of the release says nothing: what else stood in it is not there.
+        An approval at a head that is no part of the release says nothing: what else stood in it is not there. An
+        objection stands, or whoever may push would get rid of it by putting the branch back.
         """
-        last: dict[str, str] = {}
-        for review in self.reviews:
-            if review.commit in self.commits and (
-                commit == review.commit
-                or (commit in review.covers and self.history.git.descendant_of(review.commit, commit))
-            ):
-                last[review.reviewer] = review.state
+        last = {
+            review.reviewer: review.state
+            for review in self.reviews.get(commit, ())
+            if review.state != APPROVED or self._leads_to(review.commit, commit)
+        }
         return frozenset(name for name, state in last.items() if state == APPROVED)
+
+    def _leads_to(self, head: str, commit: str) -> bool:
+        """Tell whether a reviewed head is part of the release and holds a commit."""
+        return head in self.commits and (head == commit or self.history.git.descendant_of(head, commit))
 
     def _author_names(self, commit: str) -> frozenset[str]:
         """Return how a commit's author may be called: name, e-mail address, and its part before the ``@``.

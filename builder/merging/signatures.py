@@ -64,7 +64,7 @@ def read_signatures(
                 "gpg.x509.program": "false",
             }),
             "log", "--no-walk=unsorted", "--stdin", "--no-show-signature", "--no-notes", "--no-color",
-            "--format=%H %G? %GF %GS",
+            "--encoding=UTF-8", "--format=%H %G? %GF %GS",
             lines=signed,
         )  # fmt: skip
     return dict(_read_line(line, names) for line in output.splitlines())

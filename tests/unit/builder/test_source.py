@@ -179,6 +179,18 @@ def test_shallow_clone_is_refused_where_history_is_needed(repo: Path, tmp_path: 
     PolicyRepository.open(repo).require_history()
 
 
+def test_grafts_are_refused_where_history_is_needed(repo: Path, tmp_path: Path) -> None:
+    """A line in that file gives a commit other parents, so that nobody sees what lies between."""
+    subprocess.run(["git", "worktree", "add", "--quiet", tmp_path / "beside"], cwd=repo, check=True)
+    PolicyRepository.open(tmp_path / "beside").require_history()
+    (repo / ".git/info").mkdir(exist_ok=True)
+    (repo / ".git/info/grafts").write_text("")
+
+    for folder in (repo, tmp_path / "beside"):
+        with pytest.raises(UsageError, match=r"info/grafts makes up a history"):
+            PolicyRepository.open(folder).require_history()
+
+
 def test_symbolic_link_is_refused_in_commit_and_work_tree(repo: Path) -> None:
     (repo / "policies/link.yaml").symlink_to("/etc/hostname")
     commit(repo, "link")

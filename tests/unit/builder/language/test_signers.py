@@ -66,6 +66,12 @@ def test_a_fingerprint_is_what_ssh_keygen_says(kind: str, tmp_path: Path) -> Non
         (f"ana ssh-ed25519 {key('ecdsa-sha2-nistp256')}", "1:17: is no ssh-ed25519 key"),
         (f"ana ssh-ed25519 {key(content=bytes([0, 0, 0, 32]) + bytes(32))}",
          "1:17: is no secret's public half: anybody could sign for it"),
+        (f"ana sk-ssh-ed25519@openssh.com "
+         f"{key('sk-ssh-ed25519@openssh.com', bytes([0, 0, 0, 32, 1]) + bytes(31) + bytes([0, 0, 0, 1]) + b's')}",
+         "1:32: is no secret's public half: anybody could sign for it"),
+        (f"ana sk-ssh-ed25519@openssh.com {key('sk-ssh-ed25519@openssh.com')}",
+         "1:32: is no sk-ssh-ed25519@openssh.com key"),
+        (f"ana ecdsa-sha2-nistp256 {key('ecdsa-sha2-nistp256', b'junk')}", "1:25: is no ecdsa-sha2-nistp256 key"),
         (f"ana ssh-rsa {key('ssh-rsa')}", "1:5: kind of key 'ssh-rsa' is not taken"),
         (f"ana ssh-ed25519-cert-v01@openssh.com {KEY}",
          "1:5: kind of key 'ssh-ed25519-cert-v01@openssh.com' is not taken"),

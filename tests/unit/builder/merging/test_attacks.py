@@ -372,6 +372,17 @@ class TestReviews:
 
         assert desk.missing() == [lacks("policies/evil.yaml", first)]
 
+    @pytest.mark.parametrize("state", ["changes_requested", "dismissed"])
+    def test_that_were_taken_back_at_a_head_that_is_gone_do_not_count(self, desk: Desk, state: str) -> None:
+        """Eve puts the branch back to what was approved, and with it the head where the reviewer objected."""
+        first = desk.policy("evil")
+        desk.review(first, "ana", first)
+        head = desk.policy("more")
+        desk.review(head, "ana", first, state=state)
+        desk.review("0" * 40, "bo", first)
+
+        assert desk.missing(first) == [lacks("policies/evil.yaml", first)]
+
 
 def test_one_person_does_not_count_for_two_teams(desk: Desk) -> None:
     commit = desk.commit({"exceptions/e.yaml": "x"}, signed="ana")
@@ -401,4 +412,14 @@ def test_the_verdict_is_never_reached_without_ssh_keygen(
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
 
     with pytest.raises(UsageError, match=r"^ssh-keygen: not found, and 1 signed commits must be verified$"):
+        desk.judge()
+
+
+def test_nor_without_what_a_commit_on_the_way_holds(desk: Desk) -> None:
+    desk.policy("evil")
+    tree = desk.git("rev-parse", "HEAD^{tree}")
+    desk.policy("good", signed="ana")
+    (desk.folder.path / ".git/objects" / tree[:2] / tree[2:]).unlink()
+
+    with pytest.raises(UsageError, match="an object of its history is missing or damaged"):
         desk.judge()

@@ -150,6 +150,8 @@ def test_the_verdict_does_not_depend_on_clock_zone_or_settings(desk: Desk, monke
         "log.showSignature": "true",
         "log.follow": "true",
         "format.pretty": "raw",
+        "color.ui": "always",
+        "i18n.logOutputEncoding": "UTF-16",
     }.items():
         desk.git("config", name, value)
     monkeypatch.setenv("GIT_DIR", "/nowhere")
