@@ -64,7 +64,8 @@ def promote(
 @click.option("--channel", metavar="NAME", required=True, help="Channel whose release waits.")
 @click.argument("number", metavar="[NUMBER]", type=click.IntRange(min=1), required=False)
 @click.option("--signer", metavar="URI", help="Your key (default: WRIT_SIGNER_<CHANNEL>, or the channel's key file).")
-@click.option("--yes", is_flag=True, help="Do not ask; then NUMBER says what you have seen.")
+@click.option("--expect", metavar="DIGEST", help="Refuse if this is not the document (its digest, as --show has it).")
+@click.option("--yes", is_flag=True, help="Do not ask; then --expect says what you have seen.")
 @click.option("--show", is_flag=True, help="Check and show what waits; sign nothing.")
 @click.option("--complete", is_flag=True, help="Sign nothing; make live what has all its signatures (publishers).")
 @reviews_option
@@ -75,6 +76,7 @@ def approve(
     channel: str,
     number: int | None,
     signer: str | None,
+    expect: str | None,
     yes: bool,
     show: bool,
     complete: bool,
@@ -90,15 +92,17 @@ def approve(
     \b
     Example:
       writ approve --channel prod --show
-      writ approve --channel prod 14 --signer file:/home/ana/.config/writ/ana.pem
+      writ approve --channel prod --signer file:/home/ana/.config/writ/ana.pem
       writ approve --channel prod --complete
     """
+    from builder.publishing.reviewing import require_document
     from builder.publishing.workspace import Workspace
     from builder.releasing import complete_pending
     from policy_core.errors import UsageError
 
-    if yes and number is None:
-        raise UsageError("approve --yes: says nothing about what is approved", hint="add the number of the document")
+    if yes and expect is None:
+        hint = "add --expect and the digest that `writ approve --show` has shown you"
+        raise UsageError("approve --yes: says nothing about what is approved", hint=hint)
     if sum((complete, show, signer is not None or yes)) > 1:
         raise UsageError("approve: --show, --complete and signing exclude each other")
     workspace = Workspace.open(context.obj)
@@ -107,6 +111,8 @@ def approve(
         print_released(complete_pending(workspace, publisher, number=number), output_format)
     else:
         reviewed = _review(workspace, publisher, number, reviews)
+        if expect is not None:
+            require_document(reviewed, expect)
         _decide(workspace, publisher, reviewed, sign=not show, ask=not yes, output_format=output_format)
 
 

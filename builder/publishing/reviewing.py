@@ -1,5 +1,6 @@
 """How a release that waits for signatures is shown to whoever is to sign it, and to machines."""
 
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,8 +10,29 @@ from builder.publishing.approve import Review
 from builder.publishing.changes import MAX_COMMITS, Commit, Differences, commits_between, differences
 from builder.publishing.describing import count, describe_release, provenance_record, release_record, waiting_record
 from builder.source import PolicyRepository
+from policy_core.errors import ConflictError, UsageError
 from policy_core.trust import layout
 from policy_core.trust.chain import owners_of
+
+MIN_DIGEST_CHARS = 12
+
+
+def document_digest(reviewed: Review) -> str:
+    """Return the SHA-256, 64 hex digits, of what is to be signed; signatures do not change it."""
+    (role,) = reviewed.waiting.pending.roles.values()
+    return hashlib.sha256(role.signed_bytes).hexdigest()
+
+
+def require_document(reviewed: Review, digest: str) -> None:
+    """Raise UsageError for too short a `digest`, ConflictError unless it begins that of what is to be signed."""
+    if len(digest) < MIN_DIGEST_CHARS:
+        raise UsageError(f"--expect: {len(digest)} digits (expected at least {MIN_DIGEST_CHARS})")
+    if not document_digest(reviewed).startswith(digest.lower()):
+        raise ConflictError(
+            f"pending document {reviewed.waiting.version}: is {document_digest(reviewed)[:MIN_DIGEST_CHARS]}…, "
+            "not what was expected",
+            hint="it was exchanged or superseded since you looked: look again with --show",
+        )
 
 
 def review_record(repository: PolicyRepository, reviewed: Review) -> dict[str, Any]:
@@ -32,6 +54,7 @@ def review_record(repository: PolicyRepository, reviewed: Review) -> dict[str, A
 def describe_review(repository: PolicyRepository, reviewed: Review) -> Iterator[str]:
     """Yield the lines that tell an approver what waits for signatures, and what it would change."""
     waiting, release = reviewed.waiting, reviewed.waiting.release
+    yield f"document  {document_digest(reviewed)}"
     if release is None or waiting.renewal:
         yield f"pending {waiting.version}: the role of the channel is signed anew; it releases nothing"
     else:

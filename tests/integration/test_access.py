@@ -4,6 +4,7 @@ The commands run against a server that lets through what the rendered policies a
 access key of the principal whose work it is.
 """
 
+import hashlib
 import json
 import os
 import subprocess
@@ -18,6 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from polled_host import Host
 from s3_fence import Asked, Fence, serving
+from tuf.api.metadata import Metadata
 
 from builder.cli.main import main
 
@@ -177,12 +179,13 @@ def peopled(published: Fenced, monkeypatch: pytest.MonkeyPatch) -> Fenced:
     return published
 
 
-def pending(fenced: Fenced) -> str:
-    """Return the number of the one document that waits."""
-    keys = [each["Key"] for each in fenced.client("approver").list_objects_v2(
-        Bucket=fenced.bucket, Prefix="policies/pending/"
-    )["Contents"]]  # fmt: skip
-    return Path(keys[-1]).stem
+def waiting(fenced: Fenced) -> str:
+    """Return the digest of the one document that waits, as people compare it."""
+    client = fenced.client("approver")
+    listed = client.list_objects_v2(Bucket=fenced.bucket, Prefix="policies/pending/")["Contents"]
+    content = client.get_object(Bucket=fenced.bucket, Key=listed[-1]["Key"])["Body"].read()
+    role = Metadata.from_dict(json.loads(content)["roles"]["prod"])
+    return hashlib.sha256(role.signed_bytes).hexdigest()
 
 
 def test_a_keeper_changes_keys_without_being_refused_anything(peopled: Fenced) -> None:
@@ -200,12 +203,12 @@ def test_two_people_approve_what_a_publisher_promotes_without_being_refused_anyt
     peopled.folder.commit_policy("three")
     assert peopled.run("publisher", "publish", "--channel", "staging") == 0
     assert peopled.run("publisher", "promote", "--to", "prod") == 0
-    number = pending(peopled)
+    document = waiting(peopled)
     with monkeypatch.context() as desk:
         desk.setenv("XDG_CONFIG_HOME", str(peopled.tmp_path / "desk"))  # people have no keys but their own
         for person in ("ana", "bo"):
             signer = f"file:{peopled.tmp_path}/{person}"
-            command = ("approve", "--channel", "prod", number, "--yes", "--signer", signer)
+            command = ("approve", "--channel", "prod", "--yes", "--expect", document, "--signer", signer)
             assert peopled.run("approver", *command) == 0
 
     assert peopled.run("publisher", "approve", "--channel", "prod", "--complete") == 0
