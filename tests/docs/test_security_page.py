@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tamper.attacking import Attack
-from tamper.rows import ATTACKS, SECTIONS
+from tamper.rows import ALARMS, ATTACKS, SECTIONS
 from tamper.rows_honest import STEPS, Step
-from tamper.rows_publishers import ALARMS
 
 PAGE = Path(__file__).parents[2] / "docs/security.md"
 GENERATED = re.compile(

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 from polled_host import Host
+from tamper.alarms import COMMANDS, Alarm
 from tamper.attacking import Attacker
-from tamper.rows_publishers import ALARMS, COMMANDS, Alarm
+from tamper.rows import ALARMS
 from tamper.scene import Scene
 
 
