@@ -71,8 +71,8 @@ def writ_sidecar(directory: Path | None) -> None:
 def run(config: Path | None, **flags: Any) -> None:
     """Run the sidecar until SIGTERM.
 
-    Flags win over the configuration file, which also knows socket_mode, max_pin, aging_after, host_id, fleet_store and
-    [host].
+    Flags win over the configuration file, which also knows socket_mode, max_pin, aging_after, host_id, fleet_store,
+    opa_default and [host].
 
     \b
     Example:

@@ -50,6 +50,7 @@ class Configuration:
     `aging_after_s` is the age of the timestamp that is worth an alarm (None: three quarters of its life).
     `stale_limit_s` is how long after the first expiry of its metadata a policy still answers (None: for ever).
     `host_id` is the audience of grants for this host; `fleet_store` is the URL of a Redis database, with its password.
+    `opa_default` is the document that OPA's ``POST /`` answers with.
     """
 
     store: str
@@ -67,12 +68,13 @@ class Configuration:
     max_pin_s: float = 4 * 3600.0
     host_id: str = ""
     fleet_store: str = field(default="", repr=False)
+    opa_default: str = "writ/allow"
     host: Mapping[str, str] = field(default_factory=dict)
 
 
 KEYS = (
     "store", "channel", "root", "state", "socket", "socket_mode", "listen", "token_file", "poll", "min_release",
-    "aging_after", "on_stale", "max_stale", "max_pin", "host_id", "fleet_store", "host",
+    "aging_after", "on_stale", "max_stale", "max_pin", "host_id", "fleet_store", "opa_default", "host",
 )  # fmt: skip
 
 
@@ -128,6 +130,7 @@ def read_configuration(file: Path | None, flags: Mapping[str, Any]) -> Configura
         max_pin_s=take("max_pin", _between(1.0, MAX_PIN_S), 4 * 3600.0),
         host_id=take("host_id", host_id, "") or socket.gethostname(),
         fleet_store=fleet_store,
+        opa_default=take("opa_default", _one_of("writ/allow", "writ/answer"), "writ/allow"),
         host=take("host", host_labels, {}),
     )
     if problems:

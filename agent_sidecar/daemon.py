@@ -39,6 +39,7 @@ from agent_sidecar.server.listening import (
     listen_tcp,
     listen_unix,
 )
+from agent_sidecar.server.opa import OpaApi
 from agent_sidecar.server.protocol import MAX_CONNECTIONS, TICK_S, Connection, Service
 from agent_sidecar.state import ADMIN_SOCKET, Settings, StateDirectory
 from agent_sidecar.status import Status, health_of, status_of
@@ -105,6 +106,12 @@ class Daemon:
             health=lambda: health_of(self._enforcement, self._updater, self._clock),
             metrics=self.metrics,
         )
+        opa = OpaApi(
+            self._api,
+            default=configuration.opa_default,
+            status=self.status,
+            health=lambda: health_of(self._enforcement, self._updater, self._clock),
+        )
         self._admin_api = AdminApi(
             enforcement=self._enforcement,
             clock=self._clock,
@@ -114,8 +121,9 @@ class Daemon:
             status=self.status,
         )
         limit = connection_limit(MAX_CONNECTIONS, services=2)
-        self._local = Service(self._api.routes, max_connections=limit)
-        self._tcp = Service(self._api.routes, token=configuration.token, max_connections=limit)
+        routes = {**self._api.routes, **opa.routes}
+        self._local = Service(routes, max_connections=limit)
+        self._tcp = Service(routes, token=configuration.token, max_connections=limit)
         self._admin = Service(self._admin_api.routes, max_connections=32)
         self._services = (self._local, self._tcp, self._admin)
 

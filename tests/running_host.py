@@ -1,5 +1,6 @@
 """A real sidecar that enforces the policies ``writ init`` writes, or others, from a store in a folder."""
 
+import json
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 from builder.cli.main import main
 
 END_TIMEOUT_S = 60
+TOKEN = "a-token-of-enough-length"
 
 
 @dataclass
@@ -28,22 +30,32 @@ class RunningHost:
     repository: Path
     log: list[str] = field(default_factory=list)
 
+    @property
+    def port(self) -> int:
+        """Return the TCP port it listens on."""
+        (serving,) = [line for line in self.log if '"serving"' in line]
+        return int(json.loads(serving)["sockets"][-1].rpartition(",")[2].strip(" )"))
+
 
 @contextmanager
-def running_host(*python_flags: str, policies: Path | None = None, settings: str = "") -> Iterator[RunningHost]:
+def running_host(
+    *python_flags: str, policies: Path | None = None, settings: str = "", configuration: str = ""
+) -> Iterator[RunningHost]:
     """Publish the template's policies and yield a sidecar that has activated them; ended with the block.
 
     The folders below `policies`, if it is given, are published instead of the template's, with `settings` added to
-    ``writ.yaml``.
+    ``writ.yaml``. `configuration` is TOML for the sidecar, beside a file ``token`` that holds `TOKEN`.
     """
     folder = Path(tempfile.mkdtemp(prefix="writ-host-"))  # short: a Unix socket path has room for about 100 bytes
     try:
-        yield from _run(folder, python_flags, policies, settings)
+        yield from _run(folder, python_flags, policies, settings, configuration)
     finally:
         shutil.rmtree(folder)
 
 
-def _run(folder: Path, python_flags: tuple[str, ...], policies: Path | None, settings: str) -> Iterator[RunningHost]:
+def _run(
+    folder: Path, python_flags: tuple[str, ...], policies: Path | None, settings: str, configuration: str
+) -> Iterator[RunningHost]:
     store = (folder / "store").as_uri()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(folder))
@@ -56,6 +68,10 @@ def _run(folder: Path, python_flags: tuple[str, ...], policies: Path | None, set
     host = RunningHost(folder / "decision.sock", folder / "policies")
     arguments = ["run", "--store", store, "--channel", "prod", "--state", str(folder / "state")]
     arguments += ["--root", str(folder / "policies/trust/root.json"), "--socket", str(host.socket)]
+    (folder / "token").write_text(TOKEN)
+    (folder / "token").chmod(0o600)
+    (folder / "sidecar.toml").write_text(configuration)
+    arguments += ["--config", str(folder / "sidecar.toml")]
     with subprocess.Popen(
         [sys.executable, *python_flags, "-m", "agent_sidecar", *arguments], stderr=subprocess.PIPE, text=True
     ) as sidecar:

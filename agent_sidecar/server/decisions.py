@@ -74,14 +74,14 @@ class DecisionApi:
     def evaluation(self, body: bytes | bytearray, _peer: Connection) -> Reply | Awaitable[Reply]:
         """Answer an AuthZEN evaluation; a bad request gets 400 and a message string, as AuthZEN has it."""
         try:
-            return self._reply(body, _as_authzen)
+            return self.answer(decode_request(body), _as_authzen)
         except RequestError as error:
             return 400, encode(error.message)
 
     def job_evaluation(self, body: bytes | bytearray, _peer: Connection) -> Reply | Awaitable[Reply]:
         """Answer the job form: the answer itself, its decision in capitals."""
         try:
-            return self._reply(body, _as_job_form)
+            return self.answer(decode_request(body), _as_job_form)
         except RequestError as error:
             return error_reply(400, "bad_request", error.message, error.hint)
 
@@ -90,11 +90,10 @@ class DecisionApi:
         health = self._health()
         return 200 if health.ready else 503, encode(health)
 
-    def _reply(self, body: bytes | bytearray, spell: Callable[[Answer], bytes]) -> Reply | Awaitable[Reply]:
-        """Answer an encoded request. Raises RequestError; anything else unexpected is answered deny."""
+    def answer(self, raw: object, spell: Callable[[Answer], Reply]) -> Reply | Awaitable[Reply]:
+        """Answer a decoded request, for any protocol. Raises RequestError; all else unexpected is answered deny."""
         self.decisions += 1
         decision_id = self._next_id()
-        raw = decode_request(body)
         active, now = self._in_force(), self._clock()
         try:
             answer = active.answer(raw, now=now, decision_id=decision_id, memory=self._at_once)
@@ -105,10 +104,10 @@ class DecisionApi:
             return self._reply_later(self.waiting_room.answer(decide), decision_id, spell)
         except Exception as error:  # noqa: BLE001 - request boundary: what cannot be evaluated is denied
             answer = _failed(error, decision_id)
-        return 200, spell(answer)
+        return spell(answer)
 
     async def _reply_later(
-        self, answering: Awaitable[Answer], decision_id: str, spell: Callable[[Answer], bytes]
+        self, answering: Awaitable[Answer], decision_id: str, spell: Callable[[Answer], Reply]
     ) -> Reply:
         """Answer once a decision is made that is under way. What it counts or spends stays so if it takes too long."""
         try:
@@ -117,15 +116,15 @@ class DecisionApi:
             answer = refusal(EVALUATION_ERROR, "the decision took too long", decision_id=decision_id)
         except Exception as error:  # noqa: BLE001 - request boundary: what cannot be evaluated is denied
             answer = _failed(error, decision_id)
-        return 200, spell(answer)
+        return spell(answer)
 
 
-def _as_authzen(answer: Answer) -> bytes:
-    return encode(Evaluation(answer.allowed, answer))
+def _as_authzen(answer: Answer) -> Reply:
+    return 200, encode(Evaluation(answer.allowed, answer))
 
 
-def _as_job_form(answer: Answer) -> bytes:
-    return encode({**msgspec.to_builtins(answer), "decision": answer.decision.upper()})
+def _as_job_form(answer: Answer) -> Reply:
+    return 200, encode({**msgspec.to_builtins(answer), "decision": answer.decision.upper()})
 
 
 def _failed(error: Exception, decision_id: str) -> Answer:

@@ -19,7 +19,7 @@ from typing import cast
 import httptools
 
 from agent_sidecar import logs
-from agent_sidecar.server.replies import HEADS, TEXT_HEAD, Reply, Text, error_reply, known_error_reply
+from agent_sidecar.server.replies import HEADS, TEXT_HEAD, Headed, Reply, Text, error_reply, known_error_reply
 from policy_core.errors import KnownError
 
 MAX_HEADER_BYTES = 16 << 10
@@ -33,8 +33,10 @@ TICK_S = 1.0
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 Handler = Callable[[bytes | bytearray, "Connection"], Reply | Awaitable[Reply]]
+ANY = b""
+"""In place of a method: the handler looks at it itself."""
 Routes = Mapping[bytes, tuple[bytes, Handler]]
-"""Path to the one method it has and what answers it."""
+"""Path to the one method it has and what answers it. One segment between slashes (``/v1/``) has all paths below it."""
 
 
 class Phase(Enum):
@@ -112,6 +114,17 @@ class Connection(asyncio.Protocol):
             return "unknown"
         credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
         return f"uid {struct.unpack('3i', credentials)[1]}"
+
+    @property
+    def method(self) -> bytes:
+        """Return the method of the request that has just arrived."""
+        method: bytes = self._parser.get_method()
+        return method
+
+    @property
+    def target(self) -> bytes:
+        """Return its target: path and query, as they were sent."""
+        return self._url
 
     # what asyncio calls
 
@@ -256,12 +269,13 @@ class Connection(asyncio.Protocol):
         service = self._service
         service.requests += 1
         url = self._url
-        route = service.routes.get(url) or service.routes.get(url.partition(b"?")[0])
+        routes = service.routes
+        route = routes.get(url) or routes.get(url.partition(b"?")[0]) or routes.get(url[: url.find(b"/", 1) + 1])
         if route is None:
             self._answer(error_reply(404, "not_found", "there is nothing at this path"))
             return
         method, handler = route
-        if method != self._parser.get_method():
+        if method and method != self._parser.get_method():
             reply = error_reply(405, "method_not_allowed", f"this path takes {method.decode()} only")
             self._answer(reply, b"Allow: %b\r\n" % method)
             return
@@ -373,6 +387,8 @@ _IN_HEAD = (Phase.IDLE, Phase.HEADERS)
 
 def _message(reply: Reply, *, keep_alive: bool, request_id: bytes = b"", extra: bytes = b"") -> bytes:
     status, body = reply
+    if type(body) is Headed:
+        extra += body.lines
     head = b"%b%d\r\n%b" % (HEADS[status] if type(body) is not Text else TEXT_HEAD, len(body), extra)
     if request_id:
         head += b"X-Request-ID: %b\r\n" % request_id

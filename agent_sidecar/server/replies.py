@@ -14,7 +14,21 @@ class Text(bytes):
     """A body that is the text form of metrics."""
 
 
+class Headed(bytes):
+    """A JSON body that comes with header lines of its own, each ended by CR LF."""
+
+    lines: bytes = b""
+
+
 encode = msgspec.json.Encoder().encode
+
+
+def headed(body: bytes, lines: bytes) -> Headed:
+    """Return a body with header lines, which are the caller's to keep free of line breaks from outside."""
+    made = Headed(body)
+    made.lines = lines
+    return made
+
 
 HEADS = {
     status: f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
