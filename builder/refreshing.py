@@ -19,6 +19,7 @@ from builder.publishing.refresh import Refreshed, refresh
 from bundle_store.client import read_signed
 from bundle_store.opening import open_store
 from bundle_store.port import Store
+from bundle_store.remembering import RememberingStore
 from policy_core.errors import TrustError
 from policy_core.trust import layout
 from policy_core.trust.chain import Role, decode, pinned
@@ -50,7 +51,7 @@ def refresh_alone(
 
     Raises StorePutBackError if a channel is behind what was `seen`, and as `refresh`.
     """
-    store = open_store(url)
+    store = RememberingStore(open_store(url))
     keys = KeyRing(configuration_home(environment) / "keys", environment)
     publishers = {name: Publisher(store, name, trusted_root, keys) for name in _channels_said_to_be_in(store)}
     states = read_channels(lambda channel: publishers[channel].reader, tuple(publishers))
