@@ -15,6 +15,7 @@ from builder.publishing.holders import holders_of
 from builder.publishing.pending import (
     PendingError,
     SignedAlreadyError,
+    StaleError,
     UnderSignedError,
     Waiting,
     check_pending,
@@ -186,10 +187,19 @@ def _check_origin(where: str, release: Release, histories: Histories) -> None:
         channel, _, number = release.origin.partition("/")
         before = [_bundle_of(each) for each in _releases(histories.of(channel)) if each.release == int(number)]
         found = _bundle_of(release) in before
+        if found and _was_taken_back(histories.of(channel), int(number)):
+            raise StaleError(f"{where}: {channel} has gone back from release {number} since it was proposed")
     else:
         found = _content_of(release) in map(_content_of, _releases(histories.of(release.channel)))
     if not found:
         raise PendingError(f"{where}: lists a bundle that was not released where it says")
+
+
+def _was_taken_back(history: Sequence[HistoryEntry], number: int) -> bool:
+    """Tell whether what is live now goes back behind a release, rather than being it, or coming after it."""
+    releases = _releases(history)
+    live, promoted = releases[0], next(each for each in releases if each.release == number)
+    return not live.brings_in and live.release > number and live.sha256 != promoted.sha256
 
 
 def _check_reviewers(where: str, release: Release, gates: Gates) -> None:

@@ -96,7 +96,7 @@ def principals(channels: Sequence[str]) -> tuple[Principal, ...]:
             (*published, _PENDING),
             (*commit, _metadata("root"), _metadata("targets"), *channel_roles, _ONCALL),
         ),
-        Principal("auditor", "verifies what is, and was, live", (Kind.PERSON,), published),
+        Principal("auditor", "verifies what is, and was, live", (Kind.PERSON,), (*published, _PENDING)),
         *(sidecar(channel) for channel in channels),
     )
 

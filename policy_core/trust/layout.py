@@ -45,6 +45,8 @@ def check_channel(name: str) -> str:
     """Return `name` if it can be a channel; raises ChannelNameError otherwise."""
     if name in TOP_LEVEL_ROLES:
         raise ChannelNameError(f"channel {name!r}: is the name of a TUF role")
+    if name.endswith("-oncall"):  # WRIT_SIGNER_PROD_ONCALL would be the signer of both
+        raise ChannelNameError(f"channel {name!r}: could be mistaken for an on-call role")
     if not is_channel(name):
         raise ChannelNameError(f"channel {name[:MAX_CHANNEL_CHARS]!r}: not a channel name")
     return name

@@ -414,6 +414,16 @@ def test_an_orphan_under_the_number_is_stepped_over(people: People, tmp_path: Pa
     assert live(people.world) == (1, "promote")
 
 
+def test_what_staging_went_back_from_is_not_approved(people: People) -> None:
+    people.world.folder.commit_policy("second")
+    people.world.publish(channel="staging")
+    people.promote()
+    roll_back(people.world.publisher("staging"), to=1, reason="broken", actor="ci")
+
+    with pytest.raises(StaleError, match="staging has gone back from release 2"):
+        people.review()
+
+
 class TestWhatWasLookedAt:
     def test_signatures_do_not_change_the_digest_of_a_document(self, people: People) -> None:
         people.promote()

@@ -49,7 +49,7 @@ MAY_READ = {
     "sidecar-prod": {
         name for name in ANY_NAME if not name.startswith(("pending/", "probe/")) and "staging" not in name
     },
-    "auditor": {name for name in ANY_NAME if name.startswith(("metadata/", "targets/"))},
+    "auditor": {name for name in ANY_NAME if name.startswith(("metadata/", "targets/", "pending/"))},
     "refresher": {name for name in ANY_NAME if name.startswith(("metadata/", "targets/"))},
     "approver": set(ANY_NAME) - {"probe/conditional-writes"},
 }
