@@ -5,8 +5,8 @@ first and takes effect with one assignment after it. Going back needs no network
 a second rollback is refused, so it never toggles. Releases verified during a rollback become the current snapshot and
 wait for its end.
 
-The newest verified policy limits a rollback, also one that holds already: how long, and how far back. A snapshot whose
-keys were revoked since is forgotten, so that nothing goes back to it either. Emergency entries lie over whichever
+The newest verified policy limits a rollback, also one that holds already: how long, and how far back. A snapshot that
+the keys of today do not vouch for is forgotten, so that nothing goes back to it either. Emergency entries lie over whichever
 snapshot is in force.
 """
 
@@ -242,11 +242,15 @@ class Enforcement:
             self._record("resume", self.state.current, reason=ended, by="policy")
 
     def _is_revoked(self, ref: SnapshotRef, chain: MetadataChain, verified: VerifiedRelease) -> bool:
-        """Tell whether newer metadata no longer gives a snapshot's keys the channel; asked when that may have changed.
+        """Tell whether the keys that newer metadata gives the channel vouch for a snapshot no longer: they have neither
+        signed it nor the role that offers its bundle. Asked when that may have changed.
 
         One that is damaged is no longer vouched for either.
         """
-        if verified.versions["targets"] == self.state.versions.get("targets"):
+        roles = ("targets", self.state.settings.channel)
+        if all(verified.versions[role] == self.state.versions.get(role) for role in roles):
+            return False
+        if any(offered.sha256 == ref.sha256 for offered in verified.channel.selectable):
             return False
         before = self._snapshots.chain(ref)
         return before is None or not is_still_signed(before, chain, channel=self.state.settings.channel)

@@ -214,6 +214,10 @@ class SignedStore:
         self.versions |= renewed | versions
         self.commit()
 
+    def offer_nothing(self) -> None:
+        """Offer nothing that was released before to people on call, from the next time the channel's role is signed."""
+        self.earlier = []
+
     def sign(self, role: str, signed: Any) -> bytes:
         """Return signed metadata as bytes."""
         metadata = Metadata(signed)

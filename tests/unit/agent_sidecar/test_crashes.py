@@ -76,6 +76,7 @@ def keys_replaced_while_rolled_back(store: SignedStore, host: Any) -> None:
     update(store, host)
     host.poll()
     host.enforcement.rollback(reason="test", by="test")
+    store.offer_nothing()
     store.replace_keys("prod", "timestamp", "snapshot")
 
 

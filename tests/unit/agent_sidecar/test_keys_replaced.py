@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,7 @@ def test_what_a_revoked_key_signs_is_refused(
 
 
 def test_a_snapshot_whose_channel_keys_were_revoked_is_nothing_to_go_back_to(store: SignedStore, settled: Any) -> None:
+    store.offer_nothing()
     store.replace_keys("prod")
     settled.poll()
 
@@ -123,11 +125,49 @@ def test_a_snapshot_whose_channel_keys_were_revoked_is_nothing_to_go_back_to(sto
     assert settled.release == 2
 
 
+def test_what_the_new_keys_still_offer_can_be_gone_back_to(store: SignedStore, settled: Any) -> None:
+    store.replace_keys("prod")
+    settled.poll()
+
+    settled.enforcement.rollback(reason="test", by="test")
+
+    assert (settled.release, settled.events("revoked")) == (1, [])
+
+
+def test_what_the_new_keys_offer_no_longer_is_forgotten_then(store: SignedStore, settled: Any) -> None:
+    settled.enforcement.rollback(reason="test", by="test")
+    store.replace_keys("prod")
+    settled.poll()
+    assert settled.release == 1
+
+    store.publish(THROTTLE)
+    assert (settled.poll(), settled.release) == (Outcome.ACTIVATED, 1)
+    store.offer_nothing()
+    store.versions |= {role: store.versions[role] + 1 for role in ("prod", "snapshot", "timestamp")}
+    store.commit()
+    settled.poll()
+
+    assert (settled.release, settled.enforcement.state.previous) == (3, None)
+    assert [event.release for event in settled.events("revoked")] == [1]
+
+
+def test_what_the_same_keys_offer_no_longer_can_be_gone_back_to(store: SignedStore, settled: Any) -> None:
+    store.offer_nothing()
+    store.versions |= {role: store.versions[role] + 1 for role in ("prod", "snapshot", "timestamp")}
+    store.commit()
+    settled.poll()
+
+    settled.enforcement.rollback(reason="test", by="test")
+
+    assert settled.release == 1
+
+
 def test_the_release_of_a_thief_is_nothing_to_go_back_to(store: SignedStore, settled: Any) -> None:
     store.publish(THROTTLE, number=90)
     settled.poll()
     store.replace_keys("prod", "snapshot", "timestamp")
-    store.publish(DENY)
+    honest = replace(store.publish(DENY), min_release=91)
+    store.release_as(honest, DENY)
 
     settled.poll()
 
@@ -138,6 +178,7 @@ def test_the_release_of_a_thief_is_nothing_to_go_back_to(store: SignedStore, set
 def test_a_rollback_onto_what_a_revoked_key_signed_ends_at_once(store: SignedStore, settled: Any) -> None:
     settled.enforcement.rollback(reason="test", by="uid 7")
     assert settled.release == 1
+    store.offer_nothing()
     store.replace_keys("prod")
 
     settled.poll()
@@ -149,6 +190,7 @@ def test_a_rollback_onto_what_a_revoked_key_signed_ends_at_once(store: SignedSto
 
 
 def test_nothing_revoked_is_enforced_when_the_current_snapshot_is_damaged(store: SignedStore, settled: Any) -> None:
+    store.offer_nothing()
     store.replace_keys("prod")
     settled.poll()
     current = settled.enforcement.state.current
