@@ -6,8 +6,8 @@ a second rollback is refused, so it never toggles. Releases verified during a ro
 wait for its end.
 
 The newest verified policy limits a rollback, also one that holds already: how long, and how far back. A snapshot that
-the keys of today do not vouch for is forgotten, so that nothing goes back to it either. Emergency entries lie over whichever
-snapshot is in force.
+the keys of today do not vouch for is forgotten, so that nothing goes back to it either. Emergency entries lie over
+whichever snapshot is in force.
 """
 
 import math
