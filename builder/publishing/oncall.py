@@ -19,7 +19,7 @@ from policy_core.errors import ConflictError, UsageError
 from policy_core.trust import layout
 from policy_core.trust.chain import has_oncall
 from policy_core.trust.history import HistoryEntry
-from policy_core.trust.oncall import Emergency, OncallDocument, select
+from policy_core.trust.oncall import MAX_EMERGENCIES, Emergency, OncallDocument, select
 from policy_core.trust.release import EMERGENCY, ROLLBACK, Release
 
 
@@ -60,10 +60,19 @@ def roll_back_on_call(publisher: Publisher, *, to: int | None, reason: str, acto
 
 
 def add_emergency(publisher: Publisher, entry: Emergency) -> Outcome:
-    """Put an emergency entry in force. Raises ConflictError if there is one of that id, else as `roll_back_on_call`."""
+    """Put an emergency entry in force; raises ConflictError if there is one of that id, or no room for another.
+
+    Else it raises as `roll_back_on_call`.
+    """
 
     def propose(state: LiveState, live: Release) -> OncallDocument:
-        if any(entry.id == each.id for each in _in_force(publisher, state)):
+        there = _in_force(publisher, state)
+        if len(there) >= MAX_EMERGENCIES:
+            raise ConflictError(
+                f"channel {publisher.channel}: {len(there)} entries are in force, which is as many as there can be",
+                hint="lift one that is needed no longer, or deny more with one entry: writ emergency list, lift",
+            )
+        if any(entry.id == each.id for each in there):
             raise ConflictError(f"emergency {entry.id}: is in force already", hint="lift it first, or use another id")
         return _emergency(live, (entry,), reason=entry.reason, actor=entry.actor)
 

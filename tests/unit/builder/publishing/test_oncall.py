@@ -1,13 +1,16 @@
 """What one on-call key can do for a channel that two people sign for, and what it cannot."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 from tuf.api.metadata import Metadata
 
 from builder.publishing import metadata
+from builder.publishing.approve import complete
 from builder.publishing.oncall import (
     NoOncallRoleError,
     NoSuchEntryError,
@@ -22,7 +25,8 @@ from policy_core.emergency import encode_deny
 from policy_core.errors import ConflictError, TrustError
 from policy_core.model import Clauses
 from policy_core.trust.errors import MetadataError
-from policy_core.trust.oncall import Emergency, EmergencyKind, OncallDocument
+from policy_core.trust.oncall import MAX_EMERGENCIES, Emergency, EmergencyKind, OncallDocument
+from policy_core.trust.release import Release
 
 World = Any  # of conftest.py
 
@@ -58,6 +62,16 @@ def entry(world: World, name: str = "stop-agents", **changes: Any) -> Emergency:
         "expires": world.now + timedelta(hours=4),
     }
     return Emergency(**(values | changes))
+
+
+def commit_role(
+    publisher: Publisher, state: Any, role: Any, name: str = "prod.oncall", *, live: Release | None = None
+) -> None:
+    """Sign a role with the on-call key and commit it, without any of the checks that commands make."""
+    data = publisher.key_ring.sign("prod.oncall", role, state.keys("prod.oncall"))
+    publisher.store.put(f"metadata/{role.version}.{name}.json", data, if_etag=None)
+    change = Change({name: metadata.pin_of(role.version, data)}, {"prod": live or state.verified.release})
+    make_live(publisher, {"prod": state}, change)
 
 
 class TestRollback:
@@ -204,6 +218,37 @@ class TestEmergency:
         reader = world.publisher().reader
         assert [each.id for each in next(reader.history(reader.read())).emergency] == ["stop-agents"]
 
+    def test_one_more_than_a_document_can_hold_is_refused_by_name(self, world: World) -> None:
+        publisher, state = on_call(world), on_call(world).reader.read()
+        entries = tuple(entry(world, f"stop-{number}") for number in range(MAX_EMERGENCIES))
+        said = {"action": "emergency", "reason": "", "actor": ""}
+        document = OncallDocument(release=5, selected=state.verified.release.sha256, emergency=entries, **said)
+        live = replace(state.verified.release, release=5, **said)
+        commit_role(publisher, state, metadata.oncall_role(9, document, world.now), live=live)
+
+        with pytest.raises(ConflictError, match="64 entries are in force") as raised:
+            add_emergency(on_call(world), entry(world))
+        assert "lift" in raised.value.hint
+
+    def test_two_people_on_call_at_once_both_count(self, world: World, disturbed: Any) -> None:
+        other = partial(add_emergency, on_call(world), entry(world, "stop-more"))
+        store = disturbed(world.store, 3, other)
+
+        add_emergency(replace(on_call(world), store=store), entry(world))
+
+        assert {each.id for each in world.seen().emergency} == {"stop-agents", "stop-more"}
+
+    def test_an_entry_and_a_release_at_once_both_count(self, world: World, disturbed: Any) -> None:
+        world.folder.commit_policy("fifth")
+        world.publish()
+        world.sign_pending("ana", "bo")
+        store = disturbed(world.store, 3, partial(complete, world.publisher()))
+
+        add_emergency(replace(on_call(world), store=store), entry(world))
+
+        assert [each.id for each in world.seen().emergency] == ["stop-agents"]
+        assert (world.seen().release.release, world.history()[1].action) == (6, "publish")
+
 
 class TestAStolenOncallKey:
     """The thief has the key of Di and, to commit, those of the publisher."""
@@ -220,13 +265,7 @@ class TestAStolenOncallKey:
             "actor": "",
         } | changes
         document = OncallDocument(**values)
-        self.commit(publisher, state, metadata.oncall_role(9, document, world.now))
-
-    def commit(self, publisher: Publisher, state: Any, role: Any, name: str = "prod.oncall") -> None:
-        data = publisher.key_ring.sign("prod.oncall", role, state.keys("prod.oncall"))
-        publisher.store.put(f"metadata/{role.version}.{name}.json", data, if_etag=None)
-        change = Change({name: metadata.pin_of(role.version, data)}, {"prod": state.verified.release})
-        make_live(publisher, {"prod": state}, change)
+        commit_role(publisher, state, metadata.oncall_role(9, document, world.now))
 
     def test_a_bundle_that_nobody_signed_is_refused(self, world: World) -> None:
         with pytest.raises(TrustError, match="selects a bundle that the channel does not offer"):
@@ -260,7 +299,7 @@ class TestAStolenOncallKey:
         role = metadata.channel_role(99, said.listed, said, world.now)
 
         with pytest.raises(TrustError, match="signed by 0/2 keys"):
-            self.commit(on_call(world), state, role, "prod")
+            commit_role(on_call(world), state, role, "prod")
 
     def test_the_role_cannot_list_targets(self, world: World) -> None:
         state = on_call(world).reader.read()
@@ -268,7 +307,7 @@ class TestAStolenOncallKey:
         role.targets = {"prod.oncall/x": state.verified.release.target()}
 
         with pytest.raises(TrustError, match="lists targets, which only a channel may"):
-            self.commit(on_call(world), state, role)
+            commit_role(on_call(world), state, role)
 
     def test_an_entry_cannot_live_longer_than_a_month(self, world: World) -> None:
         with pytest.raises(MetadataError, match="bad expires"):
@@ -291,7 +330,7 @@ class TestAStolenOncallKey:
         role.unrecognized_fields["x-oncall"]["emergency"][0]["kind"] = "allow"
 
         with pytest.raises(TrustError, match="unknown kind 'allow'"):
-            self.commit(on_call(world), state, role)
+            commit_role(on_call(world), state, role)
 
 
 def test_an_older_document_cannot_come_back(world: World) -> None:
