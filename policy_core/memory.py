@@ -1,7 +1,8 @@
 """What decisions remember of each other: how often a rate was counted, and which grants are spent.
 
 A matcher is pure; whoever asks it brings the memory. The sidecar's survives swaps and restarts, that of policy tests is
-what a case says, and `Oblivious` remembers nothing: every rate is unreached, no grant is accepted.
+what a case says, and `Oblivious` remembers nothing: every rate is unreached, no grant is accepted. Through `Looking`
+another memory is read, and not written.
 """
 
 from collections.abc import Mapping
@@ -72,6 +73,34 @@ class Oblivious:
 
     def spend(self, verdict: Verdict, now: float) -> tuple[RefusedGrant, ...]:  # noqa: ARG002 - the port's signature
         """Have nothing to spend."""
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Looking:
+    """Remembers what another memory does, and adds nothing to it: for requests that are only tried."""
+
+    memory: Memory
+
+    @property
+    def audience(self) -> str:
+        """Return the other's audience."""
+        return self.memory.audience
+
+    def retry_after(self, rule: Rule, key: str, now: float) -> float | None:
+        """Return what the other has counted. Raises ForgottenError."""
+        return self.memory.retry_after(rule, key, now)
+
+    def count(self, rule: Rule, key: str, now: float, *, reached: bool) -> bool:  # noqa: ARG002 - the port's signature
+        """Count nothing."""
+        return True
+
+    def check(self, ask: Ask, request: Request, approvers: Mapping[str, Approver]) -> Verdict:
+        """Return what grants would be worth."""
+        return self.memory.check(ask, request, approvers)
+
+    def spend(self, verdict: Verdict, now: float) -> tuple[RefusedGrant, ...]:  # noqa: ARG002 - the port's signature
+        """Spend nothing."""
         return ()
 
 

@@ -20,6 +20,7 @@ from agent_sidecar.server.waiting import WaitingRoom
 from agent_sidecar.status import Health
 from policy_core.decision import EVALUATION_ERROR, Answer, refusal
 from policy_core.decoding import decode_request
+from policy_core.memory import Looking
 from policy_core.request import RequestError
 
 
@@ -50,6 +51,8 @@ class DecisionApi:
         self._metrics = metrics
         self._memory = memory
         self._at_once = AtOnce(memory)
+        self._trial = Looking(memory)
+        self._trial_at_once = Looking(self._at_once)
         self.waiting_room = WaitingRoom()
         self._next_id = map((secrets.token_hex(6) + "-%x").__mod__, itertools.count(1)).__next__
         self.decisions = 0
@@ -90,17 +93,24 @@ class DecisionApi:
         health = self._health()
         return 200 if health.ready else 503, encode(health)
 
-    def answer(self, raw: object, spell: Callable[[Answer], Reply]) -> Reply | Awaitable[Reply]:
-        """Answer a decoded request, for any protocol. Raises RequestError; all else unexpected is answered deny."""
+    def answer(
+        self, raw: object, spell: Callable[[Answer], Reply], *, is_trial: bool = False
+    ) -> Reply | Awaitable[Reply]:
+        """Answer a decoded request, for any protocol. Raises RequestError; all else unexpected is answered deny.
+
+        A trial counts under no rate and spends no grant.
+        """
         self.decisions += 1
         decision_id = self._next_id()
         active, now = self._in_force(), self._clock()
         try:
-            answer = active.answer(raw, now=now, decision_id=decision_id, memory=self._at_once)
+            at_once = self._trial_at_once if is_trial else self._at_once
+            answer = active.answer(raw, now=now, decision_id=decision_id, memory=at_once)
         except RequestError:
             raise
         except WouldWaitError:
-            decide = partial(active.answer, raw, now=now, decision_id=decision_id, memory=self._memory)
+            memory = self._trial if is_trial else self._memory
+            decide = partial(active.answer, raw, now=now, decision_id=decision_id, memory=memory)
             return self._reply_later(self.waiting_room.answer(decide), decision_id, spell)
         except Exception as error:  # noqa: BLE001 - request boundary: what cannot be evaluated is denied
             answer = _failed(error, decision_id)

@@ -11,7 +11,7 @@ import pytest
 from running_host import RunningHost, running_host
 
 REFERENCE = Path(__file__).parents[2] / "docs/reference"
-PAGES = ["opa.md"]
+PAGES = ["kubernetes.md", "opa.md"]
 SHOWN = re.compile(r"^```sh\n(curl .*?)^```\n\n```json\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SOCKET = "/run/writ/decision.sock"
 CURL_TIMEOUT_S = 30
