@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,11 +30,11 @@ class Before:
     objects: dict[str, bytes]
 
 
-def prepare(operation: str, folder: Path) -> Before:
+def prepare(live_through: Callable[[Past], None], folder: Path) -> Before:
     """Let happen what happens before an operation."""
     past = Past(folder)
     make_repository(past.repository.path, past.store.as_uri(), channels=", ".join(CHANNELS))
-    OPERATIONS[operation].past(past)
+    live_through(past)
     store = open_store(past.store.as_uri())
     for channel in CHANNELS:
         _host(folder, store, channel, "seasoned").refresh()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import s3_servers
 from stress.faults import FaultyStore
+from stress.operations import OPERATIONS
 from stress.processes import Processes
 from stress.scene import Scene, prepare
 
@@ -25,7 +26,9 @@ def publishers(stage: Processes, store_url: str, tmp_path: Path) -> Callable[[in
 
     def make(count: int) -> list[Scene]:
         (tmp_path / "past").mkdir()
-        first = Scene.of(prepare("refresh", tmp_path / "past"), stage, tmp_path / "publisher", store_url)
+        first = Scene.of(
+            prepare(OPERATIONS["refresh"].past, tmp_path / "past"), stage, tmp_path / "publisher", store_url
+        )
         made = [first]
         for number in range(count):
             made[-1].commit_policy(f"number {number}")
