@@ -122,12 +122,16 @@ def approve(publisher: Publisher, reviewed: Review) -> Waiting:
 def complete(publisher: Publisher, *, number: int | None = None) -> Outcome:
     """Make the newest pending document live, if it has all the signatures it takes, and return the outcome.
 
-    Raises NothingPendingError, UnderSignedError, SupersededError, PendingError, StaleError, TrustError, RemoteError.
+    That none waits, or the one of that number no longer, is nothing to do. Raises UnderSignedError, SupersededError,
+    PendingError, StaleError, TrustError, RemoteError, and NothingPendingError for a number that is yet to come.
     """
     channel = publisher.channel
 
     def step(state: LiveState, written: WrittenSnapshot) -> Outcome:
-        waiting = _find(publisher, state, number)
+        found = find_pending(publisher.reader, state)
+        if found is None and (number or 0) <= state.verified.versions[channel]:
+            return Outcome(state.verified.release, committed=False, note=f"{channel}: nothing waits for signatures")
+        waiting = _asked_for(channel, found, number)
         if not waiting.is_complete:
             have = f"{len(waiting.signed)} of {waiting.threshold} signatures"
             raise UnderSignedError(
@@ -150,7 +154,10 @@ def missing(state: LiveState, waiting: Waiting) -> list[str]:
 
 
 def _find(publisher: Publisher, state: LiveState, number: int | None) -> Waiting:
-    waiting, channel = find_pending(publisher.reader, state), publisher.channel
+    return _asked_for(publisher.channel, find_pending(publisher.reader, state), number)
+
+
+def _asked_for(channel: str, waiting: Waiting | None, number: int | None) -> Waiting:
     if waiting is None:
         raise NothingPendingError(
             f"channel {channel}: nothing waits for signatures", hint=f"`writ promote --to {channel}` proposes something"

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
-from builder.publishing.approve import complete
-from builder.publishing.pending import Pending, PendingError, StaleError
+from builder.publishing.approve import NothingPendingError, approve, complete
+from builder.publishing.holders import Holders
+from builder.publishing.key_changes import KeyChange
+from builder.publishing.pending import Pending, PendingError, StaleError, UnderSignedError
 from builder.publishing.rollback import roll_back
 from builder.publishing.transaction import NumberTakenError
+from bundle_store.port import StoreUnavailableError
 from policy_core.trust.layout import MAX_PENDING_BYTES, MAX_TARGETS_BYTES, metadata_name, pending_object
 
 World = Any  # of conftest.py
@@ -173,3 +176,103 @@ def test_a_file_with_too_few_signatures_under_the_number_is_said_so(peopled: Wor
     assert propose(peopled) == number + 1
     peopled.approve("ana", "bo")
     assert live(peopled) == 2
+
+
+def test_making_live_what_is_live_is_nothing_to_do(peopled: World, number: int) -> None:
+    peopled.approve("ana", "bo")
+
+    outcome = complete(peopled.publisher(), number=number)
+
+    assert (outcome.committed, outcome.release, outcome.note) == (
+        False,
+        peopled.seen().release,
+        "prod: nothing waits for signatures",
+    )
+
+
+def test_a_number_that_is_yet_to_come_is_refused(peopled: World, number: int) -> None:
+    peopled.approve("ana", "bo")
+
+    with pytest.raises(NothingPendingError, match="nothing waits"):
+        complete(peopled.publisher(), number=number + 1)
+
+
+def test_a_signature_that_somebody_makes_live_at_once_was_given(peopled: World, number: int, disturbed: Any) -> None:
+    peopled.sign_pending("ana")
+    store = disturbed(peopled.store, 1, lambda: complete(peopled.publisher()), applied=True)
+    publisher = peopled.publisher(store=store, key_ring=peopled.person("bo").ring("prod"))
+
+    signed = approve(publisher, peopled.review(publisher))
+
+    assert (signed.is_complete, live(peopled)) == (True, 2)
+
+
+def test_a_signature_whose_answer_was_lost_and_that_another_followed_was_given(
+    peopled: World, number: int, disturbed: Any
+) -> None:
+    def follow() -> None:
+        peopled.sign_pending("bo")
+        raise StoreUnavailableError("no answer")
+
+    store = disturbed(peopled.store, 1, follow, applied=True)
+    publisher = peopled.publisher(store=store, key_ring=peopled.person("ana").ring("prod"))
+
+    assert approve(publisher, peopled.review(publisher)).is_complete
+
+
+def test_two_who_make_it_live_with_different_signatures_both_succeed(
+    peopled: World, number: int, disturbed: Any
+) -> None:
+    peopled.sign_pending("ana", "bo")
+    store = disturbed(peopled.store, 1, lambda: peopled.approve("cy"))
+
+    outcome = complete(peopled.publisher(store=store))
+
+    assert (outcome.release.release, live(peopled)) == (2, 2)
+
+
+def test_two_who_propose_at_once_leave_one_document_each(peopled: World, number: int, disturbed: Any) -> None:
+    peopled.approve("ana", "bo")
+    store = disturbed(peopled.store, 1, lambda: propose_rollback(peopled, 1))
+    peopled.folder.commit_policy("third")
+
+    outcome = peopled.publish(store=store)
+
+    assert outcome.pending == number + 2
+    peopled.approve("ana", "bo")
+    assert peopled.seen().release.action == "publish"
+
+
+def test_a_proposal_whose_answer_was_lost_is_one_document(
+    peopled: World, number: int, disturbed: Any, raising: Any
+) -> None:
+    peopled.approve("ana", "bo")
+    store = disturbed(peopled.store, 1, raising(StoreUnavailableError("no answer")), applied=True)
+
+    outcome = roll_back(peopled.publisher(store=store), to=1, reason="broken", actor="ci")
+
+    assert outcome.pending == number + 1 == propose_rollback(peopled, 1)
+
+
+def take(world: World, threshold: int) -> None:
+    """Let prod take another number of signatures of the same three people."""
+    people = [world.person(name) for name in ("ana", "bo", "cy")]
+    holders = Holders(tuple(person.key for person in people), threshold)
+    world.change_keys(KeyChange({"prod": holders}), *(person.ring("prod") for person in people))
+
+
+def test_a_threshold_that_was_lowered_meanwhile_is_the_one_that_counts(peopled: World, number: int) -> None:
+    peopled.sign_pending("cy")
+    take(peopled, 1)
+
+    assert complete(peopled.publisher()).release.release == 2
+
+
+def test_what_waits_when_a_threshold_is_raised_is_proposed_anew(peopled: World, number: int) -> None:
+    peopled.sign_pending("ana", "bo")
+    take(peopled, 3)
+
+    assert not complete(peopled.publisher()).committed
+    propose(peopled)
+    with pytest.raises(UnderSignedError, match="has 2 of 3 signatures"):
+        peopled.approve("ana", "bo")
