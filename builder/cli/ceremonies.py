@@ -286,6 +286,8 @@ def begin_ceremony(
         else:
             ceremony, live = rekeying.change(wish) or ceremony, True
     _print(ceremony, rekeying.key_ring, output_format, live=live, written=None if dry_run else output)
+    if ceremony.before.begun:
+        click.echo("note: this completes what was cut short; for anything else run the command again", err=True)
 
 
 def _public_keys(directory: Path, places: tuple[str, ...], owners: tuple[str, ...]) -> "tuple[Key, ...]":

@@ -22,12 +22,17 @@ Publishers = Mapping[str, Publisher]
 class Before:
     """What a change is made on top of: the live states by channel, one of them at least, and the root's file.
 
-    `begun` is a root that is in the store already, as the first step of a change that was cut short.
+    `begun_bytes` is a root that is in the store already, as the first step of a change that was cut short.
     """
 
     states: Mapping[str, LiveState]
     root_bytes: bytes
-    begun: Metadata[Root] | None = None
+    begun_bytes: bytes = b""
+
+    @property
+    def begun(self) -> Metadata[Root] | None:
+        """Return the root that is in the store already, None if there is none."""
+        return decode(self.begun_bytes, Root, limit=layout.MAX_ROOT_BYTES) if self.begun_bytes else None
 
     @property
     def state(self) -> LiveState:
@@ -91,9 +96,7 @@ def _read_before_last_root(publishers: Publishers, problem: MetadataError) -> Be
         verify_roots((*roots, data), trusted_root=publisher.trusted_root)
     except MetadataError:
         raise problem from None
-    return Before(
-        states, roots[-1] if roots else publisher.trusted_root, decode(data, Root, limit=layout.MAX_ROOT_BYTES)
-    )
+    return Before(states, roots[-1] if roots else publisher.trusted_root, data)
 
 
 @dataclass(frozen=True, slots=True)

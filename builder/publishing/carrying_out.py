@@ -89,7 +89,8 @@ def carry_out(publishers: Publishers, ceremony: Ceremony) -> None:
     pins = {role: put_signed(publisher, role, signed, ceremony.signers[role]) for role, signed in files.items()}
     releases = {channel: state.verified.release for channel, state in before.states.items()}
     new = {role: None for role in pins if layout.is_channel(role) and role != Targets.type and role not in releases}
-    root = ceremony.document.roles.get(Root.type)
+    root = ceremony.document.roles[Root.type].to_bytes() if Root.type in ceremony.document.roles else b""
+    root = before.begun_bytes or root  # which says the same, but may be spelled otherwise
     make_live(publisher, before.states, Change(pins, releases | new, root, renew_snapshot=True))
 
 

@@ -32,11 +32,15 @@ class KeyAccount:
 
 @dataclass(frozen=True, slots=True)
 class HoldersAccount:
-    """A role whose holders change; `was` is its threshold before, 0 if the role is new."""
+    """A role whose holders change; `was` is its threshold before, 0 if the role is new.
+
+    `machines` are the keys without an owner where several must sign: each counts as much as a person's.
+    """
 
     role: str
     added: tuple[KeyAccount, ...]
     removed: tuple[KeyAccount, ...]
+    machines: tuple[KeyAccount, ...]
     was: int
     threshold: int
 
@@ -101,6 +105,7 @@ def account_of(ceremony: Ceremony, key_ring: KeyRing) -> CeremonyAccount:
                 role,
                 added=_keys([key for key in after.keys if key.keyid not in known]),
                 removed=_keys([key for key in held.keys if key.keyid not in kept]),
+                machines=_keys([key for key in after.keys if after.threshold > 1 and not owner_of(key)]),
                 was=held.threshold if role in holding else 0,
                 threshold=after.threshold,
             )
@@ -132,6 +137,9 @@ def describe(account: CeremonyAccount) -> Iterator[str]:
         said += [f"adds {key.name}" for key in each.added] + [f"removes {key.name}" for key in each.removed]
         said += [f"threshold {each.was} to {each.threshold}"] if 0 < each.was != each.threshold else []
         yield f"keys       {each.role}: {', '.join(said)}"
+        if each.machines:
+            names = ", ".join(key.name for key in each.machines)
+            yield f"note       {each.role}: keys without an owner count like people's: {names}"
     for file in account.files:
         versions = f"version {file.was} to {file.version}" if file.was else f"first version, {file.version}"
         if file.was and file.role not in _SAYS_WHO:

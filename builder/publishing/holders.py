@@ -169,12 +169,12 @@ def _check_distinct(role: str, keys: Sequence[Key]) -> None:
     seen: dict[bytes, Key] = {}
     owners: dict[str, Key] = {}
     for key in keys:
-        value, owner = public_value(key), owner_of(key)
+        value, owner = public_value(key), owner_of(key).casefold()  # Ana is ana
         if value in seen:
             raise HoldersError(f"role {role}: has that key already, {name_of(seen[value])}")
         if owner in owners:
             raise HoldersError(
-                f"role {role}: has a key of {owner} already, {short_id(owners[owner])}",
+                f"role {role}: has a key of {owner_of(owners[owner])} already, {short_id(owners[owner])}",
                 hint="one person, one key: revoke the old one first",
             )
         seen[value] = key

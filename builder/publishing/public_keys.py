@@ -38,4 +38,5 @@ def _from_file(path: Path) -> Key:
     try:
         return SSlibKey.from_crypto(load(content))
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise KeyUnusableError(f"{path}: is no public key of a known kind ({one_line(error)})", hint=_HINT) from error
+        # what the library says repeats words of the file, which may be another kind of secret
+        raise KeyUnusableError(f"{path}: is no public key of a known kind", hint=_HINT) from error

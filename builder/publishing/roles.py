@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from securesystemslib.signer import Key
-from tuf.api.metadata import Metadata, MetaFile, Targets
+from tuf.api.metadata import MetaFile, Targets
 
 from builder.publishing import metadata
 from builder.publishing.channels import read_channels
@@ -82,8 +82,8 @@ def _commit_once(publisher: Publisher, states: States, change: RoleChange) -> No
             )
         if oncall in change.renewed:
             put(oncall, partial(metadata.oncall_role, document=said.oncall, now=now), state.keys(oncall))
-    root = None
+    root = b""
     if "root" in change.renewed:
-        root = Metadata.from_bytes(publisher.sign("root", metadata.next_root(state.root, now), state))
+        root = publisher.sign("root", metadata.next_root(state.root, now), state)
     releases = {channel: seen.verified.release for channel, seen in states.items()}
     make_live(publisher, states, Change(pins, releases, root, renew_snapshot="snapshot" in change.renewed))

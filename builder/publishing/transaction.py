@@ -36,7 +36,7 @@ class NumberTakenError(ConflictError):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is to become live: role files in the store by role name, and a new root, which is not there yet.
+    """What is to become live: role files in the store by role name, and the file of a new root (empty: none).
 
     `releases` is what each channel that is affected then has; `renew_snapshot` signs the snapshot role even if no role
     file is new.
@@ -44,7 +44,7 @@ class Change:
 
     pins: Mapping[str, MetaFile]
     releases: Mapping[str, Release | None]
-    root: Metadata[Root] | None = None
+    root: bytes = b""
     renew_snapshot: bool = False
 
 
@@ -75,15 +75,16 @@ def make_live(
     Raises RaceLostError if the live state is another by now, StagedStateError, RemoteError, and what signers raise.
     """
     store, state = publisher.store, next(iter(states.values()))
+    roots: dict[str, bytes] = {}
     if change.root:  # it says who signs the two that follow
-        state = replace(state, root=change.root.signed)
+        state = replace(state, root=decode(change.root, Root, limit=layout.MAX_ROOT_BYTES).signed)
+        roots = {layout.metadata_name(Root.type, state.root.version): change.root}
     now = publisher.signing_time(state)
     pin = state.timestamp.snapshot_meta
     if change.pins or change.renew_snapshot:
         pin = _put_snapshot(publisher, state, change.pins, written or WrittenSnapshot())
     successor = metadata.timestamp(state.timestamp.version + 1, pin, now, state.timestamp_lifetime)
     timestamp = publisher.sign("timestamp", successor, state)
-    roots = {layout.metadata_name(Root.type, change.root.signed.version): change.root.to_bytes()} if change.root else {}
     staged = _Overlaid(store, roots, store.url) if roots else store
     for channel, release in change.releases.items():
         verify_staged(

@@ -77,6 +77,25 @@ class TestAdd:
         shown = {role["role"]: role for role in writ("keys", "show", "--format", "json").json["roles"]}
         assert [key["owner"] for key in shown["prod"]["keys"]] == ["", "ana", "bo", "cy"]
 
+    def test_that_finds_another_change_cut_short_completes_that_and_says_so(
+        self, writ: Run, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        roles = {role["role"]: role for role in writ("keys", "show", "--format", "json").json["roles"]}
+        begun, old = people / "targets.ceremony", roles["targets"]["keys"][0]["id"]
+        writ("keys", "add", "targets", "--key", str(people / "ana.pub"), "--remove", old, "-o", str(begun))
+        root = json.loads(begun.read_text())["roles"]["root"]
+        (tmp_path / "store/metadata/2.root.json").write_text(
+            json.dumps(root)
+        )  # whoever wrote it may spell it otherwise
+        monkeypatch.setenv("WRIT_SIGNER_TARGETS", f"file:{people / 'ana'}")
+
+        added = writ("keys", "add", "prod", "--key", str(people / "bo.pub"), "--owner", "bo")
+
+        assert (added.code, added.out) == (0, "live: root 2, targets 2\n")
+        assert added.err.endswith("note: this completes what was cut short; for anything else run the command again\n")
+        shown = {role["role"]: role for role in writ("keys", "show", "--format", "json").json["roles"]}
+        assert [key["owner"] for key in shown["prod"]["keys"]] == [""]
+
     def test_is_shown_by_a_dry_run_that_changes_nothing(self, writ: Run, three: list[str], tmp_path: Path) -> None:
         before = objects(tmp_path)
 
@@ -152,6 +171,7 @@ class TestSign:
         assert signed.code == 0
         assert signed.err.startswith("store      signed at 20")
         assert "keys       prod: adds ana (" in signed.err
+        assert "note       prod: keys without an owner count like people's: " in signed.err
         assert "file       prod: version 2 to 3, release 1 as before, expires 20" in signed.err
         assert signed.out.startswith("prod: signed by ana (")
         assert signed.out.endswith(f"all signatures are there: writ keys apply {ceremony}\n")

@@ -118,7 +118,7 @@ class TestABegunRoot:
     def test_of_another_ceremony_is_not_overwritten(self, cut_short: World) -> None:
         before = read_before(publishers(cut_short))
         other = propose(
-            publishers(cut_short), replace(before, begun=None), adding("targets", cut_short.person("a").key)
+            publishers(cut_short), replace(before, begun_bytes=b""), adding("targets", cut_short.person("a").key)
         )
 
         with pytest.raises(PendingError, match="root 2 is in the store already, and is another"):

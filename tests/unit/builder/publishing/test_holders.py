@@ -65,6 +65,7 @@ def spelled_otherwise() -> Key:
         ("prod.oncall", Holders((key("di"), key("ed")), 2), r"role prod.oncall: threshold 2 \(expected 1\)"),
         ("prod", Holders((ANA, BO, ANA), 2), "role prod: has that key already, ana"),
         ("prod", Holders((ANA, BO, key("ana")), 2), "role prod: has a key of ana already"),
+        ("prod", Holders((ANA, BO, key("Ana")), 2), "role prod: has a key of ana already"),
         ("prod", Holders((ANA, under("f" * 64, ANA)), 2), "does not have the id that belongs to it"),
         ("prod", Holders((ANA, spelled_otherwise()), 2), "role prod: has that key already, ana"),
         ("prod", Holders((ANA, under(BO.keyid[:12] + "0" * 52, key(), **{"x-owner": "bo"})), 2), "the id that belongs"),

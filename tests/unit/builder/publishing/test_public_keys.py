@@ -70,6 +70,17 @@ def test_what_is_no_key_to_verify_with_is_refused(content: bytes, tmp_path: Path
         read_public_key("key.pub", tmp_path)
 
 
+@pytest.mark.parametrize("content", ["%s comment", "ssh-%s AAAA", "-----BEGIN %s-----", "%s"])
+def test_nothing_of_a_file_that_is_no_key_is_repeated(content: str, tmp_path: Path) -> None:
+    """It may be a secret of a form that nobody here knows."""
+    (tmp_path / "key").write_text(content % "SECRET")
+
+    with pytest.raises(KeyUnusableError) as refused:
+        read_public_key("key", tmp_path)
+
+    assert "SECRET" not in refused.value.message + refused.value.hint
+
+
 @pytest.mark.parametrize("place", ["none", ".", "a\0b", "http://example.com/key"])
 def test_what_is_no_file_is_missing(place: str, tmp_path: Path) -> None:
     with pytest.raises(KeyMissingError, match="no key at"):
