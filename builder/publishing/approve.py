@@ -235,8 +235,7 @@ def _with_pending(histories: Histories, state: LiveState, release: Release) -> C
         found = histories.of(channel)
         if channel != release.channel:
             return found
-        publishers = state.keys("snapshot") if state.threshold(channel) > 1 else ()
-        keys = (*state.keys(channel), *publishers)
+        keys = (*state.keys(channel), *state.keys("snapshot"))
         return [HistoryEntry(release, state.verified.signed_at, keys), *found]
 
     return of

@@ -49,9 +49,9 @@ class CommittedState:
 class HistoryEntry:
     """From `signed_at` on, `release` was live in the channel (None: the channel existed, without a release).
 
-    `keys` are the public keys that might sign its provenance: those of the channel then, and where it takes several
-    signatures, those of publishers. `approved_by` are the people, sorted, who did sign
-    what made this release, and `emergency` the entries that it brought along.
+    `keys` are the public keys that might sign its provenance: those of the channel then, and those of publishers, who
+    seal it where people sign for the channel. `approved_by` are the people, sorted, who did sign what made this
+    release, and `emergency` the entries that it brought along.
     """
 
     release: Release | None
@@ -143,10 +143,9 @@ class _ChannelVerifier:
     def _keys(self, targets: Targets) -> tuple[Key, ...]:
         try:
             role = targets.get_delegated_role(self._channel)
-            publishers = [root for root in self._roots if role.threshold > 1]
             return (
                 *(targets.get_key(keyid) for keyid in role.keyids),
-                *(root.get_key(keyid) for root in publishers for keyid in root.roles[Snapshot.type].keyids),
+                *(root.get_key(keyid) for root in self._roots for keyid in root.roles[Snapshot.type].keyids),
             )
         except ValueError as error:
             raise MetadataError(f"history: targets {targets.version} does not delegate {self._channel}") from error

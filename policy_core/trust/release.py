@@ -38,7 +38,8 @@ class Release:
 
     Digests are 64 lower-case hex digits; that of the provenance is empty where none was made. `origin` is where a
     promotion took it from, such as ``staging/41``; `reviewed_by` are the people, sorted, whose approvals of the merge
-    were checked; `min_release` is the lowest release that people on call may still go back to. Raises MetadataError for a value that is not of its form.
+    were checked; `min_release` is the lowest release that people on call may still go back to. Raises MetadataError for
+    a value that is not of its form.
     """
 
     channel: str

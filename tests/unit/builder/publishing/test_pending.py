@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from builder.publishing.approve import NothingPendingError, approve, complete
+from builder.publishing.channels import Histories
 from builder.publishing.holders import Holders
 from builder.publishing.key_changes import KeyChange
 from builder.publishing.pending import Pending, PendingError, StaleError, UnderSignedError
 from builder.publishing.rollback import roll_back
 from builder.publishing.transaction import NumberTakenError
+from builder.rebuilding import provenance_of
 from bundle_store.port import StoreUnavailableError
 from policy_core.trust.layout import MAX_PENDING_BYTES, MAX_TARGETS_BYTES, metadata_name, pending_object
 
@@ -276,3 +278,13 @@ def test_what_waits_when_a_threshold_is_raised_is_proposed_anew(peopled: World, 
     propose(peopled)
     with pytest.raises(UnderSignedError, match="has 2 of 3 signatures"):
         peopled.approve("ana", "bo")
+
+
+def test_provenance_holds_though_the_threshold_was_lowered_meanwhile(peopled: World, number: int) -> None:
+    """It was sealed for a channel of several signers, by the publisher's key, and is released by one of one."""
+    peopled.sign_pending("cy")
+    take(peopled, 1)
+    release = complete(peopled.publisher()).release
+
+    histories = Histories(lambda channel: peopled.publisher(channel).reader)
+    assert provenance_of(peopled.store, release, histories.of).revision == release.revision
