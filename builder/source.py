@@ -8,7 +8,7 @@ link or a submodule would make a bundle depend on something outside the commit, 
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
@@ -115,12 +115,22 @@ class PolicyRepository:
 
         Raises UsageError as `resolve` does, InvalidPolicyError for links, submodules, bad names and exceeded limits.
         """
+        return self._tree(revision, POLICY_PATHS)
+
+    def file(self, revision: str, name: str) -> bytes | None:
+        """Return one file at the top of a committed tree, None if it is not there, whatever else is in that tree.
+
+        Raises as `tree`, but only for this file.
+        """
+        return self._tree(revision, {name}).files.get(name)
+
+    def _tree(self, revision: str, paths: Container[str]) -> PolicyTree:
         commit_id = self.resolve(revision)
         collector = _Collector()
         try:
             commit = self.git[commit_id].peel(pygit2.Commit)
             for entry in commit.tree:
-                if entry.name in POLICY_PATHS:
+                if entry.name in paths:
                     self._read_object(entry, str(entry.name), collector)
         except (KeyError, pygit2.GitError) as error:
             raise UsageError(

@@ -1,7 +1,7 @@
 """What a command about publishing starts from: the policy repository, its settings and its trust root, all of HEAD.
 
 HEAD, not the revision to be published: an old commit must not send a new bundle to an old store, and a rollback must
-work even when the newest policies do not compile.
+work even when the newest policies do not compile, or cannot be read at all.
 """
 
 import os
@@ -37,7 +37,7 @@ class Workspace:
         """Open the repository around `directory`; raises UsageError, InvalidPolicyError for ``writ.yaml``."""
         repository = PolicyRepository.open(directory)
         report = Report(FILE)
-        project = read_project(repository.tree("HEAD").files.get(FILE), report)
+        project = read_project(repository.file("HEAD", FILE), report)
         if project is None:
             raise InvalidPolicyError(report.problems)
         return cls(repository, project, dict(os.environ))

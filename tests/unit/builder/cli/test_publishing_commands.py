@@ -159,6 +159,17 @@ def test_a_rollback_works_when_the_newest_policies_do_not_compile(person: Person
     assert "release 3 (rollback)" in person.writ("rollback", "--channel", "prod", "--reason", "too strict")
 
 
+def test_a_rollback_works_when_the_newest_policies_cannot_be_read(person: Person) -> None:
+    person.writ("publish")
+    person.folder.commit_policy("second")
+    person.writ("publish")
+    (person.folder.path / "policies/link.yaml").symlink_to("a.yaml")
+    person.folder.git("add", ".")
+    person.folder.git("commit", "-qm", "a link")
+
+    assert "release 3 (rollback)" in person.writ("rollback", "--channel", "prod", "--reason", "too strict")
+
+
 def test_publishing_what_was_rolled_back_is_a_conflict(person: Person) -> None:
     person.writ("publish")
     person.folder.commit_policy("second")
