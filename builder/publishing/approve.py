@@ -86,7 +86,7 @@ def review(
         gates = Gates(0, ())
         if live is not None and newest is not None:
             gates = require_live_gates(repository, candidate, live=live, since=newest.revision)
-        _check_reviewers(where, release, gates)
+        _check_reviewers(where, release, provenance, gates)
     least = candidate.min_release(publisher.channel) if candidate else min_release_of(state)
     if release.min_release != least:
         raise PendingError(f"{where}: lets people on call go back to {release.min_release} (expected {least})")
@@ -209,13 +209,23 @@ def _was_taken_back(history: Sequence[HistoryEntry], number: int) -> bool:
     return not live.brings_in and live.release > number and live.sha256 != promoted.sha256
 
 
-def _check_reviewers(where: str, release: Release, gates: Gates) -> None:
-    """Raise PendingError if a release names people as reviewers whose approval this machine did not find."""
-    if made_up := sorted(set(release.reviewed_by) - set(gates.reviewed_by)):
+def _check_reviewers(where: str, release: Release, provenance: Provenance | None, gates: Gates) -> None:
+    """Raise PendingError if people are named as reviewers whose approval this machine did not find.
+
+    Provenance of what is promoted tells of the channel it comes from: what was demanded and found there.
+    """
+    named = set(release.reviewed_by)
+    if provenance and not release.origin:
+        named |= set(_approvers(provenance.gates))
+    if made_up := sorted(named - set(_approvers(gates))):
         raise PendingError(
             f"{where}: says that {', '.join(made_up)} reviewed it, but no such approval counts here",
             hint="export the reviews from the forge yourself (`--reviews FILE`); if it is not there, it was made up",
         )
+
+
+def _approvers(gates: Gates) -> tuple[str, ...]:
+    return gates.approvals.names if gates.approvals else ()
 
 
 def _content_of(release: Release) -> Release:

@@ -269,6 +269,15 @@ class TestPeopleWhoSign:
         with pytest.raises(PendingError, match=r"says that ana reviewed it, but no such approval counts here$"):
             desk.review()
 
+    def test_sign_no_release_whose_provenance_does(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        commit = desk.policy("one", signed="bo")
+        with monkeypatch.context() as builder:
+            builder.setattr(Gates, "reviewed_by", ())
+            desk.publish(ReviewRecord(commit, "ana", "approved"))
+
+        with pytest.raises(PendingError, match=r"says that ana reviewed it, but no such approval counts here$"):
+            desk.review()
+
 
 def test_the_ledger_names_who_reviewed(desk: Desk) -> None:
     desk.policy("one", signed="ana")
