@@ -68,7 +68,10 @@ def _serve() -> None:
     import boto3
     import s3_servers
 
-    from builder.cli import approve, ceremonies, keys, publish, refresh  # noqa: F401  loaded here, once
+    # Commands load what they need late; here it is loaded once for all.
+    from builder import rekeying, releasing  # noqa: F401
+    from builder.cli import approve, ceremonies, emergency, keys, publish, refresh  # noqa: F401
+    from builder.publishing import oncall  # noqa: F401
 
     s3_servers.share_descriptions()
     boto3.session.Session().client("s3", region_name="us-east-1")
