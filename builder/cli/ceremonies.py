@@ -294,6 +294,8 @@ def _public_keys(directory: Path, places: tuple[str, ...], owners: tuple[str, ..
     from builder.publishing.public_keys import read_public_key
     from policy_core.errors import UsageError
 
+    if "" in owners:  # a variable of a shell that nobody has set makes no machine's key
+        raise UsageError("--owner: is empty", hint="leave it out for machines")
     if owners and len(owners) != len(places):
         raise UsageError(
             f"{len(places)} keys, but {len(owners)} owners",

@@ -77,7 +77,7 @@ def name_of(key: Key) -> str:
 
 def find_key(role: str, holders: Holders, name: str) -> Key:
     """Return the key that `name` means: an owner, or the beginning of an id. Raises HoldersError."""
-    found = [key for key in holders.keys if owner_of(key) == name]
+    found = [key for key in holders.keys if name and owner_of(key) == name]  # machines have no name
     if not found and len(name) >= SHORT_ID_CHARS // 2:
         found = [key for key in holders.keys if key.keyid.startswith(name)]
     if len(found) != 1:

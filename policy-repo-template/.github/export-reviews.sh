@@ -41,5 +41,5 @@ while read -r number; do
       }' "$folder/reviews" >> "$folder/records"
 done < "$folder/each"
 
-jq --slurp '{schema: 1, reviews: (sort_by(.at) | map(del(.at)))}' "$folder/records" > "$file"
+jq --compact-output --slurp '{schema: 1, reviews: (sort_by(.at) | map(del(.at)))}' "$folder/records" > "$file"
 echo "$(jq '.reviews | length' "$file") reviews written to $file" >&2

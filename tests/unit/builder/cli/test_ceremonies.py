@@ -131,6 +131,7 @@ class TestAdd:
             (["prod", "--key", "{ana}"], "is a private key"),
             (["prod", "--key", "writ.yaml"], "is no public key of a known kind"),
             (["prod", "--key", "{ana}.pub", "--owner", "ana", "--owner", "bo"], "1 keys, but 2 owners"),
+            (["prod", "--key", "{ana}.pub", "--owner", ""], "--owner: is empty"),
             (["prod", "--key", "{ana}.pub", "--owner", "Ana Example"], "has no owner of the known form"),
             (["prod", "--key", "gcpkms:projects/p"], "gcpkms: its public keys cannot be asked for"),
             (["nothing", "--key", "{ana}.pub"], "role nothing: there is no such channel"),

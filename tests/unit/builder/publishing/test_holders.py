@@ -122,3 +122,9 @@ def test_a_key_that_is_not_there_is_not_found(name: str) -> None:
         find_key("prod", BEFORE["prod"], name)
 
     assert refused.value.hint.startswith("its keys: ana (")
+
+
+def test_no_name_is_no_machine() -> None:
+    """A variable of a shell that nobody has set takes nobody's key away."""
+    with pytest.raises(HoldersError, match=r"role snapshot: '' is none of its keys"):
+        find_key("snapshot", BEFORE["snapshot"], "")
