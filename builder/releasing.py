@@ -146,9 +146,11 @@ def review_pending(
 
 def complete_pending(workspace: Workspace, publisher: Publisher, *, number: int | None) -> Released:
     """Make live what has all its signatures, and record it; raises as `complete`, LedgerError."""
+    workspace.repository.require_history()
     origin = Origin.of(workspace.repository.git)
     if origin:
         origin.fetch()
+    probe_conditional_writes(publisher.store)
     _check_store(workspace, publisher)
     outcome = complete(publisher, number=number)
     return Released(outcome, _record(workspace, publisher, outcome, origin))

@@ -1,5 +1,6 @@
 """``writ promote`` and ``writ approve``: releases that go on to another channel, and what takes several signatures."""
 
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -136,7 +137,7 @@ def _decide(
     waiting = reviewed.waiting
     if sign:
         if ask:
-            click.confirm(f"Sign pending/{publisher.channel}/{waiting.version}.json?", err=True, abort=True)
+            _confirm(f"Sign pending/{publisher.channel}/{waiting.version}.json?")
         waiting = sign_reviewed(publisher, reviewed)
     if sign and waiting.is_complete and all(map(publisher.key_ring.has, ("snapshot", "timestamp"))):
         print_released(complete_pending(workspace, publisher, number=waiting.version), output_format)
@@ -144,6 +145,22 @@ def _decide(
         print_json(_record(workspace, replace(reviewed, waiting=waiting)))
     elif sign:
         click.echo(_progress(publisher, waiting))
+
+
+def _confirm(question: str) -> None:
+    """Return if the answer is yes; raises click.Abort if it is no, UsageError if there is nobody who could answer."""
+    from policy_core.errors import UsageError
+
+    try:
+        if click.confirm(question, err=True):
+            return
+    except click.Abort:
+        if not sys.stdin.isatty():
+            click.echo(err=True)
+            hint = "add --yes, and --expect with the digest that `writ approve --show` has shown you"
+            raise UsageError("approve: there is no terminal to ask on", hint=hint) from None
+        raise
+    raise click.Abort
 
 
 def _with_signer(publisher: "Publisher", signer: str | None) -> "Publisher":

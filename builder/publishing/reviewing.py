@@ -40,6 +40,7 @@ def review_record(repository: PolicyRepository, reviewed: Review) -> dict[str, A
     waiting = reviewed.waiting
     commits, found = _changes(repository, reviewed)
     return {
+        "document": document_digest(reviewed),
         **waiting_record(waiting),
         "replaces": release_record(reviewed.live) if reviewed.live else None,
         "commits": commits,

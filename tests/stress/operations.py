@@ -105,7 +105,7 @@ OPERATIONS = {
     "add-channel": Operation(_another_channel, ("keys", "add-channel", "canary"), requests=15),
     "rotate-root": Operation(_rotation, ("keys", "apply", "{folder}/ceremony", "--yes"), requests=13),
     "propose": _with_people(_people_and_more, *PROMOTE, requests=28),
-    "complete": _with_people(_approved, *COMPLETE, requests=22, releases=1, again=2),
+    "complete": _with_people(_approved, *COMPLETE, requests=24, releases=1),
     "roll-back-on-call": _with_people(_people, *ROLLBACK, requests=20, releases=1),
     "deny": _with_people(_people, *DENY, requests=20, releases=1, again=7),
 }
