@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
+from agent_sidecar.ext_authz import TrustedHeaders, trusted_headers
 from policy_core.errors import InvalidError, UsageError
 from policy_core.grants import ANY_AUDIENCE
 from policy_core.model import MAX_PIN_S
@@ -50,7 +51,8 @@ class Configuration:
     `aging_after_s` is the age of the timestamp that is worth an alarm (None: three quarters of its life).
     `stale_limit_s` is how long after the first expiry of its metadata a policy still answers (None: for ever).
     `host_id` is the audience of grants for this host; `fleet_store` is the URL of a Redis database, with its password.
-    `opa_default` is the document that OPA's ``POST /`` answers with.
+    `opa_default` is the document that OPA's ``POST /`` answers with; `envoy` names the headers that checks of Envoy are
+    read from (None: there are none).
     """
 
     store: str
@@ -69,12 +71,14 @@ class Configuration:
     host_id: str = ""
     fleet_store: str = field(default="", repr=False)
     opa_default: str = "writ/allow"
+    envoy: TrustedHeaders | None = None
     host: Mapping[str, str] = field(default_factory=dict)
 
 
 KEYS = (
     "store", "channel", "root", "state", "socket", "socket_mode", "listen", "token_file", "poll", "min_release",
-    "aging_after", "on_stale", "max_stale", "max_pin", "host_id", "fleet_store", "opa_default", "host",
+    "aging_after", "on_stale", "max_stale", "max_pin", "host_id", "fleet_store", "opa_default", "envoy",
+    "host",
 )  # fmt: skip
 
 
@@ -131,6 +135,7 @@ def read_configuration(file: Path | None, flags: Mapping[str, Any]) -> Configura
         host_id=take("host_id", host_id, "") or socket.gethostname(),
         fleet_store=fleet_store,
         opa_default=take("opa_default", _one_of("writ/allow", "writ/answer"), "writ/allow"),
+        envoy=take("envoy", trusted_headers, None),
         host=take("host", host_labels, {}),
     )
     if problems:

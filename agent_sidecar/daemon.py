@@ -32,6 +32,7 @@ from agent_sidecar.metrics import metrics_text
 from agent_sidecar.polling import Poller
 from agent_sidecar.server.administration import AdminApi
 from agent_sidecar.server.decisions import DecisionApi
+from agent_sidecar.server.envoy import EnvoyApi
 from agent_sidecar.server.kubernetes import KubernetesApi
 from agent_sidecar.server.listening import (
     check_socket_path,
@@ -123,8 +124,12 @@ class Daemon:
         )
         limit = connection_limit(MAX_CONNECTIONS, services=2)
         routes = {**self._api.routes, **opa.routes, **KubernetesApi(self._api).routes}
-        self._local = Service(routes, max_connections=limit)
-        self._tcp = Service(routes, token=configuration.token, max_connections=limit)
+        kept = frozenset[bytes]()
+        if configuration.envoy:
+            routes |= EnvoyApi(self._api, configuration.envoy).routes
+            kept = configuration.envoy.names
+        self._local = Service(routes, kept_headers=kept, max_connections=limit)
+        self._tcp = Service(routes, token=configuration.token, kept_headers=kept, max_connections=limit)
         self._admin = Service(self._admin_api.routes, max_connections=32)
         self._services = (self._local, self._tcp, self._admin)
 

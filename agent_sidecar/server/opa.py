@@ -64,6 +64,8 @@ class OpaApi:
 
     def handle(self, body: bytes | bytearray, peer: Connection) -> Reply | Awaitable[Reply]:
         """Answer anything below ``/v1/``."""
+        if peer.method == b"HEAD":
+            return 405, headed(b"", b"Allow: GET, POST\r\n")
         _, kind, *segments = _segments(peer.target)
         if kind == "data":
             return self._data(tuple(segments), body, peer)

@@ -55,10 +55,14 @@ PATIENCE_TICKS = {Phase.IDLE: 75, Phase.HEADERS: 10, Phase.BODY: 10, Phase.DRAIN
 
 @dataclass(eq=False, slots=True)
 class Service:
-    """One API behind one or more sockets: its routes, its open connections, and the token TCP peers must show."""
+    """One API behind one or more sockets: its routes, its open connections, and the token TCP peers must show.
+
+    `kept_headers` are those its handlers read, in lower case; none that this protocol itself reads.
+    """
 
     routes: Routes
     token: bytes = b""
+    kept_headers: frozenset[bytes] = frozenset()
     max_connections: int = MAX_CONNECTIONS
     connections: "set[Connection]" = field(default_factory=set)
     tick: int = 0
@@ -90,8 +94,8 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_authorised", "_body", "_body_bytes", "_expects_continue", "_head_bytes", "_headers", "_is_encoded",
-        "_is_overtaken", "_is_unread", "_out", "_parser", "_phase", "_request_id", "_seen_bytes", "_service", "_since",
-        "_transport", "_url",
+        "_is_overtaken", "_is_unread", "_kept", "_out", "_parser", "_phase", "_request_id", "_seen_bytes", "_service",
+        "_since", "_transport", "_url",
     )  # fmt: skip
 
     def __init__(self, service: Service) -> None:
@@ -125,6 +129,11 @@ class Connection(asyncio.Protocol):
     def target(self) -> bytes:
         """Return its target: path and query, as they were sent."""
         return self._url
+
+    @property
+    def kept_headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """Return its headers that the service keeps, in the order they were sent."""
+        return self._kept
 
     # what asyncio calls
 
@@ -205,6 +214,7 @@ class Connection(asyncio.Protocol):
         self._head_bytes = 0
         self._body_bytes = 0
         self._request_id = b""
+        self._kept: tuple[tuple[bytes, bytes], ...] = ()
         self._authorised = not self._service.token
         self._expects_continue = False
         self._is_encoded = False
@@ -229,6 +239,8 @@ class Connection(asyncio.Protocol):
             self._is_encoded = self._is_encoded or value.lower() != b"chunked"
         elif name == b"content-length" and value.isdigit() and int(value[:20]) > MAX_BODY_BYTES:
             self._body_bytes = MAX_BODY_BYTES + 1
+        elif name in self._service.kept_headers and self._phase is Phase.HEADERS:  # never from trailers
+            self._kept += ((name, value),)
 
     def on_headers_complete(self) -> None:
         """Refuse early what will not be answered, before its body is read."""
@@ -272,12 +284,12 @@ class Connection(asyncio.Protocol):
         routes = service.routes
         route = routes.get(url) or routes.get(url.partition(b"?")[0]) or routes.get(url[: url.find(b"/", 1) + 1])
         if route is None:
-            self._answer(error_reply(404, "not_found", "there is nothing at this path"))
+            self._turn_away(error_reply(404, "not_found", "there is nothing at this path"))
             return
         method, handler = route
         if method and method != self._parser.get_method():
             reply = error_reply(405, "method_not_allowed", f"this path takes {method.decode()} only")
-            self._answer(reply, b"Allow: %b\r\n" % method)
+            self._turn_away(reply, b"Allow: %b\r\n" % method)
             return
         answer = self._handle(handler)
         if isinstance(answer, tuple):
@@ -308,6 +320,10 @@ class Connection(asyncio.Protocol):
             self._seen_bytes = 0
         else:
             self._drain()
+
+    def _turn_away(self, reply: Reply, extra: bytes = b"") -> None:
+        """Answer a request that no handler gets, HEAD without a body: it would be taken for the next answer."""
+        self._answer((reply[0], b"") if self.method == b"HEAD" else reply, extra)
 
     def _answer_later(self, request_id: bytes, keep_alive: bool, done: "asyncio.Future[Reply]") -> None:
         """Send the answer of a handler that had to wait.

@@ -11,7 +11,8 @@ import pytest
 from running_host import RunningHost, running_host
 
 REFERENCE = Path(__file__).parents[2] / "docs/reference"
-PAGES = ["kubernetes.md", "opa.md"]
+PAGES = ["envoy.md", "kubernetes.md", "opa.md"]
+CONFIGURATION = re.compile(r"^```toml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SHOWN = re.compile(r"^```sh\n(curl .*?)^```\n\n```json\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SOCKET = "/run/writ/decision.sock"
 CURL_TIMEOUT_S = 30
@@ -19,7 +20,8 @@ CURL_TIMEOUT_S = 30
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[RunningHost]:
-    with running_host() as running:
+    shown = [part for page in PAGES for part in CONFIGURATION.findall((REFERENCE / page).read_text(encoding="utf-8"))]
+    with running_host(configuration="".join(shown)) as running:
         yield running
 
 

@@ -13,6 +13,7 @@ from agent_sidecar.configuration import (
     read_configuration,
     state_directory,
 )
+from agent_sidecar.ext_authz import TrustedHeaders
 
 
 @pytest.fixture
@@ -225,3 +226,21 @@ def test_a_password_in_a_file_that_everybody_reads_is_refused(flags: dict[str, A
     assert "fleet_store: holds a password" in found
     assert "hunter2" not in found
     assert read_configuration(file, flags).fleet_store
+
+
+def test_protocols_are_configured_in_the_file(flags: dict[str, Any], tmp_path: Path) -> None:
+    file = write(tmp_path, 'opa_default = "writ/answer"\n[envoy]\nsubject_header = "x-user"\n')
+
+    found = read_configuration(file, flags)
+
+    assert (found.opa_default, found.envoy) == ("writ/answer", TrustedHeaders(subject="x-user"))
+
+
+def test_a_mistake_about_a_protocol_is_told_with_the_others(flags: dict[str, Any], tmp_path: Path) -> None:
+    file = write(tmp_path, 'opa_default = "system/main"\npoll = "1y"\n[envoy]\nroles_header = "x-roles"\n')
+
+    found = problems(flags, file)
+
+    assert "opa_default: unknown word" in found
+    assert "envoy: subject_header is missing" in found
+    assert "poll: not a duration" in found
