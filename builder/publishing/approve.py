@@ -5,17 +5,17 @@ the verified live state, the bundle what its commit gives on this machine, and w
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from builder.publishing.candidate import Candidate
 from builder.publishing.channels import Histories
+from builder.publishing.claims import check_origin, check_reviewers
 from builder.publishing.commit import Outcome, repeat
 from builder.publishing.gates import require_live_gates
 from builder.publishing.holders import holders_of
 from builder.publishing.pending import (
     PendingError,
     SignedAlreadyError,
-    StaleError,
     UnderSignedError,
     Waiting,
     check_pending,
@@ -34,7 +34,7 @@ from policy_core.errors import ConflictError, UsageError
 from policy_core.trust import layout
 from policy_core.trust.chain import owners_of
 from policy_core.trust.history import HistoryEntry
-from policy_core.trust.release import PROMOTE, PUBLISH, ROLLBACK, Release
+from policy_core.trust.release import Release
 
 
 class NothingPendingError(UsageError):
@@ -74,7 +74,7 @@ def review(
     if release is None or waiting.renewal:
         return Review(waiting, live, None, None)
     where = layout.pending_object(publisher.channel, waiting.version)
-    _check_origin(where, release, histories)
+    check_origin(where, release, histories)
     provenance = provenance_of(publisher.store, release, _with_pending(histories, state, release))
     candidate = None
     if release.brings_in:  # what a rollback goes back to was approved once
@@ -86,7 +86,7 @@ def review(
         gates = Gates(0, ())
         if live is not None and newest is not None:
             gates = require_live_gates(repository, candidate, live=live, since=newest.revision)
-        _check_reviewers(where, release, provenance, gates)
+        check_reviewers(where, release, provenance, gates)
     least = candidate.min_release(publisher.channel) if candidate else min_release_of(state)
     if release.min_release != least:
         raise PendingError(f"{where}: lets people on call go back to {release.min_release} (expected {least})")
@@ -184,60 +184,6 @@ def _same(publisher: Publisher, before: Waiting) -> Waiting:
     return waiting
 
 
-def _check_origin(where: str, release: Release, histories: Histories) -> None:
-    """Raise PendingError unless what a release says about where its bundle was before is so."""
-    if release.action == PUBLISH and not release.origin:
-        return
-    if release.action not in {PROMOTE, ROLLBACK} or (release.action == PROMOTE and not release.origin):
-        raise PendingError(f"{where}: its action {release.action!r} does not say where the bundle comes from")
-    if release.action == PROMOTE:
-        channel, _, number = release.origin.partition("/")
-        before = [_bundle_of(each) for each in _releases(histories.of(channel)) if each.release == int(number)]
-        found = _bundle_of(release) in before
-        if found and _was_taken_back(histories.of(channel), int(number)):
-            raise StaleError(f"{where}: {channel} has gone back from release {number} since it was proposed")
-    else:
-        found = _content_of(release) in map(_content_of, _releases(histories.of(release.channel)))
-    if not found:
-        raise PendingError(f"{where}: lists a bundle that was not released where it says")
-
-
-def _was_taken_back(history: Sequence[HistoryEntry], number: int) -> bool:
-    """Tell whether what is live now goes back behind a release, rather than being it, or coming after it."""
-    releases = _releases(history)
-    live, promoted = releases[0], next(each for each in releases if each.release == number)
-    return not live.brings_in and live.release > number and live.sha256 != promoted.sha256
-
-
-def _check_reviewers(where: str, release: Release, provenance: Provenance | None, gates: Gates) -> None:
-    """Raise PendingError if people are named as reviewers whose approval this machine did not find.
-
-    Provenance of what is promoted tells of the channel it comes from: what was demanded and found there.
-    """
-    named = set(release.reviewed_by)
-    if provenance and not release.origin:
-        named |= set(_approvers(provenance.gates))
-    if made_up := sorted(named - set(_approvers(gates))):
-        raise PendingError(
-            f"{where}: says that {', '.join(made_up)} reviewed it, but no such approval counts here",
-            hint="export the reviews from the forge yourself (`--reviews FILE`); if it is not there, it was made up",
-        )
-
-
-def _approvers(gates: Gates) -> tuple[str, ...]:
-    return gates.approvals.names if gates.approvals else ()
-
-
-def _content_of(release: Release) -> Release:
-    """Return what a release says, whatever made it live and when."""
-    return replace(release, release=1, action=PUBLISH, reason="", actor="", min_release=0)
-
-
-def _bundle_of(release: Release) -> Release:
-    """Return what a release says about its bundle alone, in whichever channel."""
-    return replace(_content_of(release), channel="any", origin="", reviewed_by=())
-
-
 def _with_pending(histories: Histories, state: LiveState, release: Release) -> Callable[[str], Sequence[HistoryEntry]]:
     """Return the histories as they will be with the pending release in them, whose keys are those of today."""
 
@@ -249,10 +195,6 @@ def _with_pending(histories: Histories, state: LiveState, release: Release) -> C
         return [HistoryEntry(release, state.verified.signed_at, keys), *found]
 
     return of
-
-
-def _releases(history: Sequence[HistoryEntry]) -> list[Release]:
-    return [entry.release for entry in history if entry.release]
 
 
 def _name_of(state: LiveState, channel: str, keyid: str) -> str:
