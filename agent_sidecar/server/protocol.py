@@ -94,8 +94,8 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_authorised", "_body", "_body_bytes", "_expects_continue", "_head_bytes", "_headers", "_is_encoded",
-        "_is_overtaken", "_is_unread", "_kept", "_out", "_parser", "_phase", "_request_id", "_seen_bytes", "_service",
-        "_since", "_transport", "_url",
+        "_is_overtaken", "_is_unread", "_keeps", "_kept", "_out", "_parser", "_phase", "_request_id", "_seen_bytes",
+        "_service", "_since", "_transport", "_url",
     )  # fmt: skip
 
     def __init__(self, service: Service) -> None:
@@ -104,6 +104,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._phase = Phase.IDLE
         self._since = service.tick
+        self._keeps = service.kept_headers
         self._out: list[bytes] = []
         self._seen_bytes = 0
         self._is_overtaken = False  # more than one request has come while an answer is under way
@@ -239,7 +240,7 @@ class Connection(asyncio.Protocol):
             self._is_encoded = self._is_encoded or value.lower() != b"chunked"
         elif name == b"content-length" and value.isdigit() and int(value[:20]) > MAX_BODY_BYTES:
             self._body_bytes = MAX_BODY_BYTES + 1
-        elif name in self._service.kept_headers and self._phase is Phase.HEADERS:  # never from trailers
+        elif self._keeps and name in self._keeps and self._phase is Phase.HEADERS:  # never from trailers
             self._kept += ((name, value),)
 
     def on_headers_complete(self) -> None:
