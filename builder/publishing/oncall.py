@@ -60,9 +60,10 @@ def roll_back_on_call(publisher: Publisher, *, to: int | None, reason: str, acto
 
 
 def add_emergency(publisher: Publisher, entry: Emergency) -> Outcome:
-    """Put an emergency entry in force; raises ConflictError if there is one of that id, or no room for another.
+    """Put an emergency entry in force.
 
-    Else it raises as `roll_back_on_call`.
+    Raises ConflictError if there is one of that id, or no room for another, UsageError if it is over already, else as
+    `roll_back_on_call`.
     """
 
     def propose(state: LiveState, live: Release) -> OncallDocument:
@@ -74,6 +75,12 @@ def add_emergency(publisher: Publisher, entry: Emergency) -> Outcome:
             )
         if any(entry.id == each.id for each in there):
             raise ConflictError(f"emergency {entry.id}: is in force already", hint="lift it first, or use another id")
+        signed_at = publisher.signing_time(state)
+        if entry.expires <= signed_at:
+            raise UsageError(
+                f"emergency {entry.id}: would be over when it is signed, at {layout.format_time(signed_at)}",
+                hint="the clock of this machine is behind the last time signed: correct it",
+            )
         return _emergency(live, (entry,), reason=entry.reason, actor=entry.actor)
 
     return _act(publisher, propose)

@@ -22,7 +22,7 @@ from builder.publishing.publisher import Publisher
 from builder.publishing.rollback import NoSuchReleaseError
 from builder.publishing.transaction import Change, make_live
 from policy_core.emergency import encode_deny
-from policy_core.errors import ConflictError, TrustError
+from policy_core.errors import ConflictError, TrustError, UsageError
 from policy_core.model import Clauses
 from policy_core.trust.errors import MetadataError
 from policy_core.trust.oncall import MAX_EMERGENCIES, Emergency, EmergencyKind, OncallDocument
@@ -229,6 +229,14 @@ class TestEmergency:
         with pytest.raises(ConflictError, match="64 entries are in force") as raised:
             add_emergency(on_call(world), entry(world))
         assert "lift" in raised.value.hint
+
+    def test_a_clock_that_is_behind_makes_no_entry_that_is_over_already(self, world: World) -> None:
+        """Hosts would never enforce it, and who is on call would think they do."""
+        world.now -= timedelta(hours=5)
+
+        with pytest.raises(UsageError, match="would be over when it is signed") as raised:
+            add_emergency(on_call(world), entry(world))
+        assert "clock" in raised.value.hint
 
     def test_two_people_on_call_at_once_both_count(self, world: World, disturbed: Any) -> None:
         other = partial(add_emergency, on_call(world), entry(world, "stop-more"))
