@@ -18,18 +18,35 @@ from policy_core.errors import UsageError
 GIT_TIMEOUT_S = 600
 
 
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Turn what pygit2 raises for objects that are missing or damaged into UsageError."""
+    try:
+        yield
+    except (KeyError, pygit2.GitError) as error:
+        raise UsageError(
+            f"git repository: an object of its history is missing or damaged ({' '.join(str(error).split())})",
+            hint="fetch it in full (a partial clone lacks objects), or check with `git fsck`",
+        ) from error
+
+
 @dataclass(frozen=True, slots=True)
 class History:
-    """The commits of a repository; `git` is its pygit2 handle. What was compared once is remembered."""
+    """The commits of a repository; `git` is its pygit2 handle. What was compared once is remembered.
+
+    Whatever reads an object raises UsageError if it is missing or damaged.
+    """
 
     git: pygit2.Repository
     _compared: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
     _bases: dict[tuple[str, str], list[str]] = field(default_factory=dict)
 
+    @_reading()
     def commit(self, revision: str) -> pygit2.Commit:
         """Return a commit by its full id."""
         return self.git[revision].peel(pygit2.Commit)
 
+    @_reading()
     def since(self, revision: str, *, not_in: str) -> list[str]:
         """Return the commits that `revision` descends from, itself included, and `not_in` does not; newest first."""
         walker = self.git.walk(revision, pygit2.enums.SortMode.TOPOLOGICAL)
@@ -72,26 +89,16 @@ class History:
             self._bases[one, other] = run_git(self.git, "merge-base", "--all", one, other, accepted=(0, 1)).split()
         return self._bases[one, other]
 
+    @_reading()
     def _differing(self, before: str, after: str) -> frozenset[str]:
         if (before, after) not in self._compared:
             found = self.commit(before).tree.diff_to_tree(self.commit(after).tree)
             self._compared[before, after] = frozenset(_paths(found))
         return self._compared[before, after]
 
+    @_reading()
     def _added(self, commit: pygit2.Commit) -> frozenset[str]:
         return frozenset(_paths(commit.tree.diff_to_tree(swap=True)))
-
-
-@contextmanager
-def reading_objects() -> Iterator[None]:
-    """Turn what pygit2 raises for objects that are missing or damaged into UsageError."""
-    try:
-        yield
-    except (KeyError, pygit2.GitError) as error:
-        raise UsageError(
-            f"git repository: an object of its history is missing or damaged ({' '.join(str(error).split())})",
-            hint="fetch it in full (a partial clone lacks objects), or check with `git fsck`",
-        ) from error
 
 
 def run_git(git: pygit2.Repository, *arguments: str, lines: Iterable[str] = (), accepted: Iterable[int] = (0,)) -> str:

@@ -22,7 +22,7 @@ from builder.language.codes import Code
 from builder.language.nodes import Report
 from builder.language.path_approvals import PathApprovals
 from builder.language.signers import signers_of
-from builder.merging.history import History, reading_objects
+from builder.merging.history import History
 from builder.merging.reviews import APPROVED, ReviewRecord
 from builder.merging.signatures import NOT_SIGNED, Found, Signature, read_signatures
 from builder.merging.trailers import read_approved_by
@@ -75,19 +75,6 @@ def require_approvals(
     `live_files` are the files of that release. Raises MissingApprovalsError, which names everything that is missing;
     UsageError if git or `ssh-keygen` is not there, or an object of the repository.
     """
-    with reading_objects():
-        return _judge(label, demanded, live_files, git, since, revision, reviews)
-
-
-def _judge(
-    label: str,
-    demanded: PathApprovals,
-    live_files: Mapping[str, bytes],
-    git: pygit2.Repository,
-    since: str,
-    revision: str,
-    reviews: Sequence[ReviewRecord],
-) -> Approvals:
     report = Report("")
     signers = signers_of(live_files, demanded, report)
     if report.problems:
