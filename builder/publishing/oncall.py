@@ -67,13 +67,7 @@ def add_emergency(publisher: Publisher, entry: Emergency) -> Outcome:
     """
 
     def propose(state: LiveState, live: Release) -> OncallDocument:
-        there = _in_force(publisher, state)
-        if len(there) >= MAX_EMERGENCIES:
-            raise ConflictError(
-                f"channel {publisher.channel}: {len(there)} entries are in force, which is as many as there can be",
-                hint="lift one that is needed no longer, or deny more with one entry: writ emergency list, lift",
-            )
-        if any(entry.id == each.id for each in there):
+        if any(entry.id == each.id for each in _in_force(publisher, state)):
             raise ConflictError(f"emergency {entry.id}: is in force already", hint="lift it first, or use another id")
         signed_at = publisher.signing_time(state)
         if entry.expires <= signed_at:
@@ -135,7 +129,10 @@ def _act(
     *,
     without: str = "",
 ) -> Outcome:
-    """Sign and commit what `propose` makes of a state; entries in force are kept, but for the one named `without`."""
+    """Sign and commit what `propose` makes of a state; entries are kept, but for the one named `without`.
+
+    That is, those that were in force when the store was signed last: a clock that is ahead here must not lift them.
+    """
     channel, role = publisher.channel, layout.oncall_role(publisher.channel)
 
     def step(state: LiveState, written: WrittenSnapshot) -> Outcome:
@@ -149,7 +146,14 @@ def _act(
         proposed = propose(state, live)
         if isinstance(proposed, NothingToDo):
             return Outcome(live, committed=False, note=proposed.reason)
-        kept = tuple(entry for entry in _in_force(publisher, state) if entry.id != without)
+        gone = {without, *(entry.id for entry in proposed.emergency)}
+        last = state.verified.signed_at.timestamp()
+        kept = tuple(entry for entry in in_force(state.verified.emergency, last) if entry.id not in gone)
+        if len(kept) + len(proposed.emergency) > MAX_EMERGENCIES:
+            raise ConflictError(
+                f"channel {channel}: {len(kept)} entries are in force, which is as many as there can be",
+                hint="lift one that is needed no longer, or deny more with one entry: writ emergency list, lift",
+            )
         document = replace(proposed, emergency=(*kept, *proposed.emergency))
         check_entries(document.emergency)
         written.release = select(document, said.listed, said.selectable)

@@ -208,9 +208,26 @@ class TestEmergency:
     def test_what_has_expired_is_dropped_from_the_next_one(self, world: World) -> None:
         add_emergency(on_call(world), entry(world))
         world.now += timedelta(hours=5)
+        world.folder.commit_policy("fifth")
+        world.publish()
+        world.approve("ana", "bo")
         add_emergency(on_call(world), entry(world, "stop-more"))
 
         assert [each.id for each in world.seen().emergency] == ["stop-more"]
+
+    def test_a_clock_that_is_ahead_lifts_nothing(self, world: World) -> None:
+        add_emergency(on_call(world), entry(world))
+        world.now += timedelta(hours=5)
+        go_back(world)
+
+        assert [each.id for each in world.seen().emergency] == ["stop-agents"]
+
+    def test_the_name_of_an_entry_that_is_over_is_free(self, world: World) -> None:
+        add_emergency(on_call(world), entry(world))
+        world.now += timedelta(hours=5)
+        add_emergency(on_call(world), entry(world))
+
+        assert [each.created for each in world.seen().emergency] == [world.now]
 
     def test_the_history_has_the_entries_of_the_release_that_brought_them(self, world: World) -> None:
         add_emergency(on_call(world), entry(world))
