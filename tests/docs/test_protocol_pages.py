@@ -14,14 +14,40 @@ REFERENCE = Path(__file__).parents[2] / "docs/reference"
 PAGES = ["envoy.md", "kubernetes.md", "opa.md"]
 CONFIGURATION = re.compile(r"^```toml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SHOWN = re.compile(r"^```sh\n(curl .*?)^```\n\n```json\n(.*?)^```", re.MULTILINE | re.DOTALL)
+POLICY = re.compile(r"^```yaml\n# (policies/\S+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SOCKET = "/run/writ/decision.sock"
 CURL_TIMEOUT_S = 30
 
 
+def text(page: str) -> str:
+    return (REFERENCE / page).read_text(encoding="utf-8")
+
+
+def configuration() -> str:
+    return "".join(part for page in PAGES for part in CONFIGURATION.findall(text(page)))
+
+
+def curl(command: str, host: RunningHost) -> str:
+    assert SOCKET in command
+    here = ["sh", "-c", command.replace(SOCKET, str(host.socket))]
+    return subprocess.run(here, capture_output=True, text=True, check=True, timeout=CURL_TIMEOUT_S).stdout
+
+
 @pytest.fixture(scope="module")
 def host() -> Iterator[RunningHost]:
-    shown = [part for page in PAGES for part in CONFIGURATION.findall((REFERENCE / page).read_text(encoding="utf-8"))]
-    with running_host(configuration="".join(shown)) as running:
+    with running_host(configuration=configuration()) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def host_of_the_pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHost]:
+    """A sidecar that enforces the policies shown on the pages, and no others."""
+    folder = tmp_path_factory.mktemp("shown")
+    (folder / "policies").mkdir()
+    for page in PAGES:
+        for path, policy in POLICY.findall(text(page)):
+            (folder / path).write_text(policy, encoding="utf-8")
+    with running_host(policies=folder, configuration=configuration()) as running:
         yield running
 
 
@@ -38,14 +64,20 @@ def is_as_shown(found: Any, shown: Any) -> bool:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_each_curl_line_gets_the_reply_shown_below_it(host: RunningHost, page: str) -> None:
-    shown = SHOWN.findall((REFERENCE / page).read_text(encoding="utf-8"))
+    shown = SHOWN.findall(text(page))
     assert shown
 
     for command, reply in shown:
-        assert SOCKET in command
-        here = command.replace(SOCKET, str(host.socket))
-        done = subprocess.run(["sh", "-c", here], capture_output=True, text=True, check=True, timeout=CURL_TIMEOUT_S)
-        assert is_as_shown(json.loads(done.stdout), json.loads(reply)), done.stdout
+        found = curl(command, host)
+        assert is_as_shown(json.loads(found), json.loads(reply)), found
+
+
+def test_with_the_policies_shown_the_requests_shown_may_pass(host_of_the_pages: RunningHost) -> None:
+    ((review, _),) = SHOWN.findall(text("kubernetes.md"))
+    ((check, _),) = SHOWN.findall(text("envoy.md"))
+
+    assert json.loads(curl(review, host_of_the_pages))["response"]["allowed"] is True
+    assert curl(check.rstrip() + " --write-out '%{http_code}'", host_of_the_pages) == "200"
 
 
 @pytest.mark.parametrize("found", [{"a": 1}, {"a": 1, "b": 2, "c": 3}, {"a": 2, "b": 2}, {"a": 1, "b": {}}])
