@@ -102,8 +102,9 @@ class History:
 
 
 def run_git(git: pygit2.Repository, *arguments: str, lines: Iterable[str] = (), accepted: Iterable[int] = (0,)) -> str:
-    """Run git on a repository, apart from anybody's settings, replaced objects and grafts; return what it prints.
+    """Run git on a repository and return what it prints.
 
+    Objects alone count: neither the settings of this account, nor replaced objects, grafts and cached commit graphs.
     `lines` go to its standard input. Raises UsageError if git is not there or fails.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
@@ -118,7 +119,7 @@ def run_git(git: pygit2.Repository, *arguments: str, lines: Iterable[str] = (), 
     what = f"git {next(word for word in arguments if word[0] != '-' and '=' not in word)}"
     try:
         done = subprocess.run(
-            ["git", *arguments],
+            ["git", "-c", "core.commitGraph=false", *arguments],
             cwd=Path(git.path),
             env=environment,
             input="".join(f"{line}\n" for line in lines),

@@ -1,5 +1,6 @@
 """Ways to get a change past the teams that must approve it; each is refused, and nothing else is missing."""
 
+import hashlib
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,19 @@ SECURITY = "security (ana or bo)"
 
 def lacks(path: str, commit: str, teams: str = SECURITY) -> str:
     return f"{path}: commit {commit[:12]} lacks an approval of {teams}"
+
+
+def claim_parent(graph: Path, child: str, parent: str) -> None:
+    """Have a commit-graph file say that one commit comes right after another."""
+    content = bytearray(graph.read_bytes())
+    rows = [content[8 + 12 * index :][:12] for index in range(content[6])]
+    at = {bytes(row[:4]): int.from_bytes(row[4:], "big") for row in rows}
+    ids = [bytes(content[place : place + 20]).hex() for place in range(at[b"OIDL"], at[b"CDAT"], 20)]
+    place = at[b"CDAT"] + 36 * ids.index(child) + 20
+    content[place : place + 4] = ids.index(parent).to_bytes(4, "big")
+    content[-20:] = hashlib.sha1(content[:-20]).digest()  # noqa: S324  git's own
+    graph.chmod(0o600)
+    graph.write_bytes(content)
 
 
 class TestSigners:
@@ -100,6 +114,19 @@ class TestSigners:
 
         assert desk.missing() == [lacks("policies/evil.yaml", evil)]
 
+    def test_what_a_commit_graph_makes_up_is_not_believed(self, desk: Desk) -> None:
+        """By a cache that git keeps, what was replaced on the main branch came after it, and may be merged back."""
+        desk.branch("old")
+        first, old = (desk.commit({"README.md": text}) for text in ("one", "two"))
+        desk.checkout("main")
+        new = desk.commit({"policies/a.yaml": POLICY % "stricter"}, signed="ana")
+        merge = desk.tree_commit(old, new, old)
+        desk.git("commit-graph", "write", "--reachable")
+        claim_parent(desk.folder.path / ".git/objects/info/commit-graph", first, new)
+        assert desk.git("merge-base", old, new) == new
+
+        assert desk.missing() == [lacks("policies/a.yaml", merge)]
+
     def test_signers_that_git_is_configured_with_do_not_count(self, desk: Desk, tmp_path: Path) -> None:
         commit = desk.policy("evil", signed="eve")
         (tmp_path / "mine").write_text(desk.signer("eve").replace("eve", "ana"))
@@ -109,6 +136,22 @@ class TestSigners:
         desk.git("config", "log.showSignature", "true")
 
         assert desk.missing() == [lacks("policies/evil.yaml", commit)]
+
+    def test_no_program_that_the_repository_is_configured_with_is_run(self, desk: Desk, tmp_path: Path) -> None:
+        desk.policy("good", signed="ana")
+        program, ran = tmp_path / "program", tmp_path / "ran"
+        program.write_text(f"#!/bin/sh\necho $0 >> {ran}\ncat\n")
+        program.chmod(0o755)
+        for name in (
+            "core.fsmonitor", "core.pager", "pager.log", "core.sshCommand", "diff.external", "diff.x.textconv",
+            "filter.x.smudge", "gpg.program", "gpg.ssh.program", "gpg.ssh.defaultKeyCommand", "alias.log",
+        ):  # fmt: skip
+            desk.git("config", name, f"!{program}" if name == "alias.log" else str(program))
+        (desk.folder.path / ".git/info").mkdir(exist_ok=True)
+        (desk.folder.path / ".git/info/attributes").write_text("* filter=x diff=x\n")
+
+        assert desk.judge().names == ("ana",)
+        assert not ran.exists()
 
     def test_a_key_ring_of_the_machine_vouches_for_nobody(self, desk: Desk, tmp_path: Path) -> None:
         (tmp_path / "gpg").write_text("#!/bin/sh\necho '[GNUPG:] GOODSIG 0 ana' \necho '[GNUPG:] TRUST_ULTIMATE 0'\n")
