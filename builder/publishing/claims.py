@@ -6,6 +6,7 @@ from dataclasses import replace
 from builder.publishing.channels import Histories
 from builder.publishing.pending import PendingError, StaleError
 from builder.publishing.provenance import Gates, Provenance
+from builder.publishing.state import UnknownChannelError
 from policy_core.trust.history import HistoryEntry
 from policy_core.trust.release import PROMOTE, PUBLISH, ROLLBACK, Release
 
@@ -21,9 +22,13 @@ def check_origin(where: str, release: Release, histories: Histories) -> None:
         raise PendingError(f"{where}: its action {release.action!r} does not say where the bundle comes from")
     if release.action == PROMOTE:
         channel, _, number = release.origin.partition("/")
-        before = [_bundle_of(each) for each in _releases(histories.of(channel)) if each.release == int(number)]
+        try:
+            history = histories.of(channel)
+        except UnknownChannelError as error:
+            raise PendingError(f"{where}: says that it comes from {channel}, which is no channel here") from error
+        before = [_bundle_of(each) for each in _releases(history) if each.release == int(number)]
         found = _bundle_of(release) in before
-        if found and _was_taken_back(histories.of(channel), int(number)):
+        if found and _was_taken_back(history, int(number)):
             raise StaleError(f"{where}: {channel} has gone back from release {number} since it was proposed")
     else:
         found = _content_of(release) in map(_content_of, _releases(histories.of(release.channel)))

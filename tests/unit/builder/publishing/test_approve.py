@@ -296,6 +296,8 @@ TAMPERED = {
         "bad selectable|is not what a publisher would propose",
     ),
     "an origin that never had it": (custom(**{"from": "staging/9"}), "was not released where it says"),
+    "an origin that is no channel": (custom(**{"from": "nosuch/1"}), "comes from nosuch, which is no channel here"),
+    "an origin that is another role": (custom(**{"from": "targets/1"}), "targets: not delegated|no channel here"),
     "an action that needs no origin": (custom(action="publish"), "does not say where the bundle comes from"),
     "a rollback to what never was live": (custom(action="rollback"), "was not released where it says"),
     "an emergency": (custom(action="emergency"), "does not say where the bundle comes from"),
