@@ -9,8 +9,8 @@ import uvloop
 
 from agent_sidecar.server import protocol
 from agent_sidecar.server.listening import listen_unix
-from agent_sidecar.server.protocol import Connection, Service
-from agent_sidecar.server.replies import Reply
+from agent_sidecar.server.protocol import ANY, Connection, Service
+from agent_sidecar.server.replies import Reply, headed
 from policy_core.errors import ConflictError
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -32,6 +32,11 @@ def conflicting(_body: bytes | bytearray, _peer: Connection) -> Reply:
     raise ConflictError("taken", hint="wait")
 
 
+def told(_body: bytes | bytearray, peer: Connection) -> Reply:
+    seen = [peer.method, peer.target, *(b"%b=%b" % header for header in peer.kept_headers)]
+    return 200, headed(b" ".join(seen), b"X-Told: yes\r\n")
+
+
 async def slow(body: bytes | bytearray, peer: Connection) -> Reply:
     await asyncio.sleep(0.01)
     return echo(body, peer)
@@ -43,6 +48,7 @@ ROUTES = {
     b"/broken": (b"POST", broken),
     b"/conflict": (b"POST", conflicting),
     b"/slow": (b"POST", slow),
+    b"/told/": (ANY, told),
 }
 
 
@@ -461,5 +467,48 @@ def test_an_answer_under_way_does_not_hold_up_other_connections(tmp_path: Path) 
         assert status_of(await exchange(path, post("/echo", b"2"))) == 200
         assert not slow.done()
         await slow
+
+    serve(tmp_path, client)
+
+
+@pytest.mark.parametrize("path", ["/told/", "/told/a/b?c=/d", "/told/../echo", "/told//"])
+def test_a_path_that_ends_in_a_slash_has_all_below_it_in_any_method(tmp_path: Path, path: str) -> None:
+    async def client(socket: Path, _service: Service) -> None:
+        reply = await exchange(socket, f"PATCH {path} HTTP/1.1\r\nConnection: close\r\n\r\n".encode())
+        assert b"\r\nX-Told: yes\r\n" in reply
+        assert reply.endswith(b"\r\n\r\nPATCH " + path.encode())
+
+    serve(tmp_path, client)
+
+
+@pytest.mark.parametrize("path", ["/told", "/tol/d", "//told/", "/echo/", "/a/told/", "/?/told/"])
+def test_a_path_beside_it_is_another(tmp_path: Path, path: str) -> None:
+    async def client(socket: Path, _service: Service) -> None:
+        assert status_of(await exchange(socket, post(path, b""))) == 404
+
+    serve(tmp_path, client)
+
+
+def test_headers_are_kept_for_their_request_alone_and_never_from_trailers(tmp_path: Path) -> None:
+    first = post("/told/1", b"", "X-User: ada", "x-other: 1", "x-user: bo", close=False)
+    second = post("/told/2", b"", close=False)
+    third = b"POST /told/3 HTTP/1.1\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n0\r\nX-User: eve\r\n\r\n"
+
+    async def client(socket: Path, _service: Service) -> None:
+        reply = await exchange(socket, first + second + third)
+        assert [line for line in reply.split(b"\r\n") if b"POST" in line] == [
+            b"POST /told/1 x-user=ada x-user=boHTTP/1.1 200 OK", b"POST /told/2HTTP/1.1 200 OK", b"POST /told/3",
+        ]  # fmt: skip
+
+    serve(tmp_path, client, kept_headers=frozenset({b"x-user"}))
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/echo"])
+def test_a_head_request_that_nobody_takes_gets_no_body(tmp_path: Path, path: str) -> None:
+    async def client(socket: Path, _service: Service) -> None:
+        reply = await exchange(socket, f"HEAD {path} HTTP/1.1\r\n\r\n".encode() + post("/echo", b"1"))
+        head, after = reply.split(b"\r\n\r\n", 1)
+        assert status_of(head) in (404, 405)
+        assert after.startswith(b"HTTP/1.1 200 OK\r\n")
 
     serve(tmp_path, client)
