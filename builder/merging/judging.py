@@ -46,18 +46,20 @@ class Approvals(msgspec.Struct, frozen=True):
 
 
 class MissingApprovalsError(GateError):
-    """Commits change what teams must approve, and not all of them did; `problems` says which and where."""
+    """Commits change what teams must approve, and not all of them did; `problems` says which and where.
+
+    It has the `first` of `count`.
+    """
 
     default_hint = (
         "let a member review the pull request (`--reviews FILE`), or merge it with a signed merge commit that says "
         "`Approved-by: NAME`; see docs/how-to/require-approvals.md"
     )
 
-    def __init__(self, label: str, problems: Sequence[Problem]) -> None:
-        count = len(problems)
+    def __init__(self, label: str, first: Sequence[Problem], count: int) -> None:
         super().__init__(f"writ.yaml of {label}: {count} approval{'' if count == 1 else 's'} missing")
-        more = Problem("…", 0, 0, f"and {count - MAX_NAMED} more", "", Code.UNGOVERNED)
-        self.problems = (*problems[:MAX_NAMED], *([more] if count > MAX_NAMED else []))
+        more = Problem("…", 0, 0, f"and {count - len(first)} more", "", Code.UNGOVERNED)
+        self.problems = (*first, *([more] if count > len(first) else []))
 
 
 def require_approvals(
@@ -86,14 +88,15 @@ def require_approvals(
     signatures = read_signatures(git, sorted({*governed, *merges}), signers)
     evidence = _Evidence(history, frozenset(commits), merges, signatures, _by_commit(reviews))
     approved_by = {commit: evidence.approved_by(commit) for commit in governed}
-    problems = [
-        _problem(demanded, evidence, commit, path, missing)
+    lacking = [
+        (commit, path, missing)
         for commit, paths in governed.items()
         for path, teams in sorted(paths.items())
         if (missing := demanded.missing(teams, approved_by[commit]))
     ]
-    if problems:
-        raise MissingApprovalsError(label, problems)
+    if lacking:
+        first = [_problem(demanded, evidence, *each) for each in lacking[:MAX_NAMED]]
+        raise MissingApprovalsError(label, first, len(lacking))
     counted: dict[str, set[str]] = defaultdict(set)
     for commit, paths in governed.items():
         for team in {team for teams in paths.values() for team in teams}:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from builder.merging.judging import MAX_NAMED, MissingApprovalsError
 from builder.merging.reviews import APPROVED, STATES, ReviewRecord
-from policy_core.errors import Problem, report
+from policy_core.errors import report
 
 Desk = Any  # of conftest.py
 
@@ -179,9 +179,12 @@ def test_people_read_what_is_missing_and_what_helps(desk: Desk) -> None:
     ]
 
 
-def test_of_very_many_the_first_are_named() -> None:
-    error = MissingApprovalsError("release 1", [Problem("policies/a.yaml", 0, 0, str(n)) for n in range(MAX_NAMED + 3)])
+def test_of_very_many_the_first_are_named(desk: Desk) -> None:
+    desk.commit({f"policies/{number}.yaml": "x" for number in range(MAX_NAMED + 3)})
 
+    error = desk.refusal()
+
+    assert error.message == f"writ.yaml of release 1: {MAX_NAMED + 3} approvals missing"
     assert len(error.problems) == MAX_NAMED + 1
     assert error.problems[-1].message == "and 3 more"
 
