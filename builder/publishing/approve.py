@@ -45,8 +45,8 @@ class NothingPendingError(UsageError):
 class Review:
     """A pending document that passed every check, and what an approver should know about it.
 
-    `live` is what it would replace. `candidate` is what its commit gives here, tests run; both it and `provenance` are
-    None for a mere renewal, `candidate` also for a rollback, whose bundle was live before.
+    `live` is what it would replace. `candidate` is what its commit gives here, tests run; None for a rollback, whose
+    bundle was live before.
     """
 
     waiting: Waiting
@@ -71,8 +71,6 @@ def review(
     state = publisher.reader.read()
     waiting = _find(publisher, state, number)
     release, live = waiting.release, state.verified.release
-    if release is None or waiting.renewal:
-        return Review(waiting, live, None, None)
     where = layout.pending_object(publisher.channel, waiting.version)
     check_origin(where, release, histories)
     provenance = provenance_of(publisher.store, release, _with_pending(histories, state, release))
@@ -138,10 +136,10 @@ def complete(publisher: Publisher, *, number: int | None = None) -> Outcome:
                 f"{layout.pending_object(channel, waiting.version)}: has {have}",
                 hint=f"`writ approve --channel {channel}` signs; to ask: {', '.join(missing(state, waiting))}",
             )
-        written.release = state.verified.release if waiting.renewal else waiting.release
+        written.release = waiting.release
         pin = put_signed(publisher, channel, waiting.pending.roles[channel], [holders_of(state.targets, channel)])
-        make_live(publisher, {channel: state}, Change({channel: pin}, {channel: written.release}), written)
-        return Outcome(written.release, committed=True)
+        make_live(publisher, {channel: state}, Change({channel: pin}, {channel: waiting.release}), written)
+        return Outcome(waiting.release, committed=True)
 
     return repeat(publisher, step)
 

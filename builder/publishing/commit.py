@@ -24,12 +24,9 @@ from policy_core.trust.release import Release
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What to make live: a release and, unless the store holds them already, its bundle and provenance.
+    """What to make live: a release and, unless the store holds them already, its bundle and provenance."""
 
-    The release that the channel role lists already means that its metadata is only signed anew.
-    """
-
-    release: Release | None
+    release: Release
     bundle: bytes | None = None
     provenance: bytes | None = None
 
@@ -118,7 +115,7 @@ class _WrittenRole:
 
 
 def _commit_once(
-    publisher: Publisher, state: LiveState, release: Release | None, role: _WrittenRole, written: WrittenSnapshot
+    publisher: Publisher, state: LiveState, release: Release, role: _WrittenRole, written: WrittenSnapshot
 ) -> None:
     """Go from the live state to the proposed one; raises RaceLostError if the live state is another by now."""
     channel, now = publisher.channel, publisher.signing_time(state)
@@ -132,18 +129,17 @@ def _commit_once(
             ),
         )
         role.base, role.release = state.chain.channel, release
-    written.release = state.verified.release if release == state.verified.channel.listed else release
-    change = Change({channel: metadata.pin_of(role.version, role.data)}, {channel: written.release})
+    written.release = release
+    change = Change({channel: metadata.pin_of(role.version, role.data)}, {channel: release})
     make_live(publisher, {channel: state}, change, written)
 
 
 def _put_targets(publisher: Publisher, proposal: Proposal) -> None:
     """Write bundle and provenance, if they are given, under the names that the release has for them."""
     release = proposal.release
-    if release is not None:
-        about = (release.channel, release.name)
-        _put(publisher.store, layout.target_object(*about, release.sha256), proposal.bundle)
-        _put(publisher.store, layout.provenance_object(*about, release.provenance_sha256), proposal.provenance)
+    about = (release.channel, release.name)
+    _put(publisher.store, layout.target_object(*about, release.sha256), proposal.bundle)
+    _put(publisher.store, layout.provenance_object(*about, release.provenance_sha256), proposal.provenance)
 
 
 def _put(store: WritableStore, name: str, body: bytes | None) -> None:

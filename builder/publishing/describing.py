@@ -83,8 +83,7 @@ def waiting_record(waiting: Waiting) -> dict[str, Any]:
     """Return what waits for signatures as JSON output spells it."""
     return {
         "pending": waiting.version,
-        "renewal": waiting.renewal,
-        "release": release_record(waiting.release) if waiting.release else None,
+        "release": release_record(waiting.release),
         "signed_by": [{"key": key.keyid, "owner": owner_of(key)} for key in waiting.signed],
         "threshold": waiting.threshold,
         "complete": waiting.is_complete,
@@ -102,7 +101,7 @@ def describe_standing(channel: str, standing: Standing) -> Iterator[str]:
         yield f"emergency {describe_emergency(entry)}"
     if waiting := standing.waiting:
         release = waiting.release
-        what = f"release {release.release} ({release.action})" if release and not waiting.renewal else "a renewal"
+        what = f"release {release.release} ({release.action})"
         yield (
             f"waiting   {what} as {pending_object(channel, waiting.version)}, "
             f"{len(waiting.signed)} of {waiting.threshold} signatures"

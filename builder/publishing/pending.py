@@ -96,14 +96,13 @@ class Pending:
 class Waiting:
     """A pending document of a channel that was checked: what it would release, and who has signed it.
 
-    `release` is the one that is listed already if the role is merely signed anew. `etag` is of the document.
+    `etag` is of the document.
     """
 
     version: int
     pending: Pending
     etag: str
-    release: Release | None
-    renewal: bool
+    release: Release
     signed: tuple[Key, ...]
     threshold: int
 
@@ -113,7 +112,7 @@ class Waiting:
         return len(self.signed) >= self.threshold
 
 
-def write_pending(publisher: Publisher, state: LiveState, release: Release | None) -> int:
+def write_pending(publisher: Publisher, state: LiveState, release: Release) -> int:
     """Leave `release` for people to sign and return the number of the document; the newest one, if it says the same.
 
     What nobody could sign, or make live, is stepped over, whoever put it there. Raises ConflictError after too many
@@ -158,9 +157,8 @@ def check_pending(channel: str, state: LiveState, version: int, pending: Pending
     ):
         raise StaleError(f"{where}: is stale: {channel} has changed since it was proposed")
     release = _release(where, channel, role)
-    renewal = release == said.listed
     expected = (said.release.release if said.release else 0) + 1
-    if release and not renewal and release.release != expected:
+    if release.release != expected:
         raise StaleError(f"{where}: is stale: it is release {release.release}, but the next one is {expected}")
     if role.expires < state.verified.signed_at + RENEW_BEFORE:
         raise StaleError(f"{where}: is stale: it would be valid until {role.expires:%Y-%m-%d} only")
@@ -169,7 +167,7 @@ def check_pending(channel: str, state: LiveState, version: int, pending: Pending
     if role.to_dict() != _expected(state, channel, version, release, role.expires).to_dict():
         raise PendingError(f"{where}: is not what a publisher would propose")
     signed = valid_signatures(where, metadata_file, state.keys(channel))
-    return Waiting(version, pending, etag, release, renewal, signed, state.threshold(channel))
+    return Waiting(version, pending, etag, release, signed, state.threshold(channel))
 
 
 def valid_signatures(where: str, signed: Metadata[Any], keys: Sequence[Key]) -> tuple[Key, ...]:
@@ -185,19 +183,19 @@ def valid_signatures(where: str, signed: Metadata[Any], keys: Sequence[Key]) -> 
     return tuple(known[keyid] for keyid in signed.signatures)
 
 
-def _expected(state: LiveState, channel: str, version: int, release: Release | None, expires: datetime) -> Targets:
+def _expected(state: LiveState, channel: str, version: int, release: Release, expires: datetime) -> Targets:
     """Return the role that a publisher proposes on top of a state."""
     role = metadata.channel_role(version, release, state.verified.channel, expires - metadata.CHANNEL_LIFETIME)
     role.unrecognized_fields[metadata.BASE] = metadata.base_of(state.verified.versions[channel], state.chain.channel)
     return role
 
 
-def _release(where: str, channel: str, role: Targets) -> Release | None:
+def _release(where: str, channel: str, role: Targets) -> Release:
     targets = list(role.targets.values())
-    if len(targets) > 1:
+    if len(targets) != 1:
         raise PendingError(f"{where}: lists {len(targets)} targets (expected one)")
     try:
-        return selectable_of(channel, targets[0])[0] if targets else None
+        return selectable_of(channel, targets[0])[0]
     except MetadataError as error:
         raise PendingError(f"{where}: {error.message}") from error
 

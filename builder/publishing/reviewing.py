@@ -56,15 +56,11 @@ def describe_review(repository: PolicyRepository, reviewed: Review) -> Iterator[
     """Yield the lines that tell an approver what waits for signatures, and what it would change."""
     waiting, release = reviewed.waiting, reviewed.waiting.release
     yield f"document  {document_digest(reviewed)}"
-    if release is None or waiting.renewal:
-        yield f"pending {waiting.version}: the role of the channel is signed anew; it releases nothing"
-    else:
-        yield f"{release.channel}: release {release.release} ({release.action}) waits as " + layout.pending_object(
-            release.channel, waiting.version
-        )
-        yield from describe_release(release)
-        yield f"replaces  release {reviewed.live.release}" if reviewed.live else "replaces  nothing: the first release"
-        yield from _describe_changes(*_changes(repository, reviewed))
+    where = layout.pending_object(release.channel, waiting.version)
+    yield f"{release.channel}: release {release.release} ({release.action}) waits as {where}"
+    yield from describe_release(release)
+    yield f"replaces  release {reviewed.live.release}" if reviewed.live else "replaces  nothing: the first release"
+    yield from _describe_changes(*_changes(repository, reviewed))
     if reviewed.candidate and reviewed.provenance:
         yield f"tests     {count(reviewed.candidate.tests.count(Status.PASSED), 'policy test')} passed here"
         yield f"built by  writ {reviewed.provenance.version}; building the commit again here gives the same content"
@@ -74,7 +70,7 @@ def describe_review(repository: PolicyRepository, reviewed: Review) -> Iterator[
 
 def _changes(repository: PolicyRepository, reviewed: Review) -> tuple[list[Commit], Differences]:
     release, live, candidate = reviewed.waiting.release, reviewed.live, reviewed.candidate
-    if release is None or candidate is None:
+    if candidate is None:
         return [], Differences((), (), ())
     before = compile_tree(repository.tree(live.revision), today=None) if live else None
     commits = commits_between(repository.git, live.revision if live else None, release.revision)

@@ -17,7 +17,7 @@ from builder.publishing.candidate import prepare_candidate
 from builder.publishing.carrying_out import carry_out, sign
 from builder.publishing.ceremony import propose
 from builder.publishing.channels import Histories
-from builder.publishing.commit import Outcome, Proposal, commit
+from builder.publishing.commit import Outcome
 from builder.publishing.holders import Holders
 from builder.publishing.initialise import create_trust, initialise_store
 from builder.publishing.key_changes import KeyChange
@@ -131,10 +131,10 @@ class World:
         histories = Histories(lambda name: self.publisher(name).reader)
         return review(publisher, repository, prepare, histories)
 
-    def renew(self, channel: str, *names: str) -> Outcome:
+    def renew(self, channel: str, *names: str) -> None:
         """Sign the role of a channel anew, as people do before it expires."""
-        commit(self.publisher(channel), lambda state, _: Proposal(state.verified.channel.listed))
-        return self.approve(*names, channel=channel)
+        rings = [self.person(name).ring(channel) for name in names]
+        self.change_keys(KeyChange(renewed=frozenset({channel})), *rings, channels=(channel,))
 
     def history(self, channel: str = "prod") -> list[Release]:
         """Return the releases of a channel, newest first."""

@@ -288,3 +288,27 @@ def test_provenance_holds_though_the_threshold_was_lowered_meanwhile(peopled: Wo
 
     histories = Histories(lambda channel: peopled.publisher(channel).reader)
     assert provenance_of(peopled.store, release, histories.of).revision == release.revision
+
+
+def list_nothing(role: Document) -> None:
+    role["signed"]["targets"] = {}
+
+
+def list_what_is_live(world: World, role: Document) -> None:
+    stored = world.store.get(metadata_name("prod", world.seen().versions["prod"]), max_bytes=10**6)
+    role["signed"]["targets"] = json.loads(stored.body)["signed"]["targets"]
+
+
+def test_what_releases_nothing_is_no_pending_document(peopled: World, number: int) -> None:
+    """No command leaves such a one: a role is signed anew by a ceremony."""
+    change(peopled, number, list_nothing)
+
+    with pytest.raises(PendingError, match=r"lists 0 targets \(expected one\)"):
+        peopled.sign_pending("ana")
+
+
+def test_what_releases_the_live_one_again_is_stale(peopled: World, number: int) -> None:
+    change(peopled, number, lambda role: list_what_is_live(peopled, role))
+
+    with pytest.raises(StaleError, match="it is release 1, but the next one is 2"):
+        peopled.sign_pending("ana")
