@@ -116,9 +116,7 @@ def promote_release(
     if origin:
         origin.fetch()
     publisher = workspace.publisher(to)
-    source_reader, histories = workspace.reader(source_channel), Histories(workspace.reader)
-    if source_reader.store.url != publisher.store.url:
-        raise UsageError(f"{source_channel} and {to}: are not in one store", hint="promotion stays within a store")
+    histories = Histories(workspace.reader)
     source = find_promotable(histories.of(source_channel), source_channel, number)
     provenance = provenance_of(publisher.store, source, histories.of)
     rebuild_release(workspace.repository, publisher.store, source, provenance)
