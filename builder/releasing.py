@@ -116,6 +116,8 @@ def promote_release(
     if origin:
         origin.fetch()
     publisher = workspace.publisher(to)
+    for channel in (source_channel, to):
+        _check_store(workspace, workspace.publisher(channel))
     histories = Histories(workspace.reader)
     source = find_promotable(histories.of(source_channel), source_channel, number)
     provenance = provenance_of(publisher.store, source, histories.of)
@@ -123,7 +125,6 @@ def promote_release(
     today = publisher.clock().date()
     candidate = prepare_candidate(workspace.repository, source.revision, today=today, reviews=reviews)
     probe_conditional_writes(publisher.store)
-    _check_store(workspace, publisher)
     outcome = promote(publisher, workspace.repository, candidate, source, reason=reason, actor=actor)
     warnings = tuple(f"{problem.where}: {problem.message}" for problem in candidate.warnings)
     return Released(outcome, _record(workspace, publisher, outcome, origin), warnings)

@@ -130,6 +130,24 @@ def test_a_store_that_was_put_back_is_not_signed_over(person: Person, tmp_path: 
     assert (tmp_path / "store/metadata/timestamp.json").read_bytes() == before
 
 
+def test_nothing_is_promoted_from_a_store_that_was_put_back(
+    person_at: Callable[..., Person], file_url: str, tmp_path: Path
+) -> None:
+    """What was live in the channel it comes from then may have been rolled back since."""
+    person = person_at(file_url, channels="staging, prod")
+    person.writ("keys", "init", "--dev")
+    person.writ("publish")
+    shutil.copytree(tmp_path / "store", tmp_path / "backup")
+    person.folder.commit_policy("second")
+    person.writ("publish")
+    shutil.rmtree(tmp_path / "store")
+    (tmp_path / "backup").rename(tmp_path / "store")
+
+    person.writ("promote", "--to", "prod", code=5)
+
+    assert "live/staging: has release 2, the store only 1" in person.err
+
+
 @pytest.mark.parametrize("revision", ["live/prod", "live/prod~1"])
 def test_a_ledger_commit_is_no_way_around_a_rollback_and_the_tests(person: Person, revision: str) -> None:
     person.writ("publish")
