@@ -72,7 +72,7 @@ def run(config: Path | None, **flags: Any) -> None:
     """Run the sidecar until SIGTERM.
 
     Flags win over the configuration file, which also knows socket_mode, max_pin, aging_after, host_id, fleet_store,
-    opa_default, [envoy] and [host].
+    authzen_url, opa_default, [envoy] and [host].
 
     \b
     Example:

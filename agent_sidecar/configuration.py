@@ -33,6 +33,7 @@ SOCKET = "decision.sock"
 """Name of the decision socket in the state directory, where no path is given."""
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_HTTPS_HOST = re.compile(r"https://(?:[A-Za-z0-9][A-Za-z0-9.-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 Value = TypeVar("Value")
 
@@ -51,6 +52,7 @@ class Configuration:
     `aging_after_s` is the age of the timestamp that is worth an alarm (None: three quarters of its life).
     `stale_limit_s` is how long after the first expiry of its metadata a policy still answers (None: for ever).
     `host_id` is the audience of grants for this host; `fleet_store` is the URL of a Redis database, with its password.
+    `authzen_url` is where AuthZEN's clients reach this sidecar, as its metadata says (empty: there are none).
     `opa_default` is the document that OPA's ``POST /`` answers with; `envoy` names the headers that checks of Envoy are
     read from (None: there are none).
     """
@@ -70,6 +72,7 @@ class Configuration:
     max_pin_s: float = 4 * 3600.0
     host_id: str = ""
     fleet_store: str = field(default="", repr=False)
+    authzen_url: str = ""
     opa_default: str = "writ/allow"
     envoy: TrustedHeaders | None = None
     host: Mapping[str, str] = field(default_factory=dict)
@@ -77,8 +80,8 @@ class Configuration:
 
 KEYS = (
     "store", "channel", "root", "state", "socket", "socket_mode", "listen", "token_file", "poll", "min_release",
-    "aging_after", "on_stale", "max_stale", "max_pin", "host_id", "fleet_store", "opa_default", "envoy",
-    "host",
+    "aging_after", "on_stale", "max_stale", "max_pin", "host_id", "fleet_store", "authzen_url", "opa_default",
+    "envoy", "host",
 )  # fmt: skip
 
 
@@ -134,6 +137,7 @@ def read_configuration(file: Path | None, flags: Mapping[str, Any]) -> Configura
         max_pin_s=take("max_pin", _between(1.0, MAX_PIN_S), 4 * 3600.0),
         host_id=take("host_id", host_id, "") or socket.gethostname(),
         fleet_store=fleet_store,
+        authzen_url=take("authzen_url", authzen_url, ""),
         opa_default=take("opa_default", _one_of("writ/allow", "writ/answer"), "writ/allow"),
         envoy=take("envoy", trusted_headers, None),
         host=take("host", host_labels, {}),
@@ -207,6 +211,14 @@ def fleet_url(value: object) -> str:
     unknown = sorted(parse_qs(parts.query, keep_blank_values=True).keys() - TLS_FILES)
     if unknown or (parts.query and parts.scheme == "redis"):
         raise ValueError(f"takes {', '.join(sorted(TLS_FILES))} with rediss:// and nothing else (found {unknown})")
+    return url
+
+
+def authzen_url(value: object) -> str:
+    """Return the URL others reach AuthZEN's paths under, without a slash at its end. Raises ValueError."""
+    url = _text(value).removesuffix("/")
+    if not _HTTPS_HOST.fullmatch(url):
+        raise ValueError(f"is not https and a host (expected for example https://pdp.example.com, found {value})")
     return url
 
 

@@ -31,6 +31,7 @@ from agent_sidecar.memory import HostMemory
 from agent_sidecar.metrics import metrics_text
 from agent_sidecar.polling import Poller
 from agent_sidecar.server.administration import AdminApi
+from agent_sidecar.server.authzen import KEPT_HEADERS, AuthZenApi
 from agent_sidecar.server.decisions import DecisionApi
 from agent_sidecar.server.envoy import EnvoyApi
 from agent_sidecar.server.kubernetes import KubernetesApi
@@ -123,11 +124,12 @@ class Daemon:
             status=self.status,
         )
         limit = connection_limit(MAX_CONNECTIONS, services=2)
-        routes = {**self._api.routes, **opa.routes, **KubernetesApi(self._api).routes}
-        kept = frozenset[bytes]()
+        authzen = AuthZenApi(self._api, url=configuration.authzen_url)
+        routes = {**self._api.routes, **authzen.routes, **opa.routes, **KubernetesApi(self._api).routes}
+        kept = KEPT_HEADERS
         if configuration.envoy:
             routes |= EnvoyApi(self._api, configuration.envoy).routes
-            kept = configuration.envoy.names
+            kept |= configuration.envoy.names
         self._local = Service(routes, kept_headers=kept, max_connections=limit)
         self._tcp = Service(routes, token=configuration.token, kept_headers=kept, max_connections=limit)
         self._admin = Service(self._admin_api.routes, max_connections=32)

@@ -1,4 +1,4 @@
-"""The decision API: AuthZEN evaluation, the job form, status and health.
+"""Decisions, asked in the job form or by the adapters of other protocols; status and health.
 
 A decision is one straight line in the event loop: read the activation in force once, decode, answer, encode. One that
 turns out to need the network or a synced disk begins anew in a thread, with the same activation and time.
@@ -8,6 +8,7 @@ import itertools
 import secrets
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import TypeVar
 
 import msgspec
 
@@ -23,12 +24,8 @@ from policy_core.decoding import decode_request
 from policy_core.memory import Looking
 from policy_core.request import RequestError
 
-
-class Evaluation(msgspec.Struct):
-    """The AuthZEN answer: its boolean, and the complete answer beside it."""
-
-    decision: bool
-    context: Answer
+Spelt = TypeVar("Spelt")
+"""An answer in the form of a protocol."""
 
 
 class DecisionApi:
@@ -61,7 +58,6 @@ class DecisionApi:
     def routes(self) -> Routes:
         """Return the paths of this API."""
         post: dict[bytes, Handler] = {
-            b"/access/v1/evaluation": self.evaluation,
             b"/api/v1/policy/evaluate": self.job_evaluation,
         }
         get: dict[bytes, Handler] = {
@@ -73,13 +69,6 @@ class DecisionApi:
         return {path: (b"POST", handler) for path, handler in post.items()} | {
             path: (b"GET", handler) for path, handler in get.items()
         }
-
-    def evaluation(self, body: bytes | bytearray, _peer: Connection) -> Reply | Awaitable[Reply]:
-        """Answer an AuthZEN evaluation; a bad request gets 400 and a message string, as AuthZEN has it."""
-        try:
-            return self.answer(decode_request(body), _as_authzen)
-        except RequestError as error:
-            return 400, encode(error.message)
 
     def job_evaluation(self, body: bytes | bytearray, _peer: Connection) -> Reply | Awaitable[Reply]:
         """Answer the job form: the answer itself, its decision in capitals."""
@@ -94,8 +83,8 @@ class DecisionApi:
         return 200 if health.ready else 503, encode(health)
 
     def answer(
-        self, raw: object, spell: Callable[[Answer], Reply], *, is_trial: bool = False
-    ) -> Reply | Awaitable[Reply]:
+        self, raw: object, spell: Callable[[Answer], Spelt], *, is_trial: bool = False
+    ) -> Spelt | Awaitable[Spelt]:
         """Answer a decoded request, for any protocol. Raises RequestError; all else unexpected is answered deny.
 
         A trial counts under no rate and spends no grant.
@@ -117,8 +106,8 @@ class DecisionApi:
         return spell(answer)
 
     async def _reply_later(
-        self, answering: Awaitable[Answer], decision_id: str, spell: Callable[[Answer], Reply]
-    ) -> Reply:
+        self, answering: Awaitable[Answer], decision_id: str, spell: Callable[[Answer], Spelt]
+    ) -> Spelt:
         """Answer once a decision is made that is under way. What it counts or spends stays so if it takes too long."""
         try:
             answer = await answering
@@ -127,10 +116,6 @@ class DecisionApi:
         except Exception as error:  # noqa: BLE001 - request boundary: what cannot be evaluated is denied
             answer = _failed(error, decision_id)
         return spell(answer)
-
-
-def _as_authzen(answer: Answer) -> Reply:
-    return 200, encode(Evaluation(answer.allowed, answer))
 
 
 def _as_job_form(answer: Answer) -> Reply:

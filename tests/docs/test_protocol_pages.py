@@ -11,7 +11,7 @@ import pytest
 from running_host import RunningHost, running_host
 
 REFERENCE = Path(__file__).parents[2] / "docs/reference"
-PAGES = ["envoy.md", "kubernetes.md", "opa.md"]
+PAGES = ["authzen.md", "envoy.md", "kubernetes.md", "opa.md"]
 CONFIGURATION = re.compile(r"^```toml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SHOWN = re.compile(r"^```sh\n(curl .*?)^```\n\n```json\n(.*?)^```", re.MULTILINE | re.DOTALL)
 POLICY = re.compile(r"^```yaml\n# (policies/\S+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -59,6 +59,8 @@ def is_as_shown(found: Any, shown: Any) -> bool:
         named = shown.keys() - {"…"}
         complete = named <= found.keys() if "…" in shown else named == found.keys()
         return complete and all(is_as_shown(found[key], shown[key]) for key in named)
+    if isinstance(shown, list) and isinstance(found, list):
+        return len(found) == len(shown) and all(map(is_as_shown, found, shown))
     return bool(found == shown)
 
 
@@ -83,3 +85,5 @@ def test_with_the_policies_shown_the_requests_shown_may_pass(host_of_the_pages: 
 @pytest.mark.parametrize("found", [{"a": 1}, {"a": 1, "b": 2, "c": 3}, {"a": 2, "b": 2}, {"a": 1, "b": {}}])
 def test_a_reply_that_differs_is_noticed(found: object) -> None:
     assert not is_as_shown(found, {"a": 1, "b": 2})
+    assert not is_as_shown([found], [{"a": 1, "b": 2}])
+    assert not is_as_shown([{"a": 1, "b": 2}, found], [{"a": 1, "b": 2}])

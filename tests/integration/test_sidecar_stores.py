@@ -1,23 +1,18 @@
 """The sidecar as a process against the stores there are: an S3 API over HTTP, and a TLS server."""
 
-import datetime
 import functools
 import http.server
-import ipaddress
 import ssl
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from sidecar_bench import Bench, Process, new_bench, until
 from signed_store import bundle, rules
+from tls_front import certificate
 
 from bundle_store.file import FileStore
 from bundle_store.port import ObjectNotFoundError
@@ -115,7 +110,7 @@ def cache(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cache]:
     cache = Cache()
     store = FileStore(bench.store.directory, url=bench.store.url)
     server = _Server(("127.0.0.1", 0), functools.partial(_Handler, cache, store))
-    pem = _certificate(bench.folder)
+    pem = certificate(bench.folder)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
     server.socket = context.wrap_socket(server.socket, server_side=True)
@@ -127,22 +122,6 @@ def cache(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cache]:
     server.shutdown()
     thread.join()
     server.server_close()
-
-
-def _certificate(folder: Path) -> Path:
-    """Write a key and a certificate for 127.0.0.1 that vouches for itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    now, day = datetime.datetime.now(datetime.UTC), datetime.timedelta(days=1)
-    made = x509.CertificateBuilder(name, name, key.public_key(), 1, now - day, now + day)
-    made = made.add_extension(address, critical=False)
-    made = made.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-    pem = serialization.Encoding.PEM
-    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    path = folder / "server.pem"
-    path.write_bytes(private + made.sign(key, hashes.SHA256()).public_bytes(pem))
-    return path
 
 
 def test_a_release_behind_https_is_swapped_in_and_nothing_new_is_one_request(bench: Bench, cache: Cache) -> None:

@@ -236,6 +236,27 @@ def test_protocols_are_configured_in_the_file(flags: dict[str, Any], tmp_path: P
     assert (found.opa_default, found.envoy) == ("writ/answer", TrustedHeaders(subject="x-user"))
 
 
+@pytest.mark.parametrize("url", ["https://pdp.example.com", "https://pdp.example.com:8443/", "https://[::1]:8443"])
+def test_the_url_of_authzen_is_https_and_a_host(flags: dict[str, Any], tmp_path: Path, url: str) -> None:
+    found = read_configuration(write(tmp_path, f'authzen_url = "{url}"\n'), flags)
+
+    assert found.authzen_url == url.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://pdp.example.com", "https://", "https:///", "pdp.example.com", "https://a@pdp.example.com",
+        "https://pdp.example.com/x", "https://pdp.example.com?x", "https://pdp.example.com#x",
+        "https://pdp.example.com//", "https://pdp.example.com\\n", "https://-x", "https://pdp.example.com:x",
+    ],
+)  # fmt: skip
+def test_any_other_url_of_authzen_is_a_mistake(flags: dict[str, Any], tmp_path: Path, url: str) -> None:
+    file = write(tmp_path, f'authzen_url = "{url}"\n')
+
+    assert "authzen_url: is not https and a host" in problems(flags, file)
+
+
 def test_a_mistake_about_a_protocol_is_told_with_the_others(flags: dict[str, Any], tmp_path: Path) -> None:
     file = write(tmp_path, 'opa_default = "system/main"\npoll = "1y"\n[envoy]\nroles_header = "x-roles"\n')
 

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ import pytest
 from agent_sidecar.freshness import FreshnessState
 from agent_sidecar.host_clock import HostClock
 from agent_sidecar.memory import AtOnce, HostMemory, WouldWaitError
+from agent_sidecar.server.authzen import AuthZenApi
 from agent_sidecar.server.decisions import DecisionApi
 from agent_sidecar.server.protocol import _message
 from agent_sidecar.server.waiting import WaitingRoom
@@ -20,6 +22,7 @@ from policy_core.decision import Answer
 from policy_core.memory import Memory
 from policy_core.model import Decision
 
+PEER: Any = SimpleNamespace(kept_headers=())
 AUTHZEN = b'{"subject":{"type":"user","id":"a"},"action":{"name":"x"},"resource":{"type":"t","id":"i"}}'
 
 
@@ -61,7 +64,8 @@ def api(make_api: Callable[[Any], DecisionApi]) -> DecisionApi:
 
 
 def ask(api: DecisionApi, path: bytes, body: bytes = b"") -> tuple[int, Any]:
-    status, reply = api.routes[path][1](body, None)  # type: ignore[arg-type, misc]
+    routes = {**api.routes, **AuthZenApi(api).routes}
+    status, reply = routes[path][1](body, PEER)  # type: ignore[misc]
     return status, msgspec.json.decode(reply)
 
 
@@ -145,7 +149,7 @@ def fail() -> Answer:
 
 def ask_patiently(api: DecisionApi) -> dict[str, Any]:
     async def run() -> Any:
-        reply = api.evaluation(AUTHZEN, None)  # type: ignore[arg-type]
+        reply = AuthZenApi(api).evaluation(AUTHZEN, PEER)
         assert not isinstance(reply, tuple)
         return await reply
 
