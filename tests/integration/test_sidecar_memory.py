@@ -15,6 +15,7 @@ from sidecar_bench import Bench, Process, new_bench, until
 from signed_store import bundle
 
 from agent_sidecar.fleet import ANSWER_TIMEOUT_S
+from agent_sidecar.server.waiting import PATIENCE_S
 from policy_core.model import Clauses, Decision, Rate, RateScope, Rule
 
 LIMIT = 3
@@ -66,6 +67,16 @@ def decisions(sidecar: Process, action: str, count: int) -> list[str]:
     return [ask(sidecar, action)["decision"] for _ in range(count)]
 
 
+def ask_together(sidecar: Process, *requests: dict[str, Any], semantic: str = "execute_all") -> list[Any]:
+    body = {"evaluations": requests, "options": {"evaluations_semantic": semantic}}
+    evaluations: list[Any] = sidecar.ask("POST", "/access/v1/evaluations", json.dumps(body).encode())["evaluations"]
+    return evaluations
+
+
+def decided_together(sidecar: Process, *requests: dict[str, Any], semantic: str = "execute_all") -> list[str]:
+    return [each["context"]["decision"] for each in ask_together(sidecar, *requests, semantic=semantic)]
+
+
 def kill(sidecar: Process) -> None:
     assert sidecar.stop(signal.SIGKILL) == -signal.SIGKILL
 
@@ -81,6 +92,55 @@ def test_a_count_survives_kill_9_and_a_swap(bench: Bench) -> None:
 
     assert decisions(sidecar, "host.x", 2) == ["allow", "throttle"]
     assert sidecar.ask()["memory"]["counted_keys"] == 1
+
+
+def test_a_batch_counts_in_its_order_as_single_requests_do(bench: Bench) -> None:
+    sidecar, request = start(bench), asking_request(action="host.x")
+
+    assert decisions(sidecar, "host.x", 1) == ["allow"]
+    assert decided_together(sidecar, *[request] * 3) == ["allow", "allow", "throttle"]
+    assert decisions(sidecar, "host.x", 1) == ["throttle"]
+
+
+def test_what_a_batch_does_not_decide_counts_nothing(bench: Bench) -> None:
+    sidecar, request = start(bench), asking_request(action="host.x")
+
+    found = decided_together(sidecar, *[request] * 9, semantic="permit_on_first_permit")
+
+    assert found == ["allow"]
+    assert decisions(sidecar, "host.x", 3) == ["allow", "allow", "throttle"]
+
+
+def test_a_batch_spends_a_grant_once(bench: Bench) -> None:
+    sidecar = start(bench)
+    request = asking_request(grant_for(ask(sidecar, "approve.x")["approval"]))
+
+    found = decided_together(sidecar, request, asking_request(action="plain.x"), request)
+
+    assert found == ["allow", "allow", "require_approval"]
+
+
+def test_a_batch_counts_with_the_fleet_in_its_order(bench: Bench, server: RedisServer) -> None:
+    sidecar, request = start(bench, server), asking_request(action="fleet.x")
+
+    found = decided_together(sidecar, request, asking_request(action="plain.x"), *[request] * 3)
+
+    assert found == ["allow", "allow", "allow", "allow", "throttle"]
+
+
+def test_a_batch_over_a_fleet_store_that_hangs_ends_in_time_and_allows_nothing_of_it(
+    bench: Bench, server: RedisServer
+) -> None:
+    sidecar, request = start(bench, server), asking_request(action="fleet.x")
+    server.pause()
+    began = time.monotonic()
+
+    evaluations = ask_together(sidecar, *[request] * 50)
+    took_s = time.monotonic() - began
+    server.resume()
+
+    assert [evaluation["decision"] for evaluation in evaluations] == [False] * 50
+    assert took_s < 2 * PATIENCE_S + 1
 
 
 def test_a_grant_is_used_once_over_a_kill_between_disk_and_reply(bench: Bench) -> None:
