@@ -9,6 +9,11 @@ from pathlib import Path
 import pytest
 import s3_servers
 from git_folder import GitFolder, make_repository
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(autouse=True)

@@ -78,7 +78,9 @@ STEPS = st.lists(
 
 
 @settings(
-    max_examples=examples(60, nightly=2_000), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(60, nightly=2_000),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(steps=STEPS)
 def test_two_hosts_together_answer_like_one_plain_memory(shared_server: RedisServer, steps: Any) -> None:

@@ -190,7 +190,9 @@ def test_of_very_many_the_first_are_named(desk: Desk) -> None:
 
 
 @settings(
-    max_examples=examples(60, nightly=1_000), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(60, nightly=1_000),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(data=st.data())
 def test_an_approval_more_never_takes_one_away(history: tuple[Desk, list[str]], data: st.DataObject) -> None:

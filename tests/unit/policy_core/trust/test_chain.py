@@ -62,7 +62,9 @@ def test_parts_of_two_states_do_not_mix(signing: Signing, release_of: Any, part:
         verify(signing, dataclasses.replace(one, **{part: getattr(other, part)}))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(data=st.data())
 def test_no_altered_byte_goes_unnoticed(signing: Signing, release_of: Any, data: st.DataObject) -> None:
     chain = signing.chain(release_of())

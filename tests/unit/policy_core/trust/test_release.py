@@ -114,7 +114,8 @@ def test_a_target_without_sha256_is_refused(release_of: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "Prod", "1prod", "-prod", "pr od", "prod/x", "prod.eu", "root", "prod-oncall", "targets", "a" * 41, "prod\n"]
+    "name",
+    ["", "Prod", "1prod", "-prod", "pr od", "prod/x", "prod.eu", "root", "prod-oncall", "targets", "a" * 41, "prod\n"],
 )
 def test_a_name_that_could_mean_something_else_is_no_channel(name: str) -> None:
     with pytest.raises(ChannelNameError):
