@@ -40,7 +40,15 @@ def ministack() -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listening:
         bind = ["--bind", f"fd://{listening.fileno()}", "--log-level", "error"]
         process = subprocess.Popen(
-            [sys.executable, "-m", "hypercorn", "ministack.app:app", *bind],
+            [
+                sys.executable,
+                "-m",
+                "hypercorn",
+                "--workers",
+                "0",
+                "ministack.app:app",
+                *bind,
+            ],  # 0: no process beside it
             pass_fds=[listening.fileno()],
             env={"PATH": os.environ["PATH"], "SERVICES": "s3", "LOG_LEVEL": "ERROR"},
         )
