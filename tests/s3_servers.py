@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager, contextmanager
 import pytest
 
 START_TIMEOUT_S = 20
+WORKERS = "0"  # the server itself: a process beside it would outlive it
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
 CEPH = os.environ.get("WRIT_TEST_CEPH", "")  # an endpoint, see `make ceph`; tests get an environment of their own
 
@@ -40,15 +41,7 @@ def ministack() -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listening:
         bind = ["--bind", f"fd://{listening.fileno()}", "--log-level", "error"]
         process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "hypercorn",
-                "--workers",
-                "0",
-                "ministack.app:app",
-                *bind,
-            ],  # 0: no process beside it
+            [sys.executable, "-m", "hypercorn", "--workers", WORKERS, "ministack.app:app", *bind],
             pass_fds=[listening.fileno()],
             env={"PATH": os.environ["PATH"], "SERVICES": "s3", "LOG_LEVEL": "ERROR"},
         )
