@@ -1,4 +1,7 @@
-"""Real processes that are killed, interrupted, or run into each other, at every change of a ``file://`` store."""
+"""Real processes that are killed at the beginning, interrupted, or run into each other.
+
+What becomes of every other command that dies anywhere is in `test_stress`.
+"""
 
 import signal
 import subprocess
@@ -11,11 +14,8 @@ import pytest
 
 GitFolder = Any  # of tests/conftest.py
 SCRIPT = Path(__file__).parents[1] / "publishing/dying_writ.py"
-ROLLBACK = ("rollback", "--channel", "prod", "--reason", "too strict")
 
 # what appears in the store, in this order
-PUBLISH = {1: "bundle", 2: "provenance", 3: "channel role", 4: "snapshot role", 5: "timestamp"}
-ADDITION = {1: "targets", 2: "channel role", 3: "snapshot role", 4: "timestamp"}
 BEGINNING = {1: "probe", 2: "root", 3: "channel role", 4: "targets", 5: "snapshot role", 6: "timestamp"}
 
 
@@ -50,22 +50,6 @@ def published(folder: GitFolder) -> GitFolder:
     return folder
 
 
-@pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("number", PUBLISH)
-def test_a_killed_publish_shows_all_or_nothing_and_is_completed(
-    published: GitFolder, store: Path, moment: str, number: int
-) -> None:
-    published.commit_policy("second")
-
-    code, _ = dying_writ(published, "SIGKILL", moment, number, store, "publish")
-
-    assert code == -signal.SIGKILL
-    committed = PUBLISH[number] == "timestamp" and moment == "after"
-    assert f"release {2 if committed else 1} (publish)" in writ(published, "live")
-    writ(published, "publish")
-    assert "verified, 2 releases" in writ(published, "verify")
-
-
 @pytest.mark.parametrize("number", BEGINNING)
 def test_a_killed_beginning_is_completed(folder: GitFolder, store: Path, number: int) -> None:
     code, _ = dying_writ(folder, "SIGKILL", "before", number, store, "keys", "init", "--dev")
@@ -74,36 +58,6 @@ def test_a_killed_beginning_is_completed(folder: GitFolder, store: Path, number:
     writ(folder, "keys", "init", "--dev")
     writ(folder, "publish")
     assert "verified, 1 release," in writ(folder, "verify")
-
-
-def test_a_killed_rollback_is_completed_as_one_release(published: GitFolder, store: Path) -> None:
-    published.commit_policy("second")
-    writ(published, "publish")
-
-    code, _ = dying_writ(published, "SIGKILL", "after", 3, store, *ROLLBACK, "--to", "1")
-
-    assert code == -signal.SIGKILL
-    assert "release 3 (rollback)" in writ(published, "live")
-    assert "which is live, has the bundle of release 1" in writ(published, *ROLLBACK, "--to", "1")
-    assert "verified, 3 releases" in writ(published, "verify")
-
-
-@pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("number", ADDITION)
-def test_a_killed_addition_of_a_channel_disturbs_nobody_and_is_completed(
-    published: GitFolder, store: Path, moment: str, number: int
-) -> None:
-    settings = (published.path / "writ.yaml").read_text()
-    published.commit({"writ.yaml": settings.replace("channels: [prod]", "channels: [prod, staging]")})
-
-    code, _ = dying_writ(published, "SIGKILL", moment, number, store, "keys", "add-channel", "staging")
-
-    assert code == -signal.SIGKILL
-    assert "verified, 1 release," in writ(published, "verify")
-    committed = ADDITION[number] == "timestamp" and moment == "after"
-    assert ("nothing to do" if committed else "added") in writ(published, "keys", "add-channel", "staging")
-    writ(published, "publish", "--channel", "staging")
-    assert "verified, 1 release," in writ(published, "verify", "--channel", "staging")
 
 
 @pytest.mark.parametrize(("moment", "number"), [("before", 1), ("before", 5), ("after", 5)])
