@@ -9,12 +9,10 @@ import contextlib
 import gc
 import os
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import uvloop
@@ -31,38 +29,22 @@ from agent_sidecar.memory import HostMemory
 from agent_sidecar.metrics import metrics_text
 from agent_sidecar.polling import Poller
 from agent_sidecar.server.administration import AdminApi
-from agent_sidecar.server.authzen import KEPT_HEADERS, AuthZenApi
 from agent_sidecar.server.decisions import DecisionApi
-from agent_sidecar.server.envoy import EnvoyApi
-from agent_sidecar.server.kubernetes import KubernetesApi
-from agent_sidecar.server.listening import (
-    check_socket_path,
-    claim_socket,
-    connection_limit,
-    listen_tcp,
-    listen_unix,
-)
-from agent_sidecar.server.opa import OpaApi
-from agent_sidecar.server.protocol import MAX_CONNECTIONS, TICK_S, Connection, Service
+from agent_sidecar.server.front import decision_services
+from agent_sidecar.server.listening import check_socket_path, claim_socket, connection_limit, listen_tcp
+from agent_sidecar.server.service import MAX_CONNECTIONS, TICK_S, Service
+from agent_sidecar.server.serving import Listener, Serving, listen_at
 from agent_sidecar.state import ADMIN_SOCKET, Settings, StateDirectory
-from agent_sidecar.status import Status, health_of, status_of
+from agent_sidecar.status import Health, Status, health_of, status_of
 from agent_sidecar.updating import Updater
 from bundle_store.client import TrustedClient
 from bundle_store.opening import open_reader
 from policy_core import __version__
 
-DRAIN_S = 5.0
 POLLER_STOP_S = 2.0
 REQUESTS_S = 5.0
 SWITCH_INTERVAL_S = 0.0005
 """How long the polling thread may keep a request waiting for the interpreter, while it verifies and loads."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Listener:
-    service: Service
-    sock: socket.socket
-    path: Path | None = None
 
 
 class Daemon:
@@ -106,14 +88,8 @@ class Daemon:
             clock=self._clock,
             memory=self._memory,
             status=self.status,
-            health=lambda: health_of(self._enforcement, self._updater, self._clock),
+            health=self.health,
             metrics=self.metrics,
-        )
-        opa = OpaApi(
-            self._api,
-            default=configuration.opa_default,
-            status=self.status,
-            health=lambda: health_of(self._enforcement, self._updater, self._clock),
         )
         self._admin_api = AdminApi(
             enforcement=self._enforcement,
@@ -123,17 +99,14 @@ class Daemon:
             history=history,
             status=self.status,
         )
-        limit = connection_limit(MAX_CONNECTIONS, services=2)
-        authzen = AuthZenApi(self._api, url=configuration.authzen_url)
-        routes = {**self._api.routes, **authzen.routes, **opa.routes, **KubernetesApi(self._api).routes}
-        kept = KEPT_HEADERS
-        if configuration.envoy:
-            routes |= EnvoyApi(self._api, configuration.envoy).routes
-            kept |= configuration.envoy.names
-        self._local = Service(routes, kept_headers=kept, max_connections=limit)
-        self._tcp = Service(routes, token=configuration.token, kept_headers=kept, max_connections=limit)
+        self._local, self._tcp = decision_services(
+            configuration,
+            self._api,
+            status=self.status,
+            health=self.health,
+            max_connections=connection_limit(MAX_CONNECTIONS, services=2),
+        )
         self._admin = Service(self._admin_api.routes, max_connections=32)
-        self._services = (self._local, self._tcp, self._admin)
 
     def status(self) -> Status:
         """Return the status document."""
@@ -146,45 +119,44 @@ class Daemon:
             decisions=self._api.decisions,
         )
 
+    def health(self) -> Health:
+        """Return whether a policy is enforced, and how fresh it is."""
+        return health_of(self._enforcement, self._updater, self._clock)
+
     def metrics(self) -> bytes:
         """Return the metrics document."""
-        health = health_of(self._enforcement, self._updater, self._clock)
         return metrics_text(
             self._updater.freshness,
             now=self._clock(),
-            ready=health.ready,
+            ready=self.health().ready,
             clock_behind_s=self._clock.behind_s,
             emergency_entries=len(self._enforcement.emergencies.entries),
         )
 
-    def listen(self, state: Path) -> list[_Listener]:
+    def listen(self, state: Path) -> list[Listener]:
         """Return the listening sockets. Raises UsageError or ConflictError, with none left open."""
         configuration = self._configuration
         with ExitStack() as made:
             made.callback(os.close, claim_socket(configuration.socket))  # held for as long as this process lives
             listeners = [
-                _listen(made, self._admin, state / ADMIN_SOCKET, mode=0o600),
-                _listen(made, self._local, configuration.socket, mode=configuration.socket_mode),
+                listen_at(made, self._admin, state / ADMIN_SOCKET, mode=0o600),
+                listen_at(made, self._local, configuration.socket, mode=configuration.socket_mode),
             ]
             if configuration.listen:
-                listeners.append(_Listener(self._tcp, made.enter_context(listen_tcp(*configuration.listen))))
+                listeners.append(Listener(self._tcp, made.enter_context(listen_tcp(*configuration.listen))))
             made.pop_all()
         return listeners
 
-    async def serve(self, listeners: list[_Listener]) -> int:
+    async def serve(self, listeners: list[Listener]) -> int:
         """Answer until a signal comes; return how many connections had to be cut."""
         self._loop = loop = asyncio.get_running_loop()
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, _on_signal, stop)
-        servers = [
-            await loop.create_server(_factory(listener.service), sock=listener.sock)
-            if listener.path is None
-            else await loop.create_unix_server(_factory(listener.service), sock=listener.sock)
-            for listener in listeners
-        ]
+        serving = Serving(listeners)
+        await serving.open()
         self._poller.start()
-        ticking = [loop.create_task(self._tick()), loop.create_task(_every_tick(self._memory.tend))]
+        ticking = [loop.create_task(self._tick(serving)), loop.create_task(_every_tick(self._memory.tend))]
         if self._fleet:
             ticking.append(loop.create_task(_every_tick(self._fleet.probe)))
         logs.info(
@@ -192,14 +164,12 @@ class Daemon:
             version=__version__,
             channel=self._configuration.channel,
             store=self.status().store,
-            sockets=[str(listener.path or listener.sock.getsockname()) for listener in listeners],
+            sockets=[listener.address for listener in listeners],
         )
         try:
             await stop.wait()
         finally:
-            for server in servers:
-                server.close()
-            cut = await self._drain()
+            cut = await serving.drain()
             for task in ticking:
                 task.cancel()
             self._api.waiting_room.close()
@@ -235,13 +205,12 @@ class Daemon:
         made = passed.wait(REQUESTS_S) and self._api.waiting_room.wait_for_all(REQUESTS_S)
         return made and not self._admin_api.explaining
 
-    async def _tick(self) -> None:
+    async def _tick(self, serving: Serving) -> None:
         """Once a second: connections that wait too long, rollbacks that have held as long as they may."""
         reported = ""
         while True:
             await asyncio.sleep(TICK_S)
-            for service in self._services:
-                service.sweep()
+            serving.sweep()
             pin = self._enforcement.state.pin
             if pin and self._clock() >= pin.until:
                 try:
@@ -251,15 +220,6 @@ class Daemon:
                     if error.message != reported:
                         logs.warning("resume_failed", reason=error.message, hint=error.hint)
                     reported = error.message
-
-    async def _drain(self) -> int:
-        for service in self._services:
-            service.close()
-        loop = asyncio.get_running_loop()
-        limit = loop.time() + DRAIN_S
-        while any(service.connections for service in self._services) and loop.time() < limit:
-            await asyncio.sleep(0.02)
-        return sum(service.abort() for service in self._services)
 
 
 def run(configuration: Configuration) -> None:
@@ -283,8 +243,7 @@ def run(configuration: Configuration) -> None:
             cut = runner.run(daemon.serve(listeners))
     finally:
         for listener in listeners:
-            if listener.path:
-                listener.path.unlink(missing_ok=True)
+            listener.remove()
         daemon.end()
     logs.info("stopped", connections_cut=cut)
 
@@ -294,16 +253,6 @@ async def _every_tick(work: Callable[[], None]) -> None:
     while True:
         await asyncio.to_thread(work)
         await asyncio.sleep(TICK_S)
-
-
-def _listen(made: ExitStack, service: Service, path: Path, *, mode: int) -> _Listener:
-    sock = made.enter_context(listen_unix(path, mode=mode))
-    made.callback(path.unlink, missing_ok=True)
-    return _Listener(service, sock, path)
-
-
-def _factory(service: Service) -> Callable[[], Connection]:
-    return lambda: Connection(service)
 
 
 def _on_signal(stop: asyncio.Event) -> None:

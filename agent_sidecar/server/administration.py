@@ -11,8 +11,9 @@ from agent_sidecar.enforcement import Enforcement
 from agent_sidecar.explaining import explain_in_force
 from agent_sidecar.history import History
 from agent_sidecar.polling import Poller
-from agent_sidecar.server.protocol import Connection, Routes
+from agent_sidecar.server.connection import Connection
 from agent_sidecar.server.replies import Reply, encode, error_reply
+from agent_sidecar.server.service import Routes
 from policy_core.decoding import decode_request
 from policy_core.errors import UsageError
 from policy_core.memory import Memory
@@ -62,13 +63,13 @@ class AdminApi:
 
     async def rollback(self, body: bytes | bytearray, peer: Connection) -> Reply:
         """Enforce the previous snapshot; the reply follows once that is durable and in force."""
-        order, by = _order(body), peer.peer
+        order, by = _order(body), peer.caller.name
         await asyncio.to_thread(self._enforcement.rollback, reason=order.reason, by=by)
         return self.status(b"", peer)
 
     async def resume(self, body: bytes | bytearray, peer: Connection) -> Reply:
         """Enforce the current snapshot again."""
-        order, by = _order(body), peer.peer
+        order, by = _order(body), peer.caller.name
         await asyncio.to_thread(self._enforcement.resume, reason=order.reason, by=by)
         return self.status(b"", peer)
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import msgspec
 
+from agent_sidecar.server.connection import Connection
 from agent_sidecar.server.decisions import DecisionApi
-from agent_sidecar.server.protocol import Connection, Routes
 from agent_sidecar.server.replies import Reply, encode
+from agent_sidecar.server.service import Routes
 from agent_sidecar.server.waiting import PATIENCE_S
 from policy_core.decision import Answer
 from policy_core.decoding import decode_request
@@ -70,7 +71,7 @@ class AuthZenApi:
         """Answer one evaluation."""
         try:
             _check_content_type(peer)
-            return self._decisions.answer(decode_request(body), _as_reply)
+            return self._decisions.answer(decode_request(body), _as_reply, peer)
         except RequestError as error:
             return 400, encode(error.message)
 
@@ -81,15 +82,15 @@ class AuthZenApi:
             decoded = decode_request(body)
             batch = read_batch(decoded)
             if batch is None:
-                return self._decisions.answer(decoded, _as_reply)
+                return self._decisions.answer(decoded, _as_reply, peer)
         except RequestError as error:
             return 400, encode(error.message)
         if self._batches >= MAX_BATCHES:
             return 503, encode(f"more than {MAX_BATCHES} batches are under way")
         self._batches += 1
-        return self._answer(batch)
+        return self._answer(batch, peer)
 
-    async def _answer(self, batch: Batch) -> Reply:
+    async def _answer(self, batch: Batch, peer: Connection) -> Reply:
         """Answer item by item. None begins once the batch takes too long: the one before it may still be under way."""
         now = asyncio.get_running_loop().time
         until = now() + PATIENCE_S
@@ -97,7 +98,7 @@ class AuthZenApi:
         try:
             for item in batch.items:
                 await asyncio.sleep(0)
-                evaluation = self._evaluate(item) if now() < until else _failed(503, _TOO_LATE)
+                evaluation = self._evaluate(item, peer) if now() < until else _failed(503, _TOO_LATE)
                 made.append(evaluation if isinstance(evaluation, Evaluation) else await evaluation)
                 if made[-1].decision is batch.ends_with:
                     break
@@ -105,9 +106,9 @@ class AuthZenApi:
             self._batches -= 1
         return 200, encode({"evaluations": made})
 
-    def _evaluate(self, item: object) -> Evaluation | Awaitable[Evaluation]:
+    def _evaluate(self, item: object, peer: Connection) -> Evaluation | Awaitable[Evaluation]:
         try:
-            return self._decisions.answer(item, _evaluation)
+            return self._decisions.answer(item, _evaluation, peer)
         except RequestError as error:
             return _failed(400, error.message)
 

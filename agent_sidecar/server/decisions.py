@@ -15,8 +15,10 @@ import msgspec
 from agent_sidecar import logs
 from agent_sidecar.activation import Answering
 from agent_sidecar.memory import AtOnce, HostMemory, WouldWaitError
-from agent_sidecar.server.protocol import Connection, Handler, Routes
+from agent_sidecar.server.caller import Caller
+from agent_sidecar.server.connection import Connection
 from agent_sidecar.server.replies import Reply, Text, encode, error_reply
+from agent_sidecar.server.service import Handler, Routes
 from agent_sidecar.server.waiting import WaitingRoom
 from agent_sidecar.status import Health
 from policy_core.decision import EVALUATION_ERROR, Answer, refusal
@@ -70,10 +72,10 @@ class DecisionApi:
             path: (b"GET", handler) for path, handler in get.items()
         }
 
-    def job_evaluation(self, body: bytes | bytearray, _peer: Connection) -> Reply | Awaitable[Reply]:
+    def job_evaluation(self, body: bytes | bytearray, peer: Connection) -> Reply | Awaitable[Reply]:
         """Answer the job form: the answer itself, its decision in capitals."""
         try:
-            return self.answer(decode_request(body), _as_job_form)
+            return self.answer(decode_request(body), _as_job_form, peer)
         except RequestError as error:
             return error_reply(400, "bad_request", error.message, error.hint)
 
@@ -83,7 +85,7 @@ class DecisionApi:
         return 200 if health.ready else 503, encode(health)
 
     def answer(
-        self, raw: object, spell: Callable[[Answer], Spelt], *, is_trial: bool = False
+        self, raw: object, spell: Callable[[Answer], Spelt], peer: Connection, *, is_trial: bool = False
     ) -> Spelt | Awaitable[Spelt]:
         """Answer a decoded request, for any protocol. Raises RequestError; all else unexpected is answered deny.
 
@@ -100,13 +102,13 @@ class DecisionApi:
         except WouldWaitError:
             memory = self._trial if is_trial else self._memory
             decide = partial(active.answer, raw, now=now, decision_id=decision_id, memory=memory)
-            return self._reply_later(self.waiting_room.answer(decide), decision_id, spell)
+            return self._reply_later(self.waiting_room.answer(decide), decision_id, spell, peer.caller)
         except Exception as error:  # noqa: BLE001 - request boundary: what cannot be evaluated is denied
-            answer = _failed(error, decision_id)
+            answer = _failed(error, decision_id, peer.caller)
         return spell(answer)
 
     async def _reply_later(
-        self, answering: Awaitable[Answer], decision_id: str, spell: Callable[[Answer], Spelt]
+        self, answering: Awaitable[Answer], decision_id: str, spell: Callable[[Answer], Spelt], caller: Caller
     ) -> Spelt:
         """Answer once a decision is made that is under way. What it counts or spends stays so if it takes too long."""
         try:
@@ -114,7 +116,7 @@ class DecisionApi:
         except TimeoutError:
             answer = refusal(EVALUATION_ERROR, "the decision took too long", decision_id=decision_id)
         except Exception as error:  # noqa: BLE001 - request boundary: what cannot be evaluated is denied
-            answer = _failed(error, decision_id)
+            answer = _failed(error, decision_id, caller)
         return spell(answer)
 
 
@@ -122,6 +124,6 @@ def _as_job_form(answer: Answer) -> Reply:
     return 200, encode({**msgspec.to_builtins(answer), "decision": answer.decision.upper()})
 
 
-def _failed(error: Exception, decision_id: str) -> Answer:
-    logs.bug("decision_failed", error, decision_id=decision_id)
+def _failed(error: Exception, decision_id: str, caller: Caller) -> Answer:
+    logs.bug("decision_failed", error, decision_id=decision_id, caller=caller.name)
     return refusal(EVALUATION_ERROR, "the sidecar failed on this request", decision_id=decision_id)

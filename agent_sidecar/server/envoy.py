@@ -12,9 +12,10 @@ from functools import partial
 from msgspec import to_builtins
 
 from agent_sidecar.ext_authz import PREFIX, TrustedHeaders, request_of
+from agent_sidecar.server.connection import Connection
 from agent_sidecar.server.decisions import DecisionApi
-from agent_sidecar.server.protocol import ANY, Connection, Routes
 from agent_sidecar.server.replies import Reply, encode, headed
+from agent_sidecar.server.service import ANY, Routes
 from policy_core.decision import Answer
 from policy_core.model import Decision
 from policy_core.request import RequestError
@@ -37,7 +38,7 @@ class EnvoyApi:
         is_head = peer.method == b"HEAD"
         try:
             request = request_of(peer.method, peer.target, peer.kept_headers, self._trusted)
-            return self._decisions.answer(request, partial(_spell, self._trusted.constraints, is_head))
+            return self._decisions.answer(request, partial(_spell, self._trusted.constraints, is_head), peer)
         except RequestError as error:
             return 400, b"" if is_head else encode({"reason_code": "bad_request", "reason": error.message})
 

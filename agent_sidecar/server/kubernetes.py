@@ -7,9 +7,10 @@ from collections.abc import Awaitable
 from functools import partial
 
 from agent_sidecar.admission import Review, read_review, reply_to, request_of
+from agent_sidecar.server.connection import Connection
 from agent_sidecar.server.decisions import DecisionApi
-from agent_sidecar.server.protocol import Connection, Routes
 from agent_sidecar.server.replies import Reply, encode
+from agent_sidecar.server.service import Routes
 from policy_core.decision import Answer
 from policy_core.decoding import decode_request
 
@@ -25,11 +26,11 @@ class KubernetesApi:
         """Return the paths of this API."""
         return {b"/kubernetes/admission": (b"POST", self.admission)}
 
-    def admission(self, body: bytes | bytearray, _peer: Connection) -> Reply | Awaitable[Reply]:
+    def admission(self, body: bytes | bytearray, peer: Connection) -> Reply | Awaitable[Reply]:
         """Answer a review. Raises RequestError, which is status 400; a dry run counts and spends nothing."""
         review = read_review(decode_request(body))
         spell = partial(_spell, review)
-        return self._decisions.answer(request_of(review), spell, is_trial=review.request.dry_run)
+        return self._decisions.answer(request_of(review), spell, peer, is_trial=review.request.dry_run)
 
 
 def _spell(review: Review, answer: Answer) -> Reply:

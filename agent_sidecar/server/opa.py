@@ -13,9 +13,10 @@ from urllib.parse import parse_qs, unquote
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from agent_sidecar.server.connection import Connection
 from agent_sidecar.server.decisions import DecisionApi
-from agent_sidecar.server.protocol import ANY, Connection, Routes
 from agent_sidecar.server.replies import Reply, encode, headed
+from agent_sidecar.server.service import ANY, Routes
 from agent_sidecar.status import Health, Status
 from policy_core.decision import Answer
 from policy_core.decoding import decode_request
@@ -79,16 +80,16 @@ class OpaApi:
             return _error(404, "resource_not_found", "there are no Rego modules here: policies come as signed bundles")
         return 200, b'{"result":[]}'
 
-    def default(self, body: bytes | bytearray, _peer: Connection) -> Reply | Awaitable[Reply]:
+    def default(self, body: bytes | bytearray, peer: Connection) -> Reply | Awaitable[Reply]:
         """Answer with the default document alone; the body is the input."""
-        return self._bare(self._default, body)
+        return self._bare(self._default, body, peer)
 
     def bare_data(self, body: bytes | bytearray, peer: Connection) -> Reply | Awaitable[Reply]:
         """Answer with a document alone; the body is the input."""
         _, kind, *segments = _segments(peer.target)
         if kind != "data":
             return _error(404, "resource_not_found", "there is nothing at this path")
-        return self._bare(tuple(segments), body)
+        return self._bare(tuple(segments), body, peer)
 
     def health(self, _body: bytes | bytearray, peer: Connection) -> Reply:
         """Tell that the process answers or, asked about bundles or plugins, that a policy is enforced."""
@@ -107,15 +108,15 @@ class OpaApi:
             if not _is_defined(segments):
                 return 200, b"{}"
             spell = partial(_spell, segments, "pretty" in _switched_on(peer.target))
-            return self._decisions.answer(given, spell)
+            return self._decisions.answer(given, spell, peer)
         except RequestError as error:
             return _error(400, "invalid_parameter", error.message)
 
-    def _bare(self, segments: Segments, body: bytes | bytearray) -> Reply | Awaitable[Reply]:
+    def _bare(self, segments: Segments, body: bytes | bytearray, peer: Connection) -> Reply | Awaitable[Reply]:
         if not _is_defined(segments):
             return _UNDEFINED
         try:
-            return self._decisions.answer(decode_request(body), partial(_spell_bare, segments))
+            return self._decisions.answer(decode_request(body), partial(_spell_bare, segments), peer)
         except RequestError as error:
             return _error(400, "invalid_parameter", error.message)
 

@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from asking import Asking
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,7 +41,7 @@ class Failing:
 
 
 def peer(method: bytes, target: bytes, headers: object = HEADERS) -> Any:
-    return SimpleNamespace(method=method, target=target, kept_headers=headers)
+    return Asking(method=method, target=target, kept_headers=headers)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from asking import Asking
 from signed_store import SignedStore, bundle, rules
 
 from agent_sidecar.freshness import FreshnessState
@@ -25,7 +26,7 @@ REQUEST = {
     "action": {"name": "act.0"},
     "resource": {"type": "service", "id": "web"},
 }
-PEER: Any = SimpleNamespace(peer="uid 7")
+PEER: Any = Asking()
 
 
 @pytest.fixture

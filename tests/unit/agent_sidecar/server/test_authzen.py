@@ -6,10 +6,10 @@ import json
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from asking import Asking
 
 from agent_sidecar.freshness import FreshnessState
 from agent_sidecar.host_clock import HostClock
@@ -78,7 +78,7 @@ def api(make: Callable[[Deciding], AuthZenApi], deciding: Deciding) -> AuthZenAp
 
 def ask(api: AuthZenApi, body: object, *, headers: object = JSON) -> tuple[int, Any]:
     async def run() -> Any:
-        peer: Any = SimpleNamespace(kept_headers=headers)
+        peer: Any = Asking(kept_headers=headers)
         reply = api.evaluations(body if isinstance(body, bytes) else json.dumps(body).encode(), peer)
         return await reply if isinstance(reply, Awaitable) else reply
 
@@ -208,7 +208,7 @@ def test_the_longest_batch_is_answered(api: AuthZenApi) -> None:
     "value", [b"text/plain", b"", b"application/x-www-form-urlencoded", b"application/jsonp", b"text/json"]
 )
 def test_another_content_type_is_refused(api: AuthZenApi, value: bytes) -> None:
-    peer: Any = SimpleNamespace(kept_headers=(*JSON, (b"content-type", value)))
+    peer: Any = Asking(kept_headers=(*JSON, (b"content-type", value)))
 
     assert ask(api, DEFAULTS, headers=peer.kept_headers)[0] == 400
     assert api.evaluation(json.dumps(DEFAULTS).encode(), peer) == (
@@ -247,7 +247,7 @@ def test_while_an_item_waits_others_are_answered(make: Callable[[Deciding], Auth
         waiting.set()
         release.wait()
 
-    api, peer = make(Deciding(waits=wait)), SimpleNamespace(kept_headers=JSON)
+    api, peer = make(Deciding(waits=wait)), Asking(kept_headers=JSON)
 
     async def run() -> tuple[Any, Any]:
         body = json.dumps({**DEFAULTS, "evaluations": [{"action": WAIT}]}).encode()
@@ -268,7 +268,7 @@ def test_between_two_items_others_get_their_turn(api: AuthZenApi, deciding: Deci
     seen = [0]
 
     async def run() -> None:
-        peer: Any = SimpleNamespace(kept_headers=JSON)
+        peer: Any = Asking(kept_headers=JSON)
         batch: Any = api.evaluations(json.dumps({**DEFAULTS, "evaluations": [{}] * 9}).encode(), peer)
         task = asyncio.ensure_future(batch)
         while not task.done():
@@ -282,7 +282,7 @@ def test_between_two_items_others_get_their_turn(api: AuthZenApi, deciding: Deci
 
 def test_of_too_many_batches_one_is_turned_away_until_another_ends(api: AuthZenApi) -> None:
     async def run() -> tuple[int, int]:
-        peer: Any = SimpleNamespace(kept_headers=JSON)
+        peer: Any = Asking(kept_headers=JSON)
         body = json.dumps({**DEFAULTS, "evaluations": [{}]}).encode()
         underway: list[Any] = [api.evaluations(body, peer) for _ in range(MAX_BATCHES)]
         refused: Any = api.evaluations(body, peer)
@@ -295,7 +295,7 @@ def test_of_too_many_batches_one_is_turned_away_until_another_ends(api: AuthZenA
 
 def test_metadata_names_what_is_there_under_the_url_that_was_configured(api: AuthZenApi) -> None:
     routes = AuthZenApi(api._decisions, url="https://pdp.example.com").routes
-    status, body = routes[METADATA][1](b"", SimpleNamespace())  # type: ignore[arg-type, misc]
+    status, body = routes[METADATA][1](b"", Asking())  # type: ignore[arg-type, misc]
 
     found = json.loads(body)
     paths = {url.removeprefix("https://pdp.example.com").encode() for url in found.values()}

@@ -4,25 +4,25 @@ import asyncio
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
+from asking import Asking
 
 from agent_sidecar.freshness import FreshnessState
 from agent_sidecar.host_clock import HostClock
 from agent_sidecar.memory import AtOnce, HostMemory, WouldWaitError
 from agent_sidecar.server.authzen import AuthZenApi
+from agent_sidecar.server.connection import _message
 from agent_sidecar.server.decisions import DecisionApi
-from agent_sidecar.server.protocol import _message
 from agent_sidecar.server.waiting import WaitingRoom
 from agent_sidecar.status import Health
 from policy_core.decision import Answer
 from policy_core.memory import Memory
 from policy_core.model import Decision
 
-PEER: Any = SimpleNamespace(kept_headers=())
+PEER: Any = Asking(kept_headers=())
 AUTHZEN = b'{"subject":{"type":"user","id":"a"},"action":{"name":"x"},"resource":{"type":"t","id":"i"}}'
 
 

@@ -3,12 +3,12 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
 import pytest
+from asking import Asking
 
 from agent_sidecar.freshness import FreshnessState
 from agent_sidecar.host_clock import HostClock
@@ -63,7 +63,7 @@ def make(tmp_path: Path) -> Callable[..., Ask]:
         def ask(method: str, target: str, body: Any = b"") -> tuple[int, Any]:
             path = target.partition("?")[0].encode()
             handler = (routes.get(path) or routes[path[: path.find(b"/", 1) + 1]])[1]
-            peer: Any = SimpleNamespace(method=method.encode(), target=target.encode())
+            peer: Any = Asking(method=method.encode(), target=target.encode())
             status, reply = handler(body if isinstance(body, bytes) else json.dumps(body).encode(), peer)  # type: ignore[misc]
             return status, msgspec.json.decode(reply)
 

@@ -8,10 +8,7 @@ at once would reset the connection before the answer arrives.
 
 import asyncio
 import hmac
-import socket
-import struct
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable
 from enum import Enum
 from functools import partial
 from typing import cast
@@ -19,24 +16,18 @@ from typing import cast
 import httptools
 
 from agent_sidecar import logs
+from agent_sidecar.server.caller import TOKEN_HOLDER, Caller, unix_caller
 from agent_sidecar.server.replies import HEADS, TEXT_HEAD, Headed, Reply, Text, error_reply, known_error_reply
+from agent_sidecar.server.service import Handler, Service
 from policy_core.errors import KnownError
 
 MAX_HEADER_BYTES = 16 << 10
 MAX_HEADERS = 64
 MAX_BODY_BYTES = 1 << 20
 MAX_REQUEST_BYTES = 4 << 20  # with chunk framing and trailers, which are no part of the body
-MAX_CONNECTIONS = 1024
 MAX_DRAINED_BYTES = 16 << 20
 MAX_REQUEST_ID_CHARS = 128
-TICK_S = 1.0
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-Handler = Callable[[bytes | bytearray, "Connection"], Reply | Awaitable[Reply]]
-ANY = b""
-"""In place of a method: the handler looks at it itself."""
-Routes = Mapping[bytes, tuple[bytes, Handler]]
-"""Path to the one method it has and what answers it. One segment between slashes (``/v1/``) has all paths below it."""
 
 
 class Phase(Enum):
@@ -53,47 +44,11 @@ PATIENCE_TICKS = {Phase.IDLE: 75, Phase.HEADERS: 10, Phase.BODY: 10, Phase.DRAIN
 """Seconds (ticks of `TICK_S`) a connection may stay in a phase. An answer under way is bounded by its handler."""
 
 
-@dataclass(eq=False, slots=True)
-class Service:
-    """One API behind one or more sockets: its routes, its open connections, and the token TCP peers must show.
-
-    `kept_headers` are those its handlers read, in lower case; none that this protocol itself reads.
-    """
-
-    routes: Routes
-    token: bytes = b""
-    kept_headers: frozenset[bytes] = frozenset()
-    max_connections: int = MAX_CONNECTIONS
-    connections: "set[Connection]" = field(default_factory=set)
-    tick: int = 0
-    closing: bool = False
-    requests: int = 0
-
-    def sweep(self) -> None:
-        """Advance time by a tick and end connections that have waited too long."""
-        self.tick += 1
-        for connection in list(self.connections):
-            connection.check_patience()
-
-    def close(self) -> None:
-        """Let requests under way finish and close everything else."""
-        self.closing = True
-        for connection in list(self.connections):
-            connection.close_when_idle()
-
-    def abort(self) -> int:
-        """Cut what is still open and return how many connections that were."""
-        left = list(self.connections)
-        for connection in left:
-            connection.abort()
-        return len(left)
-
-
 class Connection(asyncio.Protocol):
     """One connection; httptools calls the ``on_`` methods while `data_received` feeds it."""
 
     __slots__ = (
-        "_authorised", "_body", "_body_bytes", "_expects_continue", "_head_bytes", "_headers", "_is_encoded",
+        "_authorised", "_body", "_body_bytes", "_caller", "_expects_continue", "_head_bytes", "_headers", "_is_encoded",
         "_is_overtaken", "_is_unread", "_keeps", "_kept", "_out", "_parser", "_phase", "_request_id", "_seen_bytes",
         "_service", "_since", "_transport", "_url",
     )  # fmt: skip
@@ -105,6 +60,7 @@ class Connection(asyncio.Protocol):
         self._phase = Phase.IDLE
         self._since = service.tick
         self._keeps = service.kept_headers
+        self._caller: Caller | None = None
         self._out: list[bytes] = []
         self._seen_bytes = 0
         self._is_overtaken = False  # more than one request has come while an answer is under way
@@ -112,13 +68,17 @@ class Connection(asyncio.Protocol):
         self._reset()
 
     @property
-    def peer(self) -> str:
-        """Return who is at the other end of a Unix socket, as the kernel says: ``uid 1000``."""
-        sock: socket.socket | None = self._transport.get_extra_info("socket") if self._transport else None
-        if sock is None or sock.family != socket.AF_UNIX or not hasattr(socket, "SO_PEERCRED"):
-            return "unknown"
-        credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        return f"uid {struct.unpack('3i', credentials)[1]}"
+    def caller(self) -> Caller:
+        """Return who is at the other end, as far as the connection proves it."""
+        if self._caller is None:
+            sock = self._transport.get_extra_info("socket") if self._transport else None
+            self._caller = TOKEN_HOLDER if self._service.token else unix_caller(sock)
+        return self._caller
+
+    @property
+    def request_id(self) -> bytes:
+        """Return the X-Request-ID of the request that has just arrived, empty if it has none."""
+        return self._request_id
 
     @property
     def method(self) -> bytes:

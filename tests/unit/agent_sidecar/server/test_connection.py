@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from agent_sidecar.server import protocol
+from agent_sidecar.server import connection
+from agent_sidecar.server.connection import Connection
 from agent_sidecar.server.listening import listen_unix
-from agent_sidecar.server.protocol import ANY, Connection, Service
 from agent_sidecar.server.replies import Reply, headed
+from agent_sidecar.server.service import ANY, Service
 from policy_core.errors import ConflictError
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -21,7 +22,7 @@ def echo(body: bytes | bytearray, _peer: Connection) -> Reply:
 
 
 def whoami(_body: bytes | bytearray, peer: Connection) -> Reply:
-    return 200, b'"%b"' % peer.peer.encode()
+    return 200, b'"%b"' % peer.caller.name.encode()
 
 
 def broken(_body: bytes | bytearray, _peer: Connection) -> Reply:
@@ -213,9 +214,9 @@ def test_expect_continue_is_answered_before_the_body(tmp_path: Path) -> None:
         (b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n", 400),
         (post("/broken", b""), 500),
         (post("/conflict", b""), 409),
-        (post("/echo", b"", "X: " + "y" * protocol.MAX_HEADER_BYTES), 431),
-        (post("/echo", b"", *[f"X{number}: y" for number in range(protocol.MAX_HEADERS)]), 431),
-        (post("/" + "y" * protocol.MAX_HEADER_BYTES, b""), 431),
+        (post("/echo", b"", "X: " + "y" * connection.MAX_HEADER_BYTES), 431),
+        (post("/echo", b"", *[f"X{number}: y" for number in range(connection.MAX_HEADERS)]), 431),
+        (post("/" + "y" * connection.MAX_HEADER_BYTES, b""), 431),
     ],
 )
 def test_a_bad_request_gets_its_status_and_a_json_error(tmp_path: Path, request_bytes: bytes, status: int) -> None:
@@ -260,7 +261,7 @@ def test_a_header_without_end_is_refused(tmp_path: Path) -> None:
 
 def test_a_body_announced_too_large_is_refused_before_it_is_sent(tmp_path: Path) -> None:
     async def client(path: Path, _service: Service) -> None:
-        head = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (protocol.MAX_BODY_BYTES + 1)
+        head = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (connection.MAX_BODY_BYTES + 1)
 
         assert status_of(await exchange(path, head, eof=True)) == 413
 
@@ -269,7 +270,7 @@ def test_a_body_announced_too_large_is_refused_before_it_is_sent(tmp_path: Path)
 
 def test_the_answer_to_an_oversize_body_arrives_though_the_peer_keeps_sending(tmp_path: Path) -> None:
     async def client(path: Path, _service: Service) -> None:
-        body = b"x" * (2 * protocol.MAX_BODY_BYTES)
+        body = b"x" * (2 * connection.MAX_BODY_BYTES)
 
         assert status_of(await exchange(path, post("/echo", body), eof=True)) == 413
 

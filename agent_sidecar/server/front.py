@@ -1,0 +1,33 @@
+"""Everything that is asked for decisions on one table of routes: the job form, and the adapters of other protocols."""
+
+from collections.abc import Callable
+
+from agent_sidecar.configuration import Configuration
+from agent_sidecar.server.authzen import KEPT_HEADERS, AuthZenApi
+from agent_sidecar.server.decisions import DecisionApi
+from agent_sidecar.server.envoy import EnvoyApi
+from agent_sidecar.server.kubernetes import KubernetesApi
+from agent_sidecar.server.opa import OpaApi
+from agent_sidecar.server.service import Service
+from agent_sidecar.status import Health, Status
+
+
+def decision_services(
+    configuration: Configuration,
+    decisions: DecisionApi,
+    *,
+    status: Callable[[], Status],
+    health: Callable[[], Health],
+    max_connections: int,
+) -> tuple[Service, Service]:
+    """Return the service behind the decision socket and the one on TCP, whose callers show a token."""
+    authzen = AuthZenApi(decisions, url=configuration.authzen_url)
+    opa = OpaApi(decisions, default=configuration.opa_default, status=status, health=health)
+    routes = {**decisions.routes, **authzen.routes, **opa.routes, **KubernetesApi(decisions).routes}
+    kept = KEPT_HEADERS | {b"traceparent"}
+    if configuration.envoy:
+        routes |= EnvoyApi(decisions, configuration.envoy).routes
+        kept |= configuration.envoy.names
+    local = Service(routes, kept_headers=kept, max_connections=max_connections)
+    tcp = Service(routes, token=configuration.token, kept_headers=kept, max_connections=max_connections)
+    return local, tcp

@@ -1,0 +1,80 @@
+"""Services behind their sockets: opened, swept once a second, and drained at the end."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent_sidecar.server.connection import Connection
+from agent_sidecar.server.listening import listen_unix
+from agent_sidecar.server.service import Service
+
+DRAIN_S = 5.0
+_LOOK_AGAIN_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A listening socket and the service behind it; `path` is where a Unix socket of ours lies."""
+
+    service: Service
+    sock: socket.socket
+    path: Path | None = None
+
+    @property
+    def address(self) -> str:
+        """Return the socket as logs name it."""
+        return str(self.path or self.sock.getsockname())
+
+    def remove(self) -> None:
+        """Take the socket file away, if there is one."""
+        if self.path:
+            self.path.unlink(missing_ok=True)
+
+
+def listen_at(made: ExitStack, service: Service, path: Path, *, mode: int) -> Listener:
+    """Return a listener on a Unix socket that goes with `made`. Raises UsageError, ConflictError."""
+    sock = made.enter_context(listen_unix(path, mode=mode))
+    made.callback(path.unlink, missing_ok=True)
+    return Listener(service, sock, path)
+
+
+class Serving:
+    """Accepts on some listeners from `open` to `drain`; used in the event loop."""
+
+    def __init__(self, listeners: Iterable[Listener]) -> None:
+        self._listeners = tuple(listeners)
+        self._services = tuple({id(each.service): each.service for each in self._listeners}.values())
+        self._servers: list[asyncio.Server] = []
+
+    async def open(self) -> None:
+        """Begin to accept."""
+        loop = asyncio.get_running_loop()
+        for listener in self._listeners:
+            is_unix = listener.sock.family == socket.AF_UNIX
+            create = loop.create_unix_server if is_unix else loop.create_server
+            self._servers.append(await create(_factory(listener.service), sock=listener.sock))
+
+    def sweep(self) -> None:
+        """End connections that have waited too long: once every `TICK_S` seconds."""
+        for service in self._services:
+            service.sweep()
+
+    async def drain(self) -> int:
+        """Accept no more, let requests under way finish within `DRAIN_S`, cut the rest, return how many that were."""
+        for server in self._servers:
+            server.close()
+        for service in self._services:
+            service.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                while any(service.connections for service in self._services):
+                    await asyncio.sleep(_LOOK_AGAIN_S)
+        return sum(service.abort() for service in self._services)
+
+
+def _factory(service: Service) -> Callable[[], Connection]:
+    return lambda: Connection(service)
