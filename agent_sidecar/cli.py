@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import msgspec
@@ -15,9 +15,15 @@ from policy_core import __version__
 from policy_core.decision import Answer
 from policy_core.errors import KnownError, UsageError, report
 
+if TYPE_CHECKING:
+    from agent_sidecar.configuration.settings import Setting
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 MAX_REQUEST_BYTES = 1 << 20
 HISTORY_EVENTS = 20
+PAIR = "KEY=VALUE"
+"""What a flag takes that may be given several times."""
+STATE_VARIABLE = "WRIT_SIDECAR_STATE"
 INTERRUPTED, READER_GONE = 130, 141  # as shells say it: 128 and the number of SIGINT, SIGPIPE
 
 _PATH = click.Path(path_type=Path)
@@ -54,25 +60,32 @@ def writ_sidecar(directory: Path | None) -> None:
         os.chdir(directory)
 
 
-@writ_sidecar.command()
+class _Run(click.Command):
+    """``run``, with a flag for each setting that may have one."""
+
+    def get_params(self, context: click.Context) -> list[click.Parameter]:
+        """Return --config, and the flags of all settings: only now, as no other command needs to load them."""
+        from agent_sidecar.configuration import SETTINGS
+
+        config, *others = super().get_params(context)
+        return [config, *(_flag(each) for each in SETTINGS if each.flag), *others]
+
+
+def _flag(setting: "Setting") -> click.Option:
+    default = "" if setting.is_required else f"  [default: {setting.shown.replace('`', '')}]"
+    return click.Option(
+        [setting.flag, setting.key], metavar=setting.metavar, help=setting.help + default,
+        multiple=setting.metavar == PAIR,
+    )  # fmt: skip
+
+
+@writ_sidecar.command(cls=_Run)
 @config_option
-@click.option("--store", metavar="URL", help="s3://bucket/prefix, file:///dir or https://host/path.")
-@click.option("--channel", metavar="NAME", help="Channel to follow, such as prod.")
-@click.option("--root", type=_PATH, metavar="FILE", help="Trust root: the first TUF root, given to this host by hand.")
-@click.option("--state", type=_DIRECTORY, metavar="DIR", help="Directory this sidecar keeps its state in, alone.")
-@click.option("--socket", type=_PATH, metavar="PATH", help="Decision socket.  [default: decision.sock in --state]")
-@click.option("--listen", metavar="ADDRESS:PORT", help="Decide on loopback TCP too; needs --token-file.")
-@click.option("--token-file", type=_PATH, metavar="FILE", help="Bearer token TCP callers must send.")
-@click.option("--poll", metavar="DURATION", help="Interval of polls, such as 30s.  [default: 30s]")
-@click.option("--min-release", type=int, metavar="N", help="Refuse releases below N.  [default: 0]")
-@click.option("--host-label", multiple=True, metavar="KEY=VALUE", help="Label of this host, seen as host.KEY.")
-@click.option("--on-stale", type=click.Choice(["keep", "deny"]), help="Once metadata has expired.  [default: keep]")
-@click.option("--max-stale", metavar="DURATION", help="With --on-stale deny: deny that long after.  [default: 0s]")
 def run(config: Path | None, **flags: Any) -> None:
     """Run the sidecar until SIGTERM.
 
-    Flags win over the configuration file, which also knows socket_mode, max_pin, aging_after, host_id, fleet_store,
-    authzen_url, opa_default, [envoy] and [host].
+    Flags win over the environment (WRIT_SIDECAR_POLL and so on), which wins over the configuration file. Tables, and
+    what may hold a password, have no flag.
 
     \b
     Example:
@@ -81,9 +94,8 @@ def run(config: Path | None, **flags: Any) -> None:
     """
     from agent_sidecar.configuration import read_configuration
 
-    labels = flags.pop("host_label")
-    flags["host"] = _labels(labels) if labels else None
-    configuration = read_configuration(config, flags)
+    flags["host"] = _labels(flags["host"]) if flags["host"] else None
+    configuration = read_configuration(config, flags, os.environ)
     try:
         from agent_sidecar.daemon import run as run_daemon
     except ModuleNotFoundError as error:
@@ -276,13 +288,17 @@ def _request(file: Any) -> bytes:
 
 
 def _state_directory(state: Path | None, config: Path | None) -> Path:
-    if (state is None) == (config is None):
+    if state and config:
         raise UsageError("expected either --state or --config", hint="they say which sidecar is meant")
     if state:
         return state
+    if not config and STATE_VARIABLE not in os.environ:
+        raise UsageError(
+            "expected either --state or --config", hint=f"they, or {STATE_VARIABLE}, say which sidecar is meant"
+        )
     from agent_sidecar.configuration import state_directory
 
-    return state_directory(config or Path())
+    return state_directory(config, os.environ)
 
 
 def _answer_in_process(state: Path, body: bytes) -> Answer:
@@ -302,7 +318,7 @@ def _trusted_root(root: Path | None, config: Path | None) -> bytes | None:
     if config:
         from agent_sidecar.configuration import trusted_root
 
-        return trusted_root(config)
+        return trusted_root(config, os.environ)
     return None
 
 

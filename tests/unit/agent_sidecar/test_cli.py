@@ -16,10 +16,12 @@ import pytest
 from signed_store import SignedStore, bundle, rules
 
 from agent_sidecar.cli import main, writ_sidecar
-from agent_sidecar.configuration import KEYS
+from agent_sidecar.configuration import SETTINGS
 
 PAGE = Path(__file__).parents[3] / "docs/reference/sidecar-cli.md"
 MARK = "<!-- what the commands say of themselves; UPDATE=1 rewrites it -->\n"
+TABLE = "<!-- the table of settings; UPDATE=1 rewrites it -->\n"
+END_OF_TABLE = "<!-- end of the table -->\n"
 WIDTH = 100
 
 
@@ -49,9 +51,19 @@ def test_the_reference_says_what_the_commands_say() -> None:
 
 
 def test_the_reference_lists_every_setting() -> None:
+    rows = "\n".join(
+        f"| `{each.key}` | {f'`{each.flag}`' if each.flag else ''} | {each.shown or 'required'} "
+        f"| {each.help} {each.more} |"
+        for each in SETTINGS
+    )
+    table = f"\n| setting | flag | default | meaning |\n|---|---|---|---|\n{rows}\n\n"
     page = PAGE.read_text(encoding="utf-8")
+    before, rest = page.split(TABLE)
+    after = rest.split(END_OF_TABLE)[1]
+    if os.environ.get("UPDATE"):
+        PAGE.write_text(f"{before}{TABLE}{table}{END_OF_TABLE}{after}", encoding="utf-8")
 
-    assert [key for key in KEYS if f"| `{key}` |" not in page] == []
+    assert PAGE.read_text(encoding="utf-8") == f"{before}{TABLE}{table}{END_OF_TABLE}{after}"
 
 
 @pytest.mark.parametrize("context", ALL[1:], ids=lambda context: context.command_path)
@@ -134,7 +146,7 @@ def test_decide_from_the_state_prints_the_decision_first(
         (["decide", "bad.json"], 2, "expected either --socket or --state"),
         (["decide", "--state", "nowhere", "bad.json"], 2, "is not JSON"),
         (["decide", "--socket", "nowhere", "bad.json"], 6, "no sidecar answers there"),
-        (["run"], 2, "store is missing; channel is missing; root is missing; state is missing"),
+        (["run"], 2, "run: state is missing (expected --state or WRIT_SIDECAR_STATE)\nerror: run: 4 mistakes"),
         (["bla"], 2, "error: no such command 'bla'\nhint: see `writ-sidecar --help`"),
         (
             ["decide", "none.json"],
@@ -142,7 +154,7 @@ def test_decide_from_the_state_prints_the_decision_first(
             "error: invalid value for 'FILE|-': 'none.json': No such file or directory\nhint:",
         ),
         (["run", "--host-label", "env"], 2, "expected KEY=VALUE"),
-        (["run", "--poll", "fast"], 2, "poll: not a duration"),
+        (["run", "--poll", "fast"], 2, "--poll: not a duration"),
         (["verify", "--state", "nowhere", "--root", "none"], 2, "none: cannot be read"),
     ],
 )

@@ -1,5 +1,6 @@
-"""Configuration: file, then flags; every mistake at once."""
+"""Configuration: file, then environment, then flags; every mistake at once, with where it is."""
 
+import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -7,13 +8,15 @@ from typing import Any
 import pytest
 
 from agent_sidecar.configuration import (
+    SETTINGS,
     Configuration,
     ConfigurationError,
-    duration_s,
     read_configuration,
     state_directory,
 )
+from agent_sidecar.configuration.settings import Form
 from agent_sidecar.ext_authz import TrustedHeaders
+from agent_sidecar.setting_parsers import duration_s, toml_value
 
 
 @pytest.fixture
@@ -34,10 +37,10 @@ def token(tmp_path: Path, content: str = "a-token-of-enough-length\n", mode: int
     return tmp_path / "token"
 
 
-def problems(flags: dict[str, Any], file: Path | None = None) -> str:
+def problems(flags: dict[str, Any], file: Path | None = None, environment: dict[str, str] | None = None) -> str:
     with pytest.raises(ConfigurationError) as caught:
-        read_configuration(file, flags)
-    return caught.value.message
+        read_configuration(file, flags, environment)
+    return "\n".join(caught.value.mistakes)
 
 
 def test_the_least_configuration_has_the_documented_defaults(flags: dict[str, Any], tmp_path: Path) -> None:
@@ -50,7 +53,8 @@ def test_the_least_configuration_has_the_documented_defaults(flags: dict[str, An
         socket_mode=0o660,
         poll_s=30.0,
         min_release=0,
-        stale_limit_s=None,
+        on_stale="keep",
+        max_stale_s=None,
         max_pin_s=4 * 3600.0,
         host_id=socket.gethostname(),
         fleet_store="",
@@ -145,8 +149,8 @@ def test_a_weak_token_file_is_refused(
 def test_options_that_would_do_nothing_are_refused(flags: dict[str, Any], tmp_path: Path) -> None:
     found = problems({**flags, "max_stale": "1h", "token_file": token(tmp_path)})
 
-    assert 'max_stale: bounds nothing while on_stale is "keep"' in found
-    assert "token_file: guards nothing without listen" in found
+    assert '--max-stale: bounds nothing while on_stale is "keep"' in found
+    assert "--token-file: guards nothing without listen" in found
 
 
 def test_on_stale_deny_denies_at_once_unless_given_time(flags: dict[str, Any]) -> None:
@@ -175,14 +179,18 @@ def test_a_file_that_is_no_toml_is_explained(tmp_path: Path) -> None:
 
 
 def test_the_state_directory_of_a_file_is_found_alone(tmp_path: Path) -> None:
-    assert state_directory(write(tmp_path, 'state = "st"')) == tmp_path / "st"
+    file = write(tmp_path, 'state = "st"')
+
+    assert state_directory(file, {}) == tmp_path / "st"
+    assert state_directory(file, {"WRIT_SIDECAR_STATE": "/var/lib/writ"}) == Path("/var/lib/writ")
+    assert state_directory(None, {"WRIT_SIDECAR_STATE": "/var/lib/writ"}) == Path("/var/lib/writ")
     with pytest.raises(ConfigurationError, match="state is missing"):
-        state_directory(write(tmp_path, 'store = "x"'))
+        state_directory(write(tmp_path, 'store = "x"'), {})
 
 
 @pytest.mark.parametrize("name", ["any", "", "two words", "x" * 254, "bell\a", 3])
 def test_what_names_no_single_host_is_refused(flags: dict[str, Any], name: object) -> None:
-    assert "host_id: " in problems({**flags, "host_id": name})
+    assert "--host-id: " in problems({**flags, "host_id": name})
 
 
 @pytest.mark.parametrize(
@@ -265,3 +273,70 @@ def test_a_mistake_about_a_protocol_is_told_with_the_others(flags: dict[str, Any
     assert "opa_default: unknown word" in found
     assert "envoy: subject_header is missing" in found
     assert "poll: not a duration" in found
+
+
+def test_the_environment_wins_over_the_file_and_flags_over_both(flags: dict[str, Any], tmp_path: Path) -> None:
+    file = write(tmp_path, 'poll = "5s"\nmin_release = 1\nmax_pin = "1h"\n[host]\nenv = "test"\nzone = "a"\nrack = "1"')
+    environment = {
+        "WRIT_SIDECAR_POLL": "10s", "WRIT_SIDECAR_MIN_RELEASE": "7", "WRIT_SIDECAR_HOST": '{env = "prod", zone = "b"}',
+        "HOME": "/root",
+    }  # fmt: skip
+
+    found = read_configuration(file, {**flags, "poll": "20s", "host": {"zone": "c"}}, environment)
+
+    assert (found.poll_s, found.min_release, found.max_pin_s) == (20.0, 7, 3600.0)
+    assert found.host == {"env": "prod", "zone": "c", "rack": "1"}
+
+
+def test_every_mistake_names_the_file_variable_or_flag_it_comes_from(flags: dict[str, Any], tmp_path: Path) -> None:
+    file = write(tmp_path, 'opa_default = "x"\npol = "5s"\n[envoy]\nsubject = "x-user"')
+    environment = {
+        "WRIT_SIDECAR_MIN_RELEASE": "many", "WRIT_SIDECAR_LISTEN": "0.0.0.0:1", "WRIT_SIDECAR_POL": "1s",
+    }  # fmt: skip
+
+    found = problems({**flags, "max_pin": "1y"}, file, environment)
+
+    for mistake in (
+        f"{file}: opa_default: unknown word",
+        f"{file}: pol is not a setting (did you mean poll?)",
+        f"{file}: envoy: subject",
+        "environment: WRIT_SIDECAR_POL is not a setting (did you mean WRIT_SIDECAR_POLL?)",
+        "WRIT_SIDECAR_MIN_RELEASE: is not a TOML value",
+        "WRIT_SIDECAR_LISTEN: is not a loopback address",
+        "WRIT_SIDECAR_LISTEN: needs token_file",
+        "--max-pin: not a duration",
+    ):
+        assert mistake in found
+
+
+def test_an_empty_variable_is_a_mistake_and_not_the_default(flags: dict[str, Any]) -> None:
+    assert "WRIT_SIDECAR_MIN_RELEASE: " in problems(flags, None, {"WRIT_SIDECAR_MIN_RELEASE": ""})
+    assert "WRIT_SIDECAR_HOST_ID: is not a text" in problems(flags, None, {"WRIT_SIDECAR_HOST_ID": ""})
+
+
+@pytest.mark.parametrize("written", ["1\nx = 2", "", "1, 2", "text", "{a = 1", '"""'])
+def test_a_variable_holds_one_value(written: str) -> None:
+    with pytest.raises(ValueError, match="is not a TOML value"):
+        toml_value(written)
+
+
+def test_the_password_of_a_variable_is_not_told_even_if_it_is_wrong(flags: dict[str, Any]) -> None:
+    assert "hunter2" not in problems(flags, None, {"WRIT_SIDECAR_FLEET_STORE": "http://:hunter2@h"})
+
+
+SHOWN = [each for each in SETTINGS if re.fullmatch("`[^`]+`", each.shown)]
+
+
+@pytest.mark.parametrize("setting", SHOWN, ids=lambda setting: setting.key)
+def test_the_default_that_is_shown_is_the_default(setting: Any, flags: dict[str, Any]) -> None:
+    written = setting.shown.strip("`")
+    least = read_configuration(None, flags)
+
+    assert setting.parse(toml_value(written) if setting.form is Form.TOML else written) == (
+        getattr(least, setting.field) or 0
+    )
+
+
+@pytest.mark.parametrize("setting", [each for each in SETTINGS if not each.flag], ids=lambda setting: setting.key)
+def test_what_has_no_flag_is_a_table_or_may_hold_a_secret(setting: Any) -> None:
+    assert setting.form is Form.TOML or setting.key == "fleet_store"

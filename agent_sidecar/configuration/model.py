@@ -1,0 +1,183 @@
+"""The configuration of a sidecar, and with each field the setting it comes from: add a field, and there is a setting.
+
+An area with a table of its own parses it in its own module; its field here holds what that returns.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from socket import gethostname
+
+from agent_sidecar.configuration import values
+from agent_sidecar.configuration.settings import Form, setting, settings_of
+from agent_sidecar.ext_authz import TrustedHeaders, trusted_headers
+from agent_sidecar.setting_parsers import between, count, duration_s, file_mode, one_of, path, text
+from policy_core.model import MAX_PIN_S
+
+MIN_POLL_S, MAX_POLL_S = 0.1, 3600.0
+MAX_AGING_S = 365 * 86_400.0
+SOCKET = "decision.sock"
+"""Name of the decision socket in the state directory, where no path is given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """What ``writ-sidecar run`` needs to know; each field is documented by its setting.
+
+    `trusted_root` and `token` are what the files hold; `aging_after_s` None means three quarters of the timestamp's
+    life.
+    """
+
+    store: str = field(
+        metadata=setting(
+            "store", text, "s3://bucket/prefix, file:///dir or https://host/path.", metavar="URL",
+            more="The last reads through a CDN or any other cache",
+        )
+    )  # fmt: skip
+    channel: str = field(
+        metadata=setting("channel", values.channel, "Channel to follow, such as prod.", metavar="NAME")
+    )
+    trusted_root: bytes = field(
+        repr=False,
+        metadata=setting(
+            "root", values.root, "Trust root: the first TUF root, given to this host by hand.", metavar="FILE",
+            form=Form.PATH,
+            more="`trust/root.json` of the policy repository",
+        ),
+    )  # fmt: skip
+    state: Path = field(
+        metadata=setting(
+            "state", path, "Directory this sidecar keeps its state in, alone.", metavar="DIR", form=Form.PATH,
+            more="Its mode is 0700",
+        )
+    )  # fmt: skip
+    socket: Path = field(
+        metadata=setting(
+            "socket", path, "Decision socket.", metavar="PATH", form=Form.PATH, shown="`decision.sock` in `state`",
+            more="A path of at most 107 bytes",
+        )
+    )  # fmt: skip
+    socket_mode: int = field(
+        default=0o660,
+        metadata=setting("socket_mode", file_mode, "File mode of the decision socket.", metavar="MODE", shown="`0660`"),
+    )
+    listen: tuple[str, int] | None = field(
+        default=None,
+        metadata=setting(
+            "listen", values.loopback, "Decide on loopback TCP too; needs --token-file.", metavar="ADDRESS:PORT",
+            shown="off",
+            more="Such as `127.0.0.1:8181`",
+        ),
+    )  # fmt: skip
+    token: bytes = field(
+        default=b"",
+        repr=False,
+        metadata=setting(
+            "token_file", values.token, "Bearer token TCP callers must send.", metavar="FILE", form=Form.PATH,
+            shown="none",
+            more="One line of at least 16 ASCII characters, in a file that is closed to others",
+        ),
+    )  # fmt: skip
+    poll_s: float = field(
+        default=30.0,
+        metadata=setting(
+            "poll", between(MIN_POLL_S, MAX_POLL_S), "Interval of polls, such as 30s.", metavar="DURATION",
+            shown="`30s`",
+            more="100 ms to 1 h; each is moved by up to 10 % at random",
+        ),
+    )  # fmt: skip
+    min_release: int = field(
+        default=0,
+        metadata=setting(
+            "min_release", count, "Refuse releases below N.", metavar="N", form=Form.TOML, shown="`0`",
+            more="Protects a first start from an old copy of the store; a host rollback does not go below it either",
+        ),
+    )  # fmt: skip
+    aging_after_s: float | None = field(
+        default=None,
+        metadata=setting(
+            "aging_after", between(1.0, MAX_AGING_S), "Age of the timestamp that is worth an alarm.",
+            metavar="DURATION", shown="three quarters of its lifetime",
+            more="From then on the status says `aging`; 1 s to 365 d",
+        ),
+    )  # fmt: skip
+    on_stale: str = field(
+        default="keep",
+        metadata=setting(
+            "on_stale", one_of("keep", "deny"), "Once metadata has expired.", metavar="keep|deny", shown="`keep`",
+            more="`keep` enforcing the policy, or `deny` everything",
+        ),
+    )  # fmt: skip
+    max_stale_s: float | None = field(
+        default=None,
+        metadata=setting(
+            "max_stale", duration_s, "With --on-stale deny: deny that long after.", metavar="DURATION", shown="`0s`",
+        ),
+    )  # fmt: skip
+    max_pin_s: float = field(
+        default=4 * 3600.0,
+        metadata=setting(
+            "max_pin", between(1.0, MAX_PIN_S), "How long a host rollback holds at most.", metavar="DURATION",
+            shown="`4h`",
+            more="1 s to 7 d; the policy may [say less](writ-yaml.md#hosts)",
+        ),
+    )  # fmt: skip
+    host_id: str = field(
+        default_factory=gethostname,
+        metadata=setting(
+            "host_id", values.host_id, "Whom grants for this host name as their audience.", metavar="NAME",
+            shown="the host name",
+            more="A name no other sidecar has; [grants](../how-to/limit-rates.md#grants) use it",
+        ),
+    )  # fmt: skip
+    fleet_store: str = field(
+        default="",
+        repr=False,
+        metadata=setting(
+            "fleet_store", values.fleet_url, "Redis database all hosts of the channel count in.", shown="none",
+            more="`redis://[user:password@]host[:port][/database]`, `rediss://` for TLS with `?ssl_ca_certs=FILE` (also"
+            " `ssl_certfile`, `ssl_keyfile`). Needs the extra `fleet`. A file with a password must be closed to others",
+        ),
+    )  # fmt: skip
+    authzen_url: str = field(
+        default="",
+        metadata=setting(
+            "authzen_url", values.authzen_url, "Where AuthZEN's clients reach this sidecar.", metavar="URL",
+            shown="none",
+            more="`https://` and a host, through what ends TLS before it; opens its "
+            "[metadata document](authzen.md#metadata)",
+        ),
+    )  # fmt: skip
+    opa_default: str = field(
+        default="writ/allow",
+        metadata=setting(
+            "opa_default", one_of("writ/allow", "writ/answer"), "Document that OPA's POST / answers with.",
+            metavar="PATH", shown="`writ/allow`",
+            more="`writ/allow` or `writ/answer`: [OPA](opa.md)",
+        ),
+    )  # fmt: skip
+    envoy: TrustedHeaders | None = field(
+        default=None,
+        metadata=setting(
+            "envoy", trusted_headers, "Headers that checks of Envoy are read from.", form=Form.TOML, shown="off",
+            more="Table that opens [`/envoy/`](envoy.md#who-acts): `subject_header` (required), `subject_type`, "
+            "`roles_header`, `tenant_header`, `constraints_header`",
+        ),
+    )  # fmt: skip
+    host: Mapping[str, str] = field(
+        default_factory=dict,
+        metadata=setting(
+            "host", values.host_labels, "Label of this host, seen as host.KEY.", metavar="KEY=VALUE",
+            flag="--host-label", form=Form.TOML, shown="none",
+            more="Table; each flag gives one",
+        ),
+    )  # fmt: skip
+
+    @property
+    def stale_limit_s(self) -> float | None:
+        """Return how long after the first expiry of its metadata a policy still answers (None: for ever)."""
+        return (self.max_stale_s or 0.0) if self.on_stale == "deny" else None
+
+
+SETTINGS = settings_of(Configuration)
+KEYS = tuple(setting.key for setting in SETTINGS)
