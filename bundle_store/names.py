@@ -7,7 +7,7 @@ from policy_core.errors import InvalidError
 MAX_NAME_CHARS = 300
 
 # Each segment starts with a letter or digit, so that no name can mean a parent, a hidden file or an absolute path.
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=-]*(/[A-Za-z0-9][A-Za-z0-9._=-]*)*")
 
 _MUTABLE = frozenset({"metadata/timestamp.json"})
 _MUTABLE_FOLDER = "pending/"  # what waits for signatures gathers them

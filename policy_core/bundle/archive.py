@@ -6,9 +6,9 @@ The compressed bytes may differ between zlib builds; the tar never does (digest 
 """
 
 import re
-import zlib
 from collections.abc import Iterator, Mapping
 
+from policy_core import gzipped
 from policy_core.errors import InvalidError
 
 MAX_BUNDLE_BYTES = 64 << 20
@@ -18,7 +18,6 @@ MAX_PATH_BYTES = 240
 
 _BLOCK = 512
 _END = bytes(2 * _BLOCK)
-_GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"  # RFC 1952: deflate, no flags, time 0, best, unknown OS
 _SIZE = re.compile(rb"[0-7]{11}")
 _SEGMENT = re.compile(r"(?!\.{1,2}(?:/|$))[^/\x00-\x1f\x7f\\]+")
 
@@ -47,10 +46,8 @@ def write_tar(files: Mapping[str, bytes]) -> bytes:
 
 
 def compress(tar: bytes) -> bytes:
-    """Return the gzip envelope of a tar: fixed header, raw deflate, CRC-32 and length (RFC 1952)."""
-    deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    body = deflate.compress(tar) + deflate.flush()
-    return _GZIP_HEADER + body + zlib.crc32(tar).to_bytes(4, "little") + (len(tar) & 0xFFFFFFFF).to_bytes(4, "little")
+    """Return the gzip envelope of a tar."""
+    return gzipped.compress(tar)
 
 
 def decompress(blob: bytes) -> bytes:
@@ -60,19 +57,10 @@ def decompress(blob: bytes) -> bytes:
     """
     if len(blob) > MAX_BUNDLE_BYTES:
         raise ArchiveError(f"bundle: too large (at most {MAX_BUNDLE_BYTES} bytes, found {len(blob)})")
-    if blob[: len(_GZIP_HEADER)] != _GZIP_HEADER:
-        raise ArchiveError("bundle: not a bundle archive (unexpected gzip header)")
-    inflate = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
-        tar = inflate.decompress(memoryview(blob)[len(_GZIP_HEADER) :], MAX_TAR_BYTES + 1)
-    except zlib.error as error:
-        raise ArchiveError(f"bundle: damaged compression ({error})") from error
-    if len(tar) > MAX_TAR_BYTES:
-        raise ArchiveError(f"bundle: unpacks to more than {MAX_TAR_BYTES} bytes")
-    trailer = zlib.crc32(tar).to_bytes(4, "little") + len(tar).to_bytes(4, "little")
-    if not inflate.eof or inflate.unused_data != trailer:
-        raise ArchiveError("bundle: truncated, or checksum and length do not match")
-    return tar
+        return gzipped.decompress(blob, max_bytes=MAX_TAR_BYTES)
+    except gzipped.GzipError as error:
+        raise ArchiveError(f"bundle: not a bundle archive ({error.message})") from error
 
 
 def read_tar(tar: bytes) -> dict[str, bytes]:

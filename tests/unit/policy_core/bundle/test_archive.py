@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policy_core import gzipped
 from policy_core.bundle import archive
 from policy_core.bundle.archive import ArchiveError, compress, decompress, read_tar, write_tar
 
@@ -137,7 +138,7 @@ def test_a_foreign_gzip_header_is_refused():
 def test_a_decompression_bomb_stops_at_the_limit(monkeypatch):
     monkeypatch.setattr(archive, "MAX_TAR_BYTES", 1 << 20)
     deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    bomb = archive._GZIP_HEADER + deflate.compress(bytes(64 << 20)) + deflate.flush() + bytes(8)
+    bomb = gzipped._HEADER + deflate.compress(bytes(64 << 20)) + deflate.flush() + bytes(8)
 
     with pytest.raises(ArchiveError, match="more than"):
         decompress(bomb)
