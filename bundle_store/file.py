@@ -1,7 +1,8 @@
 """A store in a directory (``file:///dir``), with the same conditional semantics as S3: one machine, or an air gap.
 
 The ETag is the SHA-256 of the content. Writers exclude each other by a lock on ``.lock``; a reader needs none, because
-an object appears and changes in one rename. What `put` has returned is on disk.
+an object appears and changes in one rename. What `put` has returned is on disk. Notes on an object lie in a hidden file
+beside it.
 """
 
 import contextlib
@@ -11,11 +12,14 @@ import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from bundle_store.names import check_name
+import msgspec
+
+from bundle_store.names import check_name, is_name
 from bundle_store.port import (
+    ListedObject,
     ObjectNotFoundError,
     ObjectTooLargeError,
     PreconditionFailedError,
@@ -25,6 +29,7 @@ from bundle_store.port import (
 )
 
 MAX_OBJECT_BYTES = 2**30  # no object is near it; what is longer is somebody else's
+MAX_NOTES_BYTES = 4_096
 
 _FOREIGN_HINT = "somebody else writes to the store's directory: find out who, then remove that object"
 _FULL_HINT = "make space where the store lies, then run the same command again"
@@ -40,7 +45,7 @@ _HINTS = {
 
 
 class FileStore:
-    """A `WritableStore` below one directory, which the first `put` creates."""
+    """A `RecordsStore` below one directory, which the first `put` creates."""
 
     def __init__(self, root: Path, *, url: str) -> None:
         self.url = url
@@ -50,22 +55,49 @@ class FileStore:
         """Return the object, or None if its content is still the one `unless_etag` names; raises as `Store.get`."""
         with self._converting(name):
             body = self._read(name, max_bytes)
+            notes = self._notes(name)
         etag = _etag(body)
-        return None if etag == unless_etag else StoredObject(body=body, etag=etag)
+        return None if etag == unless_etag else StoredObject(body=body, etag=etag, notes=notes)
 
-    def put(self, name: str, body: bytes, *, if_etag: str | None) -> str:
-        """Write the object under the condition and return its ETag; raises as `WritableStore.put`."""
+    def listing(self, start: str = "", *, after: str = "") -> Iterator[ListedObject]:
+        """Yield objects by name; raises as `RecordsStore.listing`."""
+        with self._converting(f"{start}*"):
+            for name in sorted(self._names_below(start.rpartition("/")[0])):
+                if name.startswith(start) and name > after and is_name(name):  # hidden files are the store's own
+                    yield ListedObject(name, (self._root / name).stat().st_size)
+
+    def _names_below(self, folder: str) -> Iterator[str]:
+        for path, _, files in os.walk(self._root / folder, onerror=_raise_unless_missing):
+            below = Path(path).relative_to(self._root)
+            yield from ((below / name).as_posix() for name in files)
+
+    def put(self, name: str, body: bytes, *, if_etag: str | None, notes: Mapping[str, str] | None = None) -> str:
+        """Write the object under the condition and return its ETag; raises as `RecordsStore.put`."""
         target = self._root / check_name(name)
         with self._converting(name):
             self._make_folders(target.parent)
             with self._locked():
                 self._check_condition(name, if_etag)
+                if notes:
+                    _replace(_notes_file(target), msgspec.json.encode(notes))
                 _replace(target, body)
         return _etag(body)
 
+    def _notes(self, name: str) -> dict[str, str]:
+        path = _notes_file(self._root / name)
+        try:
+            return msgspec.json.decode(self._read_file(path, name, MAX_NOTES_BYTES), type=dict[str, str])
+        except FileNotFoundError:
+            return {}
+        except ValueError as error:
+            raise StoreDeniedError(f"{self.url}: {name}: its notes are damaged", hint=_FOREIGN_HINT) from error
+
     def _read(self, name: str, max_bytes: int) -> bytes:
+        return self._read_file(self._root / check_name(name), name, max_bytes)
+
+    def _read_file(self, path: Path, name: str, max_bytes: int) -> bytes:
         # Whoever may write here must not be able to stop a reader for good: a pipe would never answer.
-        with open(self._root / check_name(name), "rb", opener=_open_at_once) as file:
+        with open(path, "rb", opener=_open_at_once) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise StoreDeniedError(f"{self.url}: {name}: is no regular file", hint=_FOREIGN_HINT)
             body = file.read(max_bytes + 1)
@@ -121,6 +153,15 @@ class FileStore:
 
 def _open_at_once(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _raise_unless_missing(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
+def _notes_file(target: Path) -> Path:
+    return target.with_name(f".notes-{target.name}")
 
 
 def _etag(body: bytes) -> str:

@@ -19,9 +19,14 @@ class ObjectNameError(InvalidError):
 
 def check_name(name: str) -> str:
     """Return `name` if every store can hold it under exactly this name; raises ObjectNameError otherwise."""
-    if len(name) > MAX_NAME_CHARS or not _NAME.fullmatch(name):
-        raise ObjectNameError(f"object name {name[:MAX_NAME_CHARS]!r}: not a relative path of letters, digits, . _ -")
+    if not is_name(name):
+        raise ObjectNameError(f"object name {name[:MAX_NAME_CHARS]!r}: not a relative path of letters, digits, . _ = -")
     return name
+
+
+def is_name(name: str) -> bool:
+    """Tell whether every store can hold an object under this name."""
+    return len(name) <= MAX_NAME_CHARS and _NAME.fullmatch(name) is not None
 
 
 def may_change(name: str) -> bool:
@@ -38,4 +43,4 @@ def content_type(name: str) -> str:
     """Return the Content-Type header of an object."""
     if name.endswith(".json"):
         return "application/json"
-    return "application/gzip" if name.endswith(".tar.gz") else "application/octet-stream"
+    return "application/gzip" if name.endswith(".gz") else "application/octet-stream"

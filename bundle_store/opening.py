@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from bundle_store.port import Store, WritableStore
+from bundle_store.port import RecordsStore, Store, WritableStore
 from policy_core.errors import UsageError
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -22,6 +22,10 @@ def open_store(url: str) -> WritableStore:
 
     Raises StoreUrlError.
     """
+    return _open(url)
+
+
+def _open(url: str) -> RecordsStore:
     parts = _split(url)
     if parts.scheme == "s3":
         from bundle_store.s3 import S3Store
@@ -39,6 +43,11 @@ def open_store(url: str) -> WritableStore:
             hint="publish to the s3:// or file:// store behind it",
         )
     raise StoreUrlError(f"store {_shown(parts)}: unknown scheme {parts.scheme!r}")
+
+
+def open_records(url: str) -> RecordsStore:
+    """Return a store of hosts' records; otherwise as `open_store`."""
+    return _open(url)
 
 
 def open_reader(url: str) -> Store:

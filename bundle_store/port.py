@@ -4,7 +4,8 @@ Object names are relative POSIX paths such as ``metadata/timestamp.json``. Every
 conditional requests, so that the commit point of a publish is one compare-and-swap wherever it lives.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from policy_core.errors import ConflictError, InvalidError, RemoteError
@@ -35,10 +36,19 @@ class ObjectTooLargeError(InvalidError):
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """The bytes of an object and the ETag that names this version of it (opaque, compared as is)."""
+    """The bytes of an object, the ETag that names this version of it (opaque, compared as is), and what was noted."""
 
     body: bytes
     etag: str
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedObject:
+    """An object as a listing shows it."""
+
+    name: str
+    size_bytes: int
 
 
 class Store(Protocol):
@@ -65,5 +75,20 @@ class WritableStore(Store, Protocol):
 
         Raises PreconditionFailedError if the condition does not hold, StoreDeniedError, and StoreUnavailableError if
         the outcome is unknown: read back and compare.
+        """
+        ...
+
+
+class RecordsStore(WritableStore, Protocol):
+    """What keeps records of hosts: objects that are listed, and carry notes (a few short ASCII values) beside them."""
+
+    def put(self, name: str, body: bytes, *, if_etag: str | None, notes: Mapping[str, str] | None = None) -> str:
+        """Write the object with its notes; otherwise as `WritableStore.put`."""
+        ...
+
+    def listing(self, start: str = "", *, after: str = "") -> Iterator[ListedObject]:
+        """Yield the objects whose names begin with `start` and come behind `after`, in the order of their names.
+
+        Raises StoreDeniedError, StoreUnavailableError, also while it is iterated. What is not there is an empty list.
         """
         ...

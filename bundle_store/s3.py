@@ -5,6 +5,7 @@ are sent exactly once: a repeated one would meet its own object and report a suc
 `StoreUnavailableError` from `put` reads back and compares.
 """
 
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from http import HTTPStatus
 from typing import Any, NoReturn
@@ -25,6 +26,7 @@ from urllib3.exceptions import HTTPError as Urllib3Error
 from bundle_store.names import cache_control, check_name, content_type
 from bundle_store.port import (
     STALE_ETAG,
+    ListedObject,
     ObjectNotFoundError,
     ObjectTooLargeError,
     PreconditionFailedError,
@@ -36,6 +38,7 @@ from bundle_store.port import (
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 20
 READ_ATTEMPTS = 3
+LISTING_PAGE = 1_000  # S3 gives no more at once
 
 _CREDENTIALS_HINT = (
     "check the credentials: AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or any source boto3 knows"
@@ -53,7 +56,7 @@ _TRY_LATER = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPSta
 
 
 class S3Store:
-    """A `WritableStore` in one bucket below one prefix; connects on first use."""
+    """A `RecordsStore` in one bucket below one prefix; connects on first use."""
 
     def __init__(self, bucket: str, prefix: str, *, url: str) -> None:
         self.url = url
@@ -77,23 +80,41 @@ class S3Store:
             raise ObjectTooLargeError(f"{self.url}: {name} is longer than {max_bytes} bytes")
         if len(body) != answer.get("ContentLength", len(body)):  # the connection ended early
             raise StoreUnavailableError(f"{self.url}: {name}: the answer was cut off after {len(body)} bytes")
-        return StoredObject(body=body, etag=answer["ETag"])
+        return StoredObject(body=body, etag=answer["ETag"], notes=answer.get("Metadata", {}))
 
-    def put(self, name: str, body: bytes, *, if_etag: str | None) -> str:
-        """Write the object under the condition and return its ETag; raises as `WritableStore.put`."""
-        if if_etag is None:
-            return self._put(name, body, {"IfNoneMatch": "*"})
+    def listing(self, start: str = "", *, after: str = "") -> Iterator[ListedObject]:
+        """Yield objects by name, page by page; raises as `RecordsStore.listing`."""
+        pages = self._reader.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket,
+            Prefix=self._prefix + start,
+            PaginationConfig={"PageSize": LISTING_PAGE},
+            **({"StartAfter": self._prefix + after} if after else {}),
+        )
         try:
-            return self._put(name, body, {"IfMatch": if_etag})
+            for page in pages:
+                for found in page.get("Contents", ()):
+                    yield ListedObject(found["Key"].removeprefix(self._prefix), found["Size"])
+        except ClientError as error:
+            self._refuse(f"{start}*", error)
+        except (BotoCoreError, Urllib3Error, OSError) as error:
+            self._fail(f"{start}*", error)
+
+    def put(self, name: str, body: bytes, *, if_etag: str | None, notes: Mapping[str, str] | None = None) -> str:
+        """Write the object under the condition and return its ETag; raises as `RecordsStore.put`."""
+        extra = {"Metadata": dict(notes)} if notes else {}
+        if if_etag is None:
+            return self._put(name, body, {"IfNoneMatch": "*"}, extra)
+        try:
+            return self._put(name, body, {"IfMatch": if_etag}, extra)
         except PreconditionFailedError:
             bare = if_etag.strip('"')
             if if_etag in {bare, STALE_ETAG}:
                 raise
             # Ceph (seen with 16.2) compares the header with the bare digest. 412 means that nothing was written, so
             # a second condition is as safe as the first; everybody else answers 412 again.
-            return self._put(name, body, {"IfMatch": bare})
+            return self._put(name, body, {"IfMatch": bare}, extra)
 
-    def _put(self, name: str, body: bytes, condition: dict[str, str]) -> str:
+    def _put(self, name: str, body: bytes, condition: dict[str, str], extra: Mapping[str, Any]) -> str:
         try:
             answer = self._writer.put_object(
                 Bucket=self._bucket,
@@ -102,6 +123,7 @@ class S3Store:
                 CacheControl=cache_control(name),
                 ContentType=content_type(name),
                 **condition,
+                **extra,
             )
         except ClientError as error:
             missing = _status(error) == HTTPStatus.NOT_FOUND and _code(error) != "NoSuchBucket"

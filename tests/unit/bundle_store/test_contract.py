@@ -3,11 +3,13 @@
 import pytest
 
 from bundle_store.names import ObjectNameError
-from bundle_store.opening import open_store
+from bundle_store.opening import open_records, open_store
 from bundle_store.port import (
+    ListedObject,
     ObjectNotFoundError,
     ObjectTooLargeError,
     PreconditionFailedError,
+    RecordsStore,
     StoredObject,
     WritableStore,
 )
@@ -104,3 +106,33 @@ def test_a_store_with_conditional_writes_passes_the_probe(store: WritableStore) 
 def test_messages_name_the_store(store: WritableStore, store_url: str) -> None:
     with pytest.raises(ObjectNotFoundError, match=f"^{store_url}: "):
         store.get(NAME, max_bytes=1)
+
+
+@pytest.fixture
+def records(store_url: str) -> RecordsStore:
+    return open_records(store_url)
+
+
+def test_notes_are_kept_beside_an_object(records: RecordsStore) -> None:
+    etag = records.put("hosts/web-1/a.json", b"one", if_etag=None, notes={"records": "7"})
+
+    assert records.get("hosts/web-1/a.json", max_bytes=3) == StoredObject(b"one", etag, {"records": "7"})
+
+
+def test_a_listing_is_in_the_order_of_names(records: RecordsStore) -> None:
+    for name in ("dt=2/b", "dt=1/hr=02/c", "dt=1/hr=01/d", "other/e"):
+        records.put(name, name.encode(), if_etag=None, notes={"n": "1"})
+
+    assert [found.name for found in records.listing()] == ["dt=1/hr=01/d", "dt=1/hr=02/c", "dt=2/b", "other/e"]
+    assert list(records.listing("dt=1")) == [ListedObject("dt=1/hr=01/d", 12), ListedObject("dt=1/hr=02/c", 12)]
+    assert [found.name for found in records.listing("dt=", after="dt=1/hr=01/d")] == ["dt=1/hr=02/c", "dt=2/b"]
+    assert list(records.listing("absent/")) == []
+
+
+def test_a_listing_of_more_than_a_page_is_complete(records: RecordsStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bundle_store.s3.LISTING_PAGE", 10)
+    names = [f"hosts/{number:02}" for number in range(25)]
+    for name in names:
+        records.put(name, b"", if_etag=None)
+
+    assert [found.name for found in records.listing("hosts/")] == names
