@@ -7,6 +7,9 @@ import zlib
 
 from policy_core.errors import InvalidError
 
+PIECE = 256 << 10
+"""Larger copies are made of pieces like this: joining them, unlike one slice, lets other threads run meanwhile."""
+
 _HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"  # deflate, no flags, time 0, best, unknown OS
 
 
@@ -30,14 +33,31 @@ def decompress(blob: bytes, *, max_bytes: int) -> bytes:
         raise GzipError("unexpected gzip header")
     inflate = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
-        content = inflate.decompress(memoryview(blob)[len(_HEADER) :], max_bytes + 1)
+        content, behind = _inflated(inflate, memoryview(blob)[len(_HEADER) :], max_bytes=max_bytes)
     except zlib.error as error:
         raise GzipError(f"damaged compression ({error})") from error
-    if len(content) > max_bytes:
-        raise GzipError(f"unpacks to more than {max_bytes} bytes")
-    if not inflate.eof or inflate.unused_data != _trailer(content):
+    if not inflate.eof or behind != _trailer(content):
         raise GzipError("truncated, or checksum and length do not match")
     return content
+
+
+def _inflated(inflate: "zlib._Decompress", deflated: memoryview, *, max_bytes: int) -> tuple[bytes, bytes]:
+    """Return what a stream unpacks to, and what is behind its end. Raises GzipError, zlib.error."""
+    pieces, size, behind = [], 0, b""
+    for start in range(0, len(deflated), PIECE):
+        left: bytes | memoryview = deflated[start : start + PIECE]
+        is_full = True
+        while not inflate.eof and (left or is_full):
+            pieces.append(inflate.decompress(left, PIECE))
+            is_full = len(pieces[-1]) == PIECE
+            left = inflate.unconsumed_tail
+            size += len(pieces[-1])
+            if size > max_bytes:
+                raise GzipError(f"unpacks to more than {max_bytes} bytes")
+        if inflate.eof:
+            behind = inflate.unused_data + bytes(deflated[start + PIECE :])
+            break
+    return b"".join(pieces), behind
 
 
 def _trailer(content: bytes) -> bytes:

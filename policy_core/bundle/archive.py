@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from policy_core import gzipped
 from policy_core.errors import InvalidError
+from policy_core.gzipped import PIECE
 
 MAX_BUNDLE_BYTES = 64 << 20
 MAX_TAR_BYTES = 256 << 20
@@ -83,9 +84,14 @@ def _entries(tar: bytes) -> Iterator[tuple[str, bytes]]:
         if position > len(tar) or tar[end:position].strip(b"\0"):
             raise ArchiveError(f"bundle: {path!r}: truncated or badly padded")
         previous = path.encode()
-        yield path, tar[start:end]
+        yield path, _part(tar, start, end)
     if tar[position:] != _END:
         raise ArchiveError("bundle: data after the end of the archive")
+
+
+def _part(tar: bytes, start: int, end: int) -> bytes:
+    """Return a part of a tar."""
+    return b"".join([tar[begin : min(begin + PIECE, end)] for begin in range(start, end, PIECE)])
 
 
 def _name_and_size(header: bytes) -> tuple[str, int]:

@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import io
+import os
 import tarfile
 import zlib
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from policy_core import gzipped
 from policy_core.bundle import archive
 from policy_core.bundle.archive import ArchiveError, compress, decompress, read_tar, write_tar
+from policy_core.gzipped import PIECE
 
 FILES = {
     "manifest.json": b"{}",
@@ -148,3 +150,11 @@ def test_a_decompression_bomb_stops_at_the_limit(monkeypatch):
 def test_paths_that_cannot_be_stored_safely_are_refused_when_writing(path):
     with pytest.raises(ArchiveError):
         write_tar({path: b""})
+
+
+@pytest.mark.parametrize("size", [PIECE - 1, PIECE, PIECE + 1, 3 * PIECE])
+@pytest.mark.parametrize("content", [bytes, os.urandom])
+def test_large_files_are_read_in_pieces_as_they_were_written(size, content):
+    files = {"large": content(size), "small": b"x"}
+
+    assert read_tar(decompress(compress(write_tar(files)))) == files
