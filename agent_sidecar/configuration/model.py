@@ -11,7 +11,7 @@ from socket import gethostname
 from agent_sidecar.configuration import values
 from agent_sidecar.configuration.settings import Form, setting, settings_of
 from agent_sidecar.ext_authz import TrustedHeaders, trusted_headers
-from agent_sidecar.setting_parsers import between, count, duration_s, file_mode, one_of, path, text
+from agent_sidecar.setting_parsers import between, count, duration_s, file_mode, one_of, path, switch, text
 from policy_core.model import MAX_PIN_S
 
 MIN_POLL_S, MAX_POLL_S = 0.1, 3600.0
@@ -146,6 +146,13 @@ class Configuration:
             shown="none",
             more="`https://` and a host, through what ends TLS before it; opens its "
             "[metadata document](authzen.md#metadata)",
+        ),
+    )  # fmt: skip
+    authzen_search: bool = field(
+        default=False,
+        metadata=setting(
+            "authzen_search", switch, "Let callers search for who may do what.", form=Form.TOML, shown="`false`",
+            more="Opens [AuthZEN's searches](authzen.md#searches) among the candidates in the bundle's data",
         ),
     )  # fmt: skip
     opa_default: str = field(

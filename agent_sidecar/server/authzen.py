@@ -6,7 +6,7 @@ other requests get their turn.
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -23,6 +23,7 @@ from policy_core.request import RequestError
 EVALUATION, EVALUATIONS = "/access/v1/evaluation", "/access/v1/evaluations"
 METADATA = b"/.well-known/authzen-configuration"
 KEPT_HEADERS = frozenset({b"content-type"})
+NO_SEARCHES: Mapping[str, str] = {}
 MAX_ITEMS = 100
 MAX_BATCHES = 256
 """Each holds a body of up to 1 MB while its items wait, and outlives the connection it came on."""
@@ -49,11 +50,14 @@ class Batch:
 
 
 class AuthZenApi:
-    """Speaks AuthZEN; decisions are made by `decisions`. `url` is where others reach it, empty if nobody said."""
+    """Speaks AuthZEN; decisions are made by `decisions`. `url` is where others reach it, empty if nobody said.
 
-    def __init__(self, decisions: DecisionApi, *, url: str = "") -> None:
+    `searches` are the paths of searches by their names in the metadata, empty if there are none.
+    """
+
+    def __init__(self, decisions: DecisionApi, *, url: str = "", searches: Mapping[str, str] = NO_SEARCHES) -> None:
         self._decisions = decisions
-        self._metadata = encode(_metadata(url)) if url else b""
+        self._metadata = encode(_metadata(url, searches)) if url else b""
         self._batches = 0
 
     @property
@@ -70,7 +74,7 @@ class AuthZenApi:
     def evaluation(self, body: bytes | bytearray, peer: Connection) -> Reply | Awaitable[Reply]:
         """Answer one evaluation."""
         try:
-            _check_content_type(peer)
+            check_content_type(peer)
             return self._decisions.answer(decode_request(body), _as_reply, peer)
         except RequestError as error:
             return 400, encode(error.message)
@@ -78,7 +82,7 @@ class AuthZenApi:
     def evaluations(self, body: bytes | bytearray, peer: Connection) -> Reply | Awaitable[Reply]:
         """Answer a batch; a body without one is an evaluation."""
         try:
-            _check_content_type(peer)
+            check_content_type(peer)
             decoded = decode_request(body)
             batch = read_batch(decoded)
             if batch is None:
@@ -136,7 +140,7 @@ def _parts(given: dict[str, object]) -> dict[str, object]:
     return {part: given[part] for part in _PARTS if part in given}
 
 
-def _check_content_type(peer: Connection) -> None:
+def check_content_type(peer: Connection) -> None:
     """Raise RequestError for a body that is said to be something else: a web page can send those without asking."""
     for name, value in peer.kept_headers:
         if name == b"content-type" and value != _JSON and value.partition(b";")[0].strip().lower() != _JSON:
@@ -155,9 +159,6 @@ def _failed(status: int, message: str) -> Evaluation:
     return Evaluation(decision=False, context={"error": {"status": status, "message": message}})
 
 
-def _metadata(url: str) -> dict[str, str]:
-    return {
-        "policy_decision_point": url,
-        "access_evaluation_endpoint": url + EVALUATION,
-        "access_evaluations_endpoint": url + EVALUATIONS,
-    }
+def _metadata(url: str, searches: Mapping[str, str]) -> dict[str, str]:
+    paths = {"access_evaluation_endpoint": EVALUATION, "access_evaluations_endpoint": EVALUATIONS, **searches}
+    return {"policy_decision_point": url} | {name: url + path for name, path in paths.items()}

@@ -43,8 +43,8 @@ class DecisionApi:
         health: Callable[[], Health],
         metrics: Callable[[], bytes],
     ) -> None:
-        self._in_force = in_force
-        self._clock = clock
+        self.in_force = in_force
+        self.clock = clock
         self._status = status
         self._health = health
         self._metrics = metrics
@@ -93,7 +93,7 @@ class DecisionApi:
         """
         self.decisions += 1
         decision_id = self._next_id()
-        active, now = self._in_force(), self._clock()
+        active, now = self.in_force(), self.clock()
         try:
             at_once = self._trial_at_once if is_trial else self._at_once
             answer = active.answer(raw, now=now, decision_id=decision_id, memory=at_once)

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 
 from agent_sidecar.configuration import Configuration
-from agent_sidecar.server.authzen import KEPT_HEADERS, AuthZenApi
+from agent_sidecar.server.authzen import KEPT_HEADERS, NO_SEARCHES, AuthZenApi
 from agent_sidecar.server.decisions import DecisionApi
 from agent_sidecar.server.envoy import EnvoyApi
 from agent_sidecar.server.kubernetes import KubernetesApi
 from agent_sidecar.server.opa import OpaApi
+from agent_sidecar.server.searches import SearchApi
 from agent_sidecar.server.service import Service
 from agent_sidecar.status import Health, Status
 
@@ -21,10 +22,15 @@ def decision_services(
     max_connections: int,
 ) -> tuple[Service, Service]:
     """Return the service behind the decision socket and the one on TCP, whose callers show a token."""
-    authzen = AuthZenApi(decisions, url=configuration.authzen_url)
+    searches = SearchApi(decisions) if configuration.authzen_search else None
+    authzen = AuthZenApi(
+        decisions, url=configuration.authzen_url, searches=searches.endpoints if searches else NO_SEARCHES
+    )
     opa = OpaApi(decisions, default=configuration.opa_default, status=status, health=health)
     routes = {**decisions.routes, **authzen.routes, **opa.routes, **KubernetesApi(decisions).routes}
     kept = KEPT_HEADERS | {b"traceparent"}
+    if searches:
+        routes |= searches.routes
     if configuration.envoy:
         routes |= EnvoyApi(decisions, configuration.envoy).routes
         kept |= configuration.envoy.names

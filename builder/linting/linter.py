@@ -13,7 +13,7 @@ from builder.linting.hygiene import find_host_rates, find_mixed_case_tags, find_
 from builder.linting.inspection import Inspection
 from builder.linting.reachability import find_past, find_unreachable
 from builder.linting.redundancy import find_covered, find_duplicates
-from builder.linting.reference_data import find_missing, find_unread
+from builder.linting.reference_data import find_missing, find_unlistable, find_unread
 from builder.linting.requests import find_undeclared
 from builder.source import PolicyTree
 from policy_core.errors import InvalidPolicyError, Problem
@@ -27,6 +27,7 @@ CHECKS = (
     find_mixed_case_tags,
     find_unread,
     find_missing,
+    find_unlistable,
     find_ending,
     find_shadowed,
     find_host_rates,

@@ -1,4 +1,4 @@
-"""Reference data and the conditions that read it: what nobody reads, and what is read but not there."""
+"""Reference data and who reads it: what nobody reads, what is read but not there, what searches cannot read."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,13 +10,17 @@ from builder.linting.conditions import paths_read
 from builder.linting.inspection import Inspection
 from policy_core.condition.text import render_path
 from policy_core.errors import Problem
+from policy_core.searching import PLACES, SearchKind
 
 _Path = tuple[str, ...]
+_LISTABLE = "write type: {id: {properties}} for subjects and resources, name: {properties} for actions"
 
 
 def find_unread(inspection: Inspection) -> Iterator[Problem]:
     """Yield each part of the data that no condition reads: the highest place of which nothing is read."""
     reads = _Reads()
+    for place in PLACES.values():
+        reads.add(list(place))  # by searches
     for rule in inspection.compiled.rules:
         for (root, *fields), _ in paths_read(rule.when):
             if root == "data":
@@ -40,6 +44,17 @@ def find_missing(inspection: Inspection) -> Iterator[Problem]:
                 message = f"reads {render_path('data', missing)}, which is not there: an error wherever it is evaluated"
                 yield inspection.finding(Code.MISSING_DATA, rule, message, "correct the path, or add it to data/")
                 break
+
+
+def find_unlistable(inspection: Inspection) -> Iterator[Problem]:
+    """Yield each part of the directory that is no mapping, where a search reads one."""
+    for file, place in _data_files(inspection):
+        value = _value(inspection.compiled.data, place)
+        found = (path for kind in SearchKind for path in _unlistable(value, place, kind))
+        for path in dict.fromkeys(found):
+            where = _place_of(inspection, file, path[len(place) :])
+            message = f"{render_path('data', path)} is not a mapping, and searches fail on it"
+            yield Problem(file, where.line, where.column, message, _LISTABLE, Code.UNLISTABLE)
 
 
 class _Reads:
@@ -71,6 +86,18 @@ def _unread(value: Any, path: _Path, reads: _Reads | None) -> Iterator[_Path]:
     elif not reads.whole and isinstance(value, dict):
         for name, part in value.items():
             yield from _unread(part, (*path, name), reads.parts.get(name))
+
+
+def _unlistable(value: Any, path: _Path, kind: SearchKind) -> Iterator[_Path]:
+    """Yield what is no mapping on the way to candidates of a kind, and of their properties."""
+    place = PLACES[kind]
+    if value is None or path[: len(place)] != place[: len(path)]:
+        return
+    if not isinstance(value, dict):
+        yield path
+    elif len(path) < len(place) + (1 if kind is SearchKind.ACTION else 2):
+        for name, part in value.items():
+            yield from _unlistable(part, (*path, name), kind)
 
 
 def _missing(data: Mapping[str, Any], path: _Path) -> _Path:

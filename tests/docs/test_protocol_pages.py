@@ -14,7 +14,7 @@ REFERENCE = Path(__file__).parents[2] / "docs/reference"
 PAGES = ["authzen.md", "envoy.md", "kubernetes.md", "opa.md"]
 CONFIGURATION = re.compile(r"^```toml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SHOWN = re.compile(r"^```sh\n(curl .*?)^```\n\n```json\n(.*?)^```", re.MULTILINE | re.DOTALL)
-POLICY = re.compile(r"^```yaml\n# (policies/\S+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+POLICY = re.compile(r"^```yaml\n# ((?:policies|data)/\S+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SOCKET = "/run/writ/decision.sock"
 CURL_TIMEOUT_S = 30
 
@@ -43,9 +43,9 @@ def host() -> Iterator[RunningHost]:
 def host_of_the_pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHost]:
     """A sidecar that enforces the policies shown on the pages, and no others."""
     folder = tmp_path_factory.mktemp("shown")
-    (folder / "policies").mkdir()
     for page in PAGES:
         for path, policy in POLICY.findall(text(page)):
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(policy, encoding="utf-8")
     with running_host(policies=folder, configuration=configuration()) as running:
         yield running
@@ -65,12 +65,14 @@ def is_as_shown(found: Any, shown: Any) -> bool:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_each_curl_line_gets_the_reply_shown_below_it(host: RunningHost, page: str) -> None:
+def test_each_curl_line_gets_the_reply_shown_below_it(
+    host: RunningHost, host_of_the_pages: RunningHost, page: str
+) -> None:
     shown = SHOWN.findall(text(page))
     assert shown
 
     for command, reply in shown:
-        found = curl(command, host)
+        found = curl(command, host_of_the_pages if "/search/" in command else host)
         assert is_as_shown(json.loads(found), json.loads(reply)), found
 
 

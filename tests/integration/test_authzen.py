@@ -1,15 +1,16 @@
-"""A sidecar as the certification scenario of AuthZEN 1.0 asks of a decision point, all but its searches, over HTTP.
+"""A sidecar as the certification scenario of AuthZEN 1.0 asks of a decision point, all 56 cases of it, over HTTPS.
 
-`authzen/` holds the policy and the scenario's requests: ``evaluations.jsonl`` and ``batches.jsonl``. What is expected
-is a decision, or a list of them (null: any), or *refused*: status 400. What a case says of headers, repetition and
-metadata is in the tests themselves.
+`authzen/` holds the policy repository, whose `data/directory` is what searches are among, and the scenario's requests:
+``certification.jsonl``. What a case expects is a status; a decision, or a list of them (null: any); results, all or at
+least some of them; headers of the reply; members of the metadata. Whatever the metadata names is asked where it says.
 """
 
 import http.client
 import json
 import socket
 import ssl
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,18 @@ from running_host import TOKEN, RunningHost, running_host
 from tls_front import certificate, ending_tls
 
 SCENARIO = Path(__file__).parent / "authzen"
-EVALUATION, EVALUATIONS = "/access/v1/evaluation", "/access/v1/evaluations"
+EVALUATION, EVALUATIONS, SEARCH = "/access/v1/evaluation", "/access/v1/evaluations", "/access/v1/search/"
 METADATA = "/.well-known/authzen-configuration"
 JSON = {"Content-Type": "application/json"}
 TIMEOUT_S = 10
-
-
-def cases(name: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (SCENARIO / name).read_text(encoding="utf-8").splitlines()]
-
-
-SINGLE, BATCHES = cases("evaluations.jsonl"), cases("batches.jsonl")
-BODY = {case["case"]: case["body"] for case in SINGLE}
+CASES = [json.loads(line) for line in (SCENARIO / "certification.jsonl").read_text(encoding="utf-8").splitlines()]
+BODY = {case["case"]: case.get("body") for case in CASES}
+MEMBER = {
+    EVALUATION: "access_evaluation_endpoint",
+    EVALUATIONS: "access_evaluations_endpoint",
+    **{f"{SEARCH}{kind}": f"search_{kind}_endpoint" for kind in ("subject", "resource", "action")},
+}
+Ask = Callable[..., tuple[int, Any, Any]]
 
 
 @pytest.fixture(scope="module")
@@ -40,125 +41,176 @@ def listener() -> Iterator[socket.socket]:
 
 
 @pytest.fixture(scope="module")
-def host(listener: socket.socket) -> Iterator[RunningHost]:
-    url = f'authzen_url = "https://127.0.0.1:{listener.getsockname()[1]}"\n'
+def base(listener: socket.socket) -> str:
+    return f"https://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.fixture(scope="module")
+def host(base: str) -> Iterator[RunningHost]:
+    authzen = f'authzen_url = "{base}"\nauthzen_search = true\n'
     tcp = 'listen = "127.0.0.1:0"\ntoken_file = "token"\n'
-    with running_host(policies=SCENARIO, configuration=url + tcp) as running:
+    with running_host(policies=SCENARIO, configuration=authzen + tcp) as running:
         yield running
 
 
-def ask(host: RunningHost, path: str, body: object, headers: dict[str, str] = JSON) -> tuple[int, Any, Any]:
-    connection = http.client.HTTPConnection("writ")
-    connection.sock = socket.socket(socket.AF_UNIX)
-    connection.sock.settimeout(TIMEOUT_S)
-    connection.sock.connect(str(host.socket))
-    connection.request("POST", path, body if isinstance(body, str) else json.dumps(body), headers)
-    reply = connection.getresponse()
-    found = reply.status, json.load(reply), reply.headers
-    connection.close()
-    return found
-
-
-@pytest.mark.parametrize("case", SINGLE, ids=[case["case"] for case in SINGLE])
-def test_an_evaluation_of_the_scenario_gets_what_it_expects(host: RunningHost, case: dict[str, Any]) -> None:
-    status, reply, headers = ask(host, EVALUATION, case["body"])
-
-    assert headers["Content-Type"] == "application/json"
-    if case["expect"] == "refused":
-        assert status == 400
-    else:
-        assert status == 200
-        assert reply["decision"] is case["expect"]
-
-
-@pytest.mark.parametrize("case", BATCHES, ids=[case["case"] for case in BATCHES])
-def test_a_batch_of_the_scenario_gets_what_it_expects(host: RunningHost, case: dict[str, Any]) -> None:
-    status, reply, _ = ask(host, EVALUATIONS, case["body"])
-
-    assert status == 200
-    if isinstance(case["expect"], bool):
-        assert reply["decision"] is case["expect"]
-    else:
-        found = [evaluation["decision"] for evaluation in reply["evaluations"]]
-        assert all(type(decision) is bool for decision in found)
-        assert [None if wanted is None else got for got, wanted in zip(found, case["expect"], strict=True)] == (
-            case["expect"]
-        )
-
-
-def test_c_2_4_3_1_a_body_that_is_said_to_be_text_is_refused(host: RunningHost) -> None:
-    for path in (EVALUATION, EVALUATIONS):
-        assert ask(host, path, BODY["c-2-2-1.1"], {"Content-Type": "text/plain"})[0] == 400
-
-
-@pytest.mark.parametrize("path", [EVALUATION, EVALUATIONS])
-def test_c_2_5_a_request_id_comes_back_and_none_is_made_up(host: RunningHost, path: str) -> None:
-    name = "bfe9eb29-ab87-4ca3-be83-a1d5d8305716"
-    batch = {"evaluations": [BODY["c-2-2-1.1"]]}
-
-    with_id = ask(host, path, batch if path == EVALUATIONS else BODY["c-2-2-1.1"], {**JSON, "X-Request-ID": name})[2]
-    without = ask(host, path, BODY["c-2-2-1.1"])[2]
-
-    assert with_id["X-Request-ID"] == name
-    assert without["X-Request-ID"] is None
-
-
-def test_c_2_6_1_asked_five_times_the_answer_is_the_same(host: RunningHost) -> None:
-    found = [ask(host, EVALUATION, BODY["c-2-6.1"]) for _ in range(5)]
-
-    assert [(status, reply["decision"]) for status, reply, _ in found] == [(200, True)] * 5
-
-
-def test_c_6_5_1_metadata_is_found_behind_tls_and_names_where_evaluations_are(
-    host: RunningHost, listener: socket.socket, tmp_path: Path
-) -> None:
-    pem = certificate(tmp_path)
+@pytest.fixture(scope="module")
+def ask(
+    host: RunningHost, listener: socket.socket, base: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Ask]:
+    """Ask through TLS, whose certificate is checked."""
+    pem = certificate(tmp_path_factory.mktemp("tls"))
     trusting = ssl.create_default_context(cafile=str(pem))
-    address, port = listener.getsockname()
 
-    def over_tls(method: str, url: str, body: str = "") -> tuple[int, str | None, Any]:
-        connection = http.client.HTTPSConnection(address, port, context=trusting, timeout=TIMEOUT_S)
-        path = url.removeprefix(f"https://{address}:{port}")
-        connection.request(method, path, body or None, {**JSON, "Connection": "close"})
+    def over_tls(url: str, body: object = None, *, method: str = "POST", headers: dict[str, str] = JSON) -> Any:
+        assert url.startswith(base)
+        connection = http.client.HTTPSConnection(base.removeprefix("https://"), context=trusting, timeout=TIMEOUT_S)
+        raw = body if body is None or isinstance(body, str) else json.dumps(body)
+        connection.request(method, url.removeprefix(base), raw, {**JSON, **headers, "Connection": "close"})
         reply = connection.getresponse()
-        found = reply.status, reply.headers["Content-Type"], json.load(reply)
+        found = reply.status, json.load(reply), reply.headers
         connection.close()
         return found
 
     with ending_tls(listener, pem, host.socket):
-        status, kind, metadata = over_tls("GET", METADATA)
-        asked = over_tls("POST", metadata["access_evaluation_endpoint"], json.dumps(BODY["c-2-2-1.1"]))
-        batch = json.dumps({"evaluations": [BODY["c-2-2-1.1"], BODY["c-2-2-2.1"]]})
-        asked_together = over_tls("POST", metadata["access_evaluations_endpoint"], batch)
+        yield over_tls
 
-    assert (status, kind) == (200, "application/json")
-    assert metadata["policy_decision_point"] == f"https://{address}:{port}"
-    assert (asked[0], asked[2]["decision"]) == (200, True)
-    assert [evaluation["decision"] for evaluation in asked_together[2]["evaluations"]] == [True, False]
+
+@pytest.fixture(scope="module")
+def metadata(ask: Ask, base: str) -> dict[str, str]:
+    found: dict[str, str] = ask(base + METADATA, method="GET")[1]
+    return found
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["case"] for case in CASES])
+def test_a_case_of_the_certification_scenario(
+    ask: Ask, base: str, metadata: dict[str, str], case: dict[str, Any]
+) -> None:
+    path = case["path"]
+    url = metadata[MEMBER[path]] if path in MEMBER else base + path
+
+    for _ in range(case.get("repeat", 1)):
+        status, reply, headers = ask(url, case.get("body"), method=case["method"], headers=case.get("headers", {}))
+
+        assert headers["Content-Type"] == "application/json"
+        assert unmet(case["expect"], status, reply, headers) == []
+
+
+def unmet(expect: dict[str, Any], status: int, reply: Any, headers: Any) -> list[str]:
+    """Return what is expected and was not found."""
+    found = [] if status == expect["status"] else [f"status {status}"]
+    for name, wanted in expect.items():
+        if name == "decision":
+            met = reply["decision"] is wanted
+        elif name == "decisions":
+            made = [each["decision"] for each in reply["evaluations"]]
+            met = len(made) == len(wanted) and all(
+                type(got) is bool and want in (None, got) for got, want in zip(made, wanted, strict=True)
+            )
+        elif name == "results_equal":
+            met = reply["results"] == wanted
+        elif name == "results_include":
+            met = all(any(want.items() <= got.items() for got in reply["results"]) for want in wanted)
+        elif name == "results_at_most":
+            met = len(reply["results"]) <= wanted and type(reply["page"]["next_token"]) is str
+        elif name == "headers":
+            met = all(headers[header] == value for header, value in wanted.items())
+        elif name == "json_has":
+            met = all(reply[member].startswith("https://") for member in wanted)
+        else:
+            met = name == "status" or (name == "content_type" and headers["Content-Type"] == wanted)
+        found += [] if met else [name]
+    return found
+
+
+def test_all_cases_of_the_scenario_are_here_and_each_says_what_it_expects() -> None:
+    assert Counter(case["case"].split("-")[1] for case in CASES) == {"2": 25, "3": 10, "4": 20, "6": 1}
+    assert all(case["expect"].keys() > {"status"} or case["expect"]["status"] == 400 for case in CASES)
+
+
+@pytest.mark.parametrize(
+    ("expect", "reply"),
+    [
+        ({"decision": True}, {"decision": False}),
+        ({"decision": False}, {"decision": None}),
+        ({"decisions": [None]}, {"evaluations": [{"decision": 1}]}),
+        ({"decisions": [True, None]}, {"evaluations": [{"decision": True}]}),
+        ({"results_include": [{"type": "user", "id": "bob"}]}, {"results": [{"type": "user", "id": "alice"}]}),
+        ({"results_equal": []}, {"results": [{"name": "read"}]}),
+        ({"results_at_most": 1}, {"results": [1, 2], "page": {"next_token": ""}}),
+        ({"headers": {"X-Request-ID": "a"}}, {}),
+        ({"json_has": ["policy_decision_point"]}, {"policy_decision_point": "http://pdp"}),
+        ({"something_else": 1}, {}),
+    ],
+)
+def test_a_reply_that_is_not_as_expected_is_noticed(expect: dict[str, Any], reply: Any) -> None:
+    assert unmet({"status": 200, **expect}, 200, reply, {"X-Request-ID": "b"}) == [next(iter(expect))]
+
+
+def test_metadata_names_where_everything_is(metadata: dict[str, str], base: str) -> None:
+    assert metadata == {"policy_decision_point": base} | {name: base + path for path, name in MEMBER.items()}
+
+
+def test_a_page_after_the_first_goes_on_where_that_one_ended(ask: Ask, base: str) -> None:
+    search = BODY["c-4-5-1.1"]
+    url = f"{base}{SEARCH}subject"
+
+    first = ask(url, search)[1]
+    second = ask(url, {**search, "page": {"token": first["page"]["next_token"]}})[1]
+
+    assert [each["id"] for each in first["results"] + second["results"]] == ["alice", "bob"]
+    assert second["page"]["next_token"] == ""
+
+
+def test_whoever_a_search_finds_may_when_asking_alone(ask: Ask, base: str) -> None:
+    for case in CASES:
+        if case["path"].startswith(SEARCH) and case["expect"]["status"] == 200:
+            kind = case["path"].removeprefix(SEARCH)
+            for found in ask(base + case["path"], case["body"])[1]["results"]:
+                assert ask(base + EVALUATION, {**case["body"], kind: found})[1]["decision"] is True
+
+
+@pytest.mark.parametrize("path", [EVALUATION, EVALUATIONS, f"{SEARCH}subject"])
+def test_a_request_id_comes_back_and_none_is_made_up(ask: Ask, base: str, path: str) -> None:
+    name = "bfe9eb29-ab87-4ca3-be83-a1d5d8305716"
+    body = {"evaluations": [BODY["c-2-2-1.1"]]} if path == EVALUATIONS else BODY["c-2-2-1.1"]
+
+    assert ask(base + path, body, headers={"X-Request-ID": name})[2]["X-Request-ID"] == name
+    assert ask(base + path, body)[2]["X-Request-ID"] is None
+
+
+def on_tcp(host: RunningHost, method: str, path: str, body: object, headers: dict[str, str]) -> tuple[int, str]:
+    connection = http.client.HTTPConnection("127.0.0.1", host.port, timeout=TIMEOUT_S)
+    connection.request(method, path, json.dumps(body), {**JSON, **headers})
+    reply = connection.getresponse()
+    found = reply.status, reply.read().decode()
+    connection.close()
+    return found
 
 
 def test_metadata_does_not_follow_the_host_that_a_client_claims(host: RunningHost) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", host.port, timeout=TIMEOUT_S)
     claimed = {"Host": "evil.example", "X-Forwarded-Host": "evil.example", "Authorization": f"Bearer {TOKEN}"}
-    connection.request("GET", METADATA, headers=claimed)
-    reply = connection.getresponse().read().decode()
-    connection.close()
+
+    reply = on_tcp(host, "GET", METADATA, None, claimed)[1]
 
     assert "policy_decision_point" in reply
     assert "evil" not in reply
 
 
-def test_on_tcp_a_batch_needs_the_token(host: RunningHost) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", host.port, timeout=TIMEOUT_S)
-    connection.request("POST", EVALUATIONS, json.dumps({"evaluations": [BODY["c-2-2-1.1"]]}), JSON)
-    status = connection.getresponse().status
-    connection.close()
-
-    assert status == 401
+@pytest.mark.parametrize("path", [EVALUATIONS, f"{SEARCH}action"])
+def test_on_tcp_a_batch_and_a_search_need_the_token(host: RunningHost, path: str) -> None:
+    assert on_tcp(host, "POST", path, BODY["c-2-2-1.1"], {})[0] == 401
+    assert on_tcp(host, "POST", path, BODY["c-2-2-1.1"], {"Authorization": f"Bearer {TOKEN}"})[0] == 200
 
 
-def test_the_scenario_has_permits_denials_and_refusals() -> None:
-    expected = [case["expect"] for case in SINGLE]
-
-    assert (expected.count(True), expected.count(False), expected.count("refused")) == (9, 3, 12)
-    assert len(BATCHES) == 10
+def test_unless_searches_are_switched_on_there_are_none() -> None:
+    with running_host(policies=SCENARIO, configuration='authzen_url = "https://pdp.example.com"\n') as host:
+        connection = http.client.HTTPConnection("writ", timeout=TIMEOUT_S)
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.connect(str(host.socket))
+        for path in (f"{SEARCH}{kind}" for kind in ("subject", "resource", "action")):
+            connection.request("POST", path, json.dumps(BODY["c-4-2-1.1"]), JSON)
+            reply = connection.getresponse()
+            assert (reply.status, b"results" in reply.read()) == (404, False)
+        connection.request("GET", METADATA)
+        assert not any(name.startswith("search") for name in json.load(connection.getresponse()))
+        connection.close()

@@ -59,6 +59,15 @@ PAGES = (
         {"policies/a.yaml": _CRITICAL, "data/services.yaml": "critical: [payments]\n"},
     ),
     Page(
+        Code.UNLISTABLE,
+        "unlistable-candidate",
+        "Searches of AuthZEN read `data.directory`: `subjects` and `resources` by type and id, `actions` by name, each "
+        "with its properties. A list, or a text, is none of that: a search that comes to it is answered with an error.",
+        "write a mapping, `{}` for what has no properties.",
+        {"policies/a.yaml": _READS, "data/directory/subjects.yaml": "user: [ada, bob]\n"},
+        {"policies/a.yaml": _READS, "data/directory/subjects.yaml": "user: {ada: {roles: [sre]}, bob: {}}\n"},
+    ),
+    Page(
         Code.REPEATED_ENTRY,
         "repeated-entry",
         "A list names one thing twice. It means the same as once; perhaps something else was meant. "

@@ -1,5 +1,6 @@
 """Data that nobody reads, and data that is read but not there."""
 
+import os
 from collections.abc import Callable
 
 import pytest
@@ -72,3 +73,42 @@ def test_unread_data_in_json_has_its_place(lint_rules: LintRules) -> None:
     result = lint_rules(rule("data.x.a == 1"), {"data/x.json": '{\n  "a": 1,\n  "b": [2]\n}'})
 
     assert findings(result) == [("data/x.json:3:3", "data.x.b")]
+
+
+@pytest.mark.parametrize(
+    ("files", "unlistable"),
+    [
+        ({"subjects.yaml": "user: {ada: {}, bob: , cid: [x]}\n"}, [("subjects.yaml:1:24", "subjects.user.cid")]),
+        ({"resources.yaml": "- page\n"}, [("resources.yaml", "resources")]),
+        ({"actions.yaml": "read: {soft: 1}\nwrite: {soft: [x]}\n"}, []),
+        ({"subjects/user.yaml": "ada: {}\nbob: 7\n"}, [("subjects/user.yaml:2:1", "subjects.user.bob")]),
+        (
+            {"subjects.yaml": "user: [x]\n", "actions.yaml": "a: 1\n"},
+            [("actions.yaml:1:1", "actions.a"), ("subjects.yaml:1:1", "subjects.user")],
+        ),
+        ({"teams.yaml": "- red\n", "../subjects.yaml": "user: [x]\n"}, []),
+    ],
+)
+def test_what_searches_cannot_read_is_named(
+    lint_rules: LintRules, files: dict[str, str], unlistable: list[tuple[str, str]]
+) -> None:
+    result = lint_rules(rule("1 == 1"), {os.path.normpath(f"data/directory/{name}"): files[name] for name in files})
+
+    assert [(each.where, each.message) for each in result.warnings if each.code == "W119"] == [
+        (f"data/directory/{where}", f"data.directory.{path} is not a mapping, and searches fail on it")
+        for where, path in unlistable
+    ]
+
+
+def test_a_directory_that_is_one_file_is_read_too(lint_rules: LintRules) -> None:
+    warnings = lint_rules(rule("1 == 1"), {"data/directory.yaml": "- subjects\n"}).warnings
+
+    assert [each.message for each in warnings if each.code == "W119"] == [
+        "data.directory is not a mapping, and searches fail on it"
+    ]
+
+
+def test_what_searches_read_is_not_unread(lint_rules: LintRules) -> None:
+    files = {"data/directory/subjects.yaml": "user: {ada: {}}\n", "data/directory/teams.yaml": "red: {}\n"}
+
+    assert findings(lint_rules(rule("1 == 1"), files)) == [("data/directory/teams.yaml", "data.directory.teams")]

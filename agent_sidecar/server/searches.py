@@ -1,0 +1,176 @@
+"""AuthZEN's searches: which of the candidates in the bundle's data may, as each of them would be answered alone.
+
+A search is many decisions, so it takes turns: a slice of about a millisecond, then whatever else waits in the event
+loop, then a slice of the next search. A page ends when it is full, when enough candidates were looked at, when it has
+taken long enough, or when another policy comes into force. Nothing is counted and no grant is spent.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from agent_sidecar.activation import Activation
+from agent_sidecar.server.authzen import check_content_type
+from agent_sidecar.server.connection import Connection
+from agent_sidecar.server.decisions import DecisionApi
+from agent_sidecar.server.replies import Reply, encode
+from agent_sidecar.server.service import Routes
+from policy_core.decision import Answer, PolicyRef
+from policy_core.decoding import decode_request
+from policy_core.request import RequestError
+from policy_core.searching import (
+    DirectoryError,
+    Search,
+    SearchKind,
+    candidates,
+    position_of,
+    properties_of,
+    read_search,
+    token_at,
+)
+
+PATH = "/access/v1/search/"
+MAX_SEARCHES = 16
+"""Each holds a body of up to 1 MB while it takes turns."""
+MAX_EXAMINED = 10_000
+"""Candidates that are decided about for one page."""
+PAGE_S = 1.0
+"""Half of what applications give a decision; a page may be ended by it before anything is found."""
+SLICE_S = 0.001
+
+
+class PageEnd(msgspec.Struct, frozen=True):
+    """Where the next page begins, empty if there is none, and how many results this one has."""
+
+    next_token: str
+    count: int
+
+
+class SearchContext(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The policy that was asked, and where none could be, why."""
+
+    policy: PolicyRef | None = None
+    reason_code: str = ""
+    reason: str = ""
+
+
+class SearchResults(msgspec.Struct, frozen=True):
+    """A page of subjects, resources or actions, each as a request would have it."""
+
+    results: list[dict[str, Any]]
+    page: PageEnd
+    context: SearchContext
+
+
+@dataclass(slots=True)
+class _Walk:
+    """A page being made: the candidates of one bundle from `position` on."""
+
+    search: Search
+    active: Activation
+    entries: Mapping[str, Any]
+    position: int
+    peer: Connection
+    until: float
+    found: list[dict[str, Any]] = field(default_factory=list)
+    examined: int = 0
+    is_overtaken: bool = False
+
+    @property
+    def bundle(self) -> str:
+        return self.active.policy.bundle
+
+    @property
+    def is_at_end(self) -> bool:
+        return self.position >= len(self.entries)
+
+    @property
+    def is_full(self) -> bool:
+        return self.is_at_end or len(self.found) >= self.search.limit or self.examined >= MAX_EXAMINED
+
+
+class SearchApi:
+    """Answers searches; about each candidate `decisions` decides."""
+
+    def __init__(self, decisions: DecisionApi) -> None:
+        self._decisions = decisions
+        self._turn = asyncio.Lock()
+        self._searches = 0
+
+    @property
+    def routes(self) -> Routes:
+        """Return the paths of this API."""
+        return {f"{PATH}{kind}".encode(): (b"POST", partial(self._search, kind)) for kind in SearchKind}
+
+    @property
+    def endpoints(self) -> dict[str, str]:
+        """Return the paths by their names in AuthZEN's metadata."""
+        return {f"search_{kind}_endpoint": f"{PATH}{kind}" for kind in SearchKind}
+
+    def _search(self, kind: SearchKind, body: bytes | bytearray, peer: Connection) -> Reply | Awaitable[Reply]:
+        try:
+            check_content_type(peer)
+            search = read_search(kind, decode_request(body))
+            active, now = self._decisions.in_force(), self._decisions.clock()
+            if not isinstance(active, Activation) or now >= active.deny_after:
+                return 200, encode(_nobody(active.answer({}, now=now, decision_id="")))
+            position = position_of(search, bundle=active.policy.bundle)
+            entries = candidates(active.matcher.provisions.data, search)
+        except RequestError as error:
+            return 400, encode(error.message)
+        except DirectoryError as error:
+            return 500, encode(error.message)
+        if self._searches >= MAX_SEARCHES:
+            return 503, encode(f"more than {MAX_SEARCHES} searches are under way")
+        self._searches += 1
+        until = asyncio.get_running_loop().time() + PAGE_S
+        return self._answer(_Walk(search, active, entries, position, peer, until))
+
+    async def _answer(self, walk: _Walk) -> Reply:
+        now = asyncio.get_running_loop().time
+        try:
+            while not (walk.is_full or walk.is_overtaken or now() >= walk.until):
+                async with self._turn:
+                    await self._walk_on(walk)
+                    await asyncio.sleep(0)
+        except DirectoryError as error:
+            return 500, encode(error.message)
+        finally:
+            self._searches -= 1
+        token = "" if walk.is_at_end else token_at(walk.position, search=walk.search, bundle=walk.bundle)
+        page = PageEnd(token, len(walk.found))
+        return 200, encode(SearchResults(walk.found, page, SearchContext(walk.active.policy)))
+
+    async def _walk_on(self, walk: _Walk) -> None:
+        """Decide about the next candidates for a slice of time, one of them at least. Raises DirectoryError."""
+        now = asyncio.get_running_loop().time
+        enough, search = now() + SLICE_S, walk.search
+        for name, entry in islice(walk.entries.items(), walk.position, None):
+            result = search.result(name, properties_of(search, name, entry))
+            answer = self._decisions.answer(search.request(result), _as_it_is, walk.peer, is_trial=True)
+            if isinstance(answer, Awaitable):
+                answer = await answer
+            if answer.policy and answer.policy.bundle != walk.bundle:
+                walk.is_overtaken = True
+                return
+            if answer.allowed:
+                walk.found.append(result)
+            walk.position += 1
+            walk.examined += 1
+            if walk.is_full or now() >= enough:
+                return
+
+
+def _as_it_is(answer: Answer) -> Answer:
+    return answer
+
+
+def _nobody(answer: Answer) -> SearchResults:
+    return SearchResults(
+        [], PageEnd("", 0), SearchContext(answer.policy, reason_code=answer.reason_code, reason=answer.reason)
+    )

@@ -1,0 +1,289 @@
+"""Searches over real policies: who is found, how pages end, and that nothing waits long meanwhile."""
+
+import asyncio
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asking import Asking
+
+from agent_sidecar.activation import Activation, Answering, Unavailable
+from agent_sidecar.freshness import FreshnessState
+from agent_sidecar.host_clock import HostClock
+from agent_sidecar.memory import HostMemory
+from agent_sidecar.server import searches
+from agent_sidecar.server.decisions import DecisionApi
+from agent_sidecar.server.searches import MAX_SEARCHES, SearchApi
+from agent_sidecar.snapshots import SnapshotRef
+from agent_sidecar.status import Health
+from policy_core.decision import PolicyRef
+from policy_core.matcher import encode_rules, load
+from policy_core.model import Clauses, Decision, Provisions, Rate, Rule
+
+JSON = ((b"content-type", b"application/json"),)
+PEOPLE = [f"u{number:05}" for number in range(250)]
+EVEN = [name for name in PEOPLE if int(name[1:]) % 2 == 0]
+SUBJECT = b"/access/v1/search/subject"
+WHO: dict[str, Any] = {
+    "subject": {"type": "user"},
+    "action": {"name": "read"},
+    "resource": {"type": "page", "id": "p"},
+}
+
+
+def rule(number: int, decision: Decision = Decision.ALLOW, **more: Any) -> Rule:
+    match = {"actions": ("read",), "subject": None} | more.pop("match", {})
+    return Rule(policy="p", id=f"r{number}", decision=decision, match=Clauses(**match), **more)
+
+
+def activation(rules: Sequence[Rule], *, people: Any = PEOPLE, number: int = 1) -> Activation:
+    subjects = people if isinstance(people, dict) else {name: {"even": name in set(EVEN)} for name in people}
+    data = {"directory": {"subjects": {"user": subjects}, "actions": {"read": {}, "write": {}}}}
+    policy = PolicyRef(bundle=f"sha256:{number:064x}", revision="r", channel="prod", release=number)
+    matcher = load(encode_rules(list(rules)), policy=policy, provisions=Provisions(data=data))
+    ref = SnapshotRef(f"{number:064x}", number, "r")
+    return Activation(ref, "", policy, matcher, host={}, activated_at=0.0, deny_after=math.inf)
+
+
+def even_ones() -> Activation:
+    return activation([rule(1, match={"attributes": {"subject.properties.even": {"eq": True}}})])
+
+
+class Host:
+    """Answers from whatever is in force, and remembers rates on disk."""
+
+    def __init__(self, folder: Path, active: Answering) -> None:
+        self.active = active
+        self.memory = HostMemory(folder, host_id="h", clock=HostClock(), fleet=None)
+        self.decisions = DecisionApi(
+            in_force=lambda: self.active,
+            clock=lambda: 5.0,
+            memory=self.memory,
+            status=lambda: None,
+            health=lambda: Health(ready=True, state=FreshnessState.FRESH),
+            metrics=lambda: b"",
+        )
+        self.api = SearchApi(self.decisions)
+
+    async def asked(self, body: object, path: bytes = SUBJECT, headers: object = JSON) -> tuple[int, Any]:
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        peer: Any = Asking(kept_headers=headers)  # type: ignore[arg-type]
+        reply = self.api.routes[path][1](raw, peer)
+        status, found = reply if isinstance(reply, tuple) else await reply
+        return status, json.loads(found)
+
+    def ask(self, body: object, path: bytes = SUBJECT, headers: object = JSON) -> tuple[int, Any]:
+        return asyncio.run(self.asked(body, path, headers))
+
+    def pages(self, body: dict[str, Any], **page: object) -> list[list[str]]:
+        found, token = [], ""
+        while True:
+            status, reply = self.ask({**body, "page": {**page, "token": token}})
+            assert status == 200, reply
+            assert reply["page"]["count"] == len(reply["results"])
+            found.append([each["id"] for each in reply["results"]])
+            token = reply["page"]["next_token"]
+            if not token:
+                return found
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[[Answering], Host]:
+    return lambda active: Host(tmp_path, active)
+
+
+@pytest.fixture
+def host(make: Callable[[Answering], Host]) -> Host:
+    return make(even_ones())
+
+
+def test_found_are_those_the_policy_allows_in_the_order_of_the_bundle(host: Host) -> None:
+    status, reply = host.ask({**WHO, "page": {"limit": 1000}})
+
+    assert status == 200
+    assert [each["id"] for each in reply["results"]] == EVEN
+    assert reply["results"][0] == {"type": "user", "id": "u00000", "properties": {"even": True}}
+    assert reply["page"] == {"next_token": "", "count": len(EVEN)}
+    assert reply["context"]["policy"]["release"] == 1
+
+
+@pytest.mark.parametrize("limit", [1, 7, 124, 125, 126, 1000, 10**18])
+def test_pages_together_are_the_whole_whatever_their_size(host: Host, limit: int) -> None:
+    pages = host.pages(WHO, limit=limit)
+
+    assert [name for page in pages for name in page] == EVEN
+    assert max(map(len, pages)) <= limit
+
+
+def test_without_a_limit_a_page_has_a_hundred(host: Host) -> None:
+    assert [len(page) for page in host.pages(WHO)] == [100, 25]
+
+
+def test_with_a_limit_of_zero_nothing_is_found_and_nothing_is_skipped(host: Host) -> None:
+    _, reply = host.ask({**WHO, "page": {"limit": 0}})
+
+    assert reply["results"] == []
+    assert (
+        host.ask({**WHO, "page": {"limit": 1, "token": reply["page"]["next_token"]}})[1]["results"][0]["id"] == EVEN[0]
+    )
+
+
+def test_a_page_ends_when_enough_candidates_were_looked_at(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searches, "MAX_EXAMINED", 10)
+
+    pages = host.pages(WHO)
+
+    assert [len(page) for page in pages] == [5] * 25
+    assert [name for page in pages for name in page] == EVEN
+
+
+def test_a_page_ends_when_it_has_taken_long_enough(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searches, "PAGE_S", 0.0)
+
+    status, reply = host.ask(WHO)
+
+    assert (status, reply["results"]) == (200, [])
+    assert reply["page"]["next_token"]
+
+
+def test_every_result_asked_about_alone_gets_true(host: Host) -> None:
+    found = host.ask({**WHO, "page": {"limit": 1000}})[1]["results"]
+
+    for each in found:
+        answer = host.decisions.answer({**WHO, "subject": each}, lambda answer: answer.allowed, Asking())  # type: ignore[arg-type]
+        assert answer is True
+
+
+def test_who_may_within_constraints_is_found_and_who_needs_approval_is_not(make: Callable[[Answering], Host]) -> None:
+    within = rule(1, Decision.ALLOW_WITH_CONSTRAINTS, constraints={"max_targets": 1})
+    asked = rule(2, Decision.REQUIRE_APPROVAL, match={"attributes": {"subject.properties.even": {"eq": True}}})
+
+    found = make(activation([within, asked])).pages(WHO, limit=1000)[0]
+
+    assert found == [name for name in PEOPLE if name not in EVEN]
+
+
+def test_nothing_is_counted_by_searching(make: Callable[[Answering], Host]) -> None:
+    rate = Rate(limit=1, window_s=60, key=("resource.id",))
+    host = make(activation([rule(1), rule(2, Decision.THROTTLE, rate=rate)]))
+
+    assert [len(host.pages(WHO, limit=1000)[0]) for _ in range(3)] == [250] * 3
+    assert host.memory.rates.keys == 0
+
+    host.decisions.answer({**WHO, "subject": {"type": "user", "id": "u"}}, lambda answer: answer, Asking())  # type: ignore[arg-type]
+    assert host.pages(WHO) == [[]]
+
+
+def test_without_a_policy_nobody_is_found_and_the_reply_says_why(make: Callable[[Answering], Host]) -> None:
+    status, reply = make(Unavailable("no policy yet")).ask(WHO)
+
+    assert (status, reply["results"], reply["page"]["next_token"]) == (200, [], "")
+    assert reply["context"] == {"reason_code": "policy_unavailable", "reason": "no policy yet"}
+
+
+def test_nor_under_one_that_is_too_stale(make: Callable[[Answering], Host]) -> None:
+    _, reply = make(replace(even_ones(), deny_after=5.0)).ask(WHO)
+
+    assert reply["results"] == []
+    assert reply["context"]["reason_code"] == "policy_stale"
+
+
+def test_a_directory_of_another_form_is_an_error_and_nobody_is_left_out_in_silence(
+    make: Callable[[Answering], Host],
+) -> None:
+    host = make(activation([rule(1)], people={"ada": {}, "bob": ["x"]}))
+
+    assert host.ask(WHO) == (500, "the subject bob in data.directory: is not a mapping")
+
+
+def test_a_token_of_another_policy_is_refused(host: Host) -> None:
+    token = host.ask({**WHO, "page": {"limit": 1}})[1]["page"]["next_token"]
+
+    host.active = activation([rule(1)], number=2)
+
+    status, message = host.ask({**WHO, "page": {"token": token}})
+    assert status == 400
+    assert "begin without one" in message
+
+
+def test_a_policy_that_comes_into_force_ends_the_page_and_is_not_mixed_into_it(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searches, "SLICE_S", 0.0)
+    everybody = activation([rule(1)], number=2)
+
+    async def run() -> Any:
+        search = asyncio.ensure_future(host.asked({**WHO, "page": {"limit": 1000}}))
+        while host.decisions.decisions < 20:
+            await asyncio.sleep(0)
+        host.active = everybody
+        return await search
+
+    status, reply = asyncio.run(run())
+
+    found = [each["id"] for each in reply["results"]]
+    assert status == 200
+    assert 0 < len(found) < len(EVEN)
+    assert found == EVEN[: len(found)]
+    assert reply["context"]["policy"]["release"] == 1
+    assert host.ask({**WHO, "page": reply["page"] | {"token": reply["page"]["next_token"]}})[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"{", "is not JSON"),
+        (b"", "is not JSON"),
+        (b'{"subject":{"type":"user"},"subject":{"type":"user"}}', "twice"),
+        ({**WHO, "action": None}, "action is missing"),
+        ({**WHO, "page": {"limit": -1}}, "page"),
+        ({**WHO, "page": {"token": "forged"}}, "page.token"),
+        (b'{"context":' + b'{"a":' * 50_000 + b"1" + b"}" * 50_001, "is not JSON"),
+    ],
+)
+def test_what_is_no_search_is_status_400_with_a_message(host: Host, body: object, message: str) -> None:
+    status, found = host.ask(body)
+
+    assert status == 400
+    assert message in found
+
+
+def test_a_body_that_is_said_to_be_text_is_refused(host: Host) -> None:
+    assert host.ask(WHO, headers=((b"content-type", b"text/plain"),))[0] == 400
+
+
+def test_there_is_no_end_of_searches_at_the_same_time(host: Host) -> None:
+    async def run() -> list[Any]:
+        return await asyncio.gather(*(host.asked(WHO) for _ in range(MAX_SEARCHES + 1)))
+
+    replies = asyncio.run(run())
+
+    assert [status for status, _ in replies] == [200] * MAX_SEARCHES + [503]
+    assert host.ask(WHO)[0] == 200
+
+
+def test_while_searches_go_on_others_get_their_turn_after_each_slice(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searches, "SLICE_S", 0.0)
+    decided: list[int] = []
+
+    async def watch() -> None:
+        while True:
+            before = host.decisions.decisions
+            await asyncio.sleep(0)
+            decided.append(host.decisions.decisions - before)
+
+    async def run() -> None:
+        watching = asyncio.ensure_future(watch())
+        await asyncio.gather(*(host.asked(WHO) for _ in range(MAX_SEARCHES)))
+        watching.cancel()
+
+    asyncio.run(run())
+
+    assert max(decided) == 1
+    assert sum(decided) > MAX_SEARCHES * 100
