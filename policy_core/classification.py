@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from policy_core.glob import any_glob
 from policy_core.model import Classification
+from policy_core.remembering import Remembered
 from policy_core.request import Request
 
 MAX_REMEMBERED_ACTIONS = 10_000
@@ -27,7 +28,7 @@ class Classifier:
         self._entries = [
             (any_glob(each.actions or ("*",)), (_tests(each), frozenset(each.risk_tags))) for each in classifications
         ]
-        self._by_action: dict[str, tuple[Entry, ...]] = {}
+        self._by_action: Remembered[str, tuple[Entry, ...]] = Remembered(MAX_REMEMBERED_ACTIONS)
 
     def __call__(self, request: Request) -> Request:
         """Return the request with the tags it carries whatever it claims; the very same if it claims them all."""
@@ -40,11 +41,9 @@ class Classifier:
     def _about(self, action: str) -> tuple[Entry, ...]:
         entries = self._by_action.get(action)
         if entries is None:
-            if len(self._by_action) >= MAX_REMEMBERED_ACTIONS:
-                self._by_action.clear()
             entries = tuple(entry for matches, entry in self._entries if matches(action))
             if len(action) <= MAX_REMEMBERED_CHARS:
-                self._by_action[action] = entries
+                self._by_action.put(action, entries)
         return entries
 
 

@@ -104,6 +104,20 @@ class Answer(msgspec.Struct, omit_defaults=True, kw_only=True):
     policy: PolicyRef | None = None
 
 
+_copy = Answer.__copy__  # type: ignore[attr-defined] # a struct's own, in C
+
+
+def issued(answer: Answer, decision_id: str) -> Answer:
+    """Return a copy of an answer under an id of its own; whoever gets it cannot change the original."""
+    own: Answer = _copy(answer)
+    own.decision_id = decision_id
+    own.applied_rules = answer.applied_rules[:]
+    own.constraints = answer.constraints.copy()
+    own.gates = answer.gates.copy()
+    own.errors = answer.errors[:]
+    return own
+
+
 def refusal(reason_code: str, reason: str, *, decision_id: str = "", policy: PolicyRef | None = None) -> Answer:
     """Return a ``deny`` that no rule gave: no policy, stale policy, or no rule that grants."""
     return Answer(

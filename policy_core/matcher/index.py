@@ -12,15 +12,18 @@ the name and one per dimension in use.
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, TypeAlias
 
 from policy_core.glob import any_glob, is_glob, literal_prefix
 from policy_core.matcher.attributes import reader
 from policy_core.matcher.clauses import Check, CheckCompiler
 from policy_core.model import EntityClauses, Rule
+from policy_core.remembering import Remembered
 from policy_core.request import Request
 
 MAX_REMEMBERED_ACTIONS = 10_000
+PLANS_PER_PATTERN = 4  # of a policy with many patterns more actions are remembered: a few for each
 MAX_REMEMBERED_CHARS = 200  # of one action name: callers choose them, and a request may have a megabyte
 _SLICE = 32  # rules between two yields, about 1 ms
 _SMALL_NODE = 3  # below this, checking every rule costs less than one more look-up
@@ -37,19 +40,42 @@ class IndexedRule:
 
 
 Rules: TypeAlias = tuple[IndexedRule, ...]
-Keys: TypeAlias = Callable[[Request], Iterable[Any]]
-"""The keys a request has in a dimension; ``(None,)`` where the clause would be an error."""
-Lookup: TypeAlias = tuple[Keys, dict[Any, Rules]]
+Read: TypeAlias = Callable[[Request], Any]
+Lookup: TypeAlias = tuple[Read, dict[Any, Rules]]
+"""How to read what a request has in a dimension, and the rules by key; under None those for whom it is an error."""
+ERROR = (None,)
+"""The keys of a request in a dimension of several values, where what it has is of the wrong type."""
 
 
 class Plan:
-    """All that is known from an action name alone: rules to check always, and the look-ups that add the others."""
+    """All that is known from an action name alone: rules to check always, and the look-ups that add the others.
 
-    __slots__ = ("always", "lookups")
+    A request has a key in each dimension of `single` (a string; anything else is an error), and any number of keys in
+    each dimension of `several` (of which None is an error).
+    """
 
-    def __init__(self, always: Rules, lookups: tuple[Lookup, ...]) -> None:
+    __slots__ = ("always", "several", "single")
+
+    def __init__(self, always: Rules, single: tuple[Lookup, ...], several: tuple[Lookup, ...]) -> None:
         self.always = always
-        self.lookups = lookups
+        self.single = single
+        self.several = several
+
+    def candidates(self, request: Request) -> Rules:
+        """Return the rules that may apply to a request or be in error; one that has several keys may be there twice."""
+        found = self.always
+        for read, table in self.single:
+            key = read(request)
+            rules = table.get(key if type(key) is str else None)
+            if rules is not None:
+                found += rules
+        for read, table in self.several:
+            keys = read(request)
+            for key in ERROR if keys is None else keys:
+                rules = table.get(key)
+                if rules is not None:
+                    found += rules
+        return found
 
 
 Option: TypeAlias = tuple[str, tuple[Any, ...]]
@@ -65,14 +91,15 @@ class _Member:
     options: tuple[Option, ...]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Node:
     """The rules that share one action pattern."""
 
     members: list[_Member] = field(default_factory=list)
     population: Counter[tuple[str, Any]] = field(default_factory=Counter)
     always: Rules = ()
-    lookups: tuple[Lookup, ...] = ()
+    single: tuple[Lookup, ...] = ()
+    several: tuple[Lookup, ...] = ()
 
 
 class Index:
@@ -83,7 +110,7 @@ class Index:
         self._prefixes: dict[int, dict[str, list[Node]]] = {}
         self._suffixes: dict[int, dict[str, list[Node]]] = {}
         self._globs: dict[int, dict[str, list[tuple[Callable[[str], bool], Node]]]] = {}
-        self._plans: dict[str, Plan] = {}
+        self._plans: Remembered[str, Plan] = Remembered(MAX_REMEMBERED_ACTIONS)
 
     def add(self, ordinal: int, rule: Rule) -> None:
         """Put a rule into the node of each of its action patterns (``*`` if it has none)."""
@@ -100,35 +127,35 @@ class Index:
         """Key the rules of every node and compile their checks; yields after every few rules of work."""
         for node in self._nodes.values():
             yield from _build(node, compiler)
+        self._plans = Remembered(max(MAX_REMEMBERED_ACTIONS, PLANS_PER_PATTERN * len(self._nodes)))
 
     def plan(self, action: str) -> Plan:
         """Return what to do for an action name; remembered for the next request with that name."""
         plan = self._plans.get(action)
         if plan is None:
-            nodes = list(self._matching(action))
+            nodes = self._matching(action)
             plan = Plan(
                 tuple(rule for node in nodes for rule in node.always),
-                tuple(lookup for node in nodes for lookup in node.lookups),
+                tuple(lookup for node in nodes for lookup in node.single),
+                tuple(lookup for node in nodes for lookup in node.several),
             )
-            if len(self._plans) >= MAX_REMEMBERED_ACTIONS:
-                self._plans.clear()
             if len(action) <= MAX_REMEMBERED_CHARS:
-                self._plans[action] = plan
+                self._plans.put(action, plan)
         return plan
 
     def dismantle(self) -> Iterator[None]:
         """Take the index apart, yielding after every few entries; see `Matcher.dismantle`."""
+        plans = self._plans
         del self._plans  # a matcher that shares the index must not answer from what is left either
+        yield from plans.forget()
         for by_literal in (self._prefixes, self._suffixes, self._globs):
             by_literal.clear()
         while self._nodes:
             _, node = self._nodes.popitem()
-            for _, table in node.lookups:
-                while table:
-                    for _ in range(min(_SLICE, len(table))):
-                        table.popitem()
-                    yield
-            yield
+            tables = [*(table for _, table in (*node.single, *node.several)), {None: node.always}]
+            del node
+            for table in tables:
+                yield from _emptied(table)
 
     def _file(self, pattern: str, node: Node) -> None:
         """Make a node findable: exact names by name, ``p*`` and ``*s`` by their literal end, the rest by prefix."""
@@ -142,30 +169,34 @@ class Index:
         else:
             self._globs.setdefault(len(prefix), {}).setdefault(prefix, []).append((any_glob((pattern,)), node))
 
-    def _matching(self, action: str) -> Iterator[Node]:
+    def _matching(self, action: str) -> list[Node]:
+        nodes: list[Node] = []
         if not is_glob(action) and (node := self._nodes.get(action)) is not None:
-            yield node
+            nodes.append(node)
         for length, by_prefix in self._prefixes.items():
-            yield from by_prefix.get(action[:length], ())
+            nodes += by_prefix.get(action[:length], ())
         for length, by_suffix in self._suffixes.items():
             if length <= len(action):
-                yield from by_suffix.get(action[-length:], ())
+                nodes += by_suffix.get(action[-length:], ())
         for length, by_prefix_glob in self._globs.items():
-            for matches, node in by_prefix_glob.get(action[:length], ()):
-                if matches(action):
-                    yield node
+            nodes += [node for matches, node in by_prefix_glob.get(action[:length], ()) if matches(action)]
+        return nodes
 
 
 def _build(node: Node, compiler: CheckCompiler) -> Iterator[None]:
     """Key each rule by the option with the fewest rules under it; the checks keep whatever the key does not prove."""
     always: list[IndexedRule] = []
-    tables: dict[str, dict[Any, list[IndexedRule]]] = {}
-    keyed = len(node.members) > _SMALL_NODE
-    for number, member in enumerate(node.members):
-        if number % _SLICE == 0:
+    tables: dict[str, dict[Any, Any]] = {}
+    members, population = node.members, node.population
+    node.members, node.population = [], Counter()
+    keyed = len(members) > _SMALL_NODE
+    members.reverse()
+    while members:  # freed one by one: at once, those of a large node would stall the process
+        if len(members) % _SLICE == 0:
             yield
+        member = members.pop()
         options = member.options if keyed else ()
-        dimension, values = min(options, key=lambda option: _crowd(option, node.population), default=("", ()))
+        dimension, values = min(options, key=lambda option: _crowd(option, population), default=("", ()))
         indexed = IndexedRule(member.ordinal, compiler.checks(member.rule, without=frozenset(("actions", dimension))))
         if not dimension:
             always.append(indexed)
@@ -175,12 +206,28 @@ def _build(node: Node, compiler: CheckCompiler) -> Iterator[None]:
             table.setdefault(value, []).append(indexed)
         if dimension not in _SCALARS:
             table.setdefault(None, []).append(indexed)
+    for table in tables.values():
+        for number, (value, rules) in enumerate(table.items()):
+            if number % _SLICE == 0:
+                yield
+            table[value] = tuple(rules)
+    while population:
+        for _ in range(min(_SLICE, len(population))):
+            population.popitem()
+        yield
     node.always = tuple(always)
-    node.lookups = tuple(
-        (_keys(dimension), {value: tuple(rules) for value, rules in table.items()})
-        for dimension, table in tables.items()
-    )
-    node.members, node.population = [], Counter()
+    node.single = tuple((_reader(name), table) for name, table in tables.items() if name not in _SETS)
+    node.several = tuple((_SETS[name], table) for name, table in tables.items() if name in _SETS)
+
+
+def _emptied(table: dict[Any, Rules]) -> Iterator[None]:
+    """Take the rules out of a table and free them, a few at a time, however many one key has."""
+    held: list[IndexedRule] = []
+    while table or held:
+        while table and len(held) < _SLICE:
+            held += table.popitem()[1]
+        del held[-_SLICE:]
+        yield
 
 
 def _crowd(option: Option, population: Mapping[tuple[str, Any], int]) -> int:
@@ -223,51 +270,40 @@ def _entity_options(name: str, entity: EntityClauses) -> Iterator[Option]:
             yield f"{name}.properties.{key}", values
 
 
-_SCALARS: Mapping[str, Keys] = {
-    "subject.types": lambda request: (request.subject_type,),
-    "subject.ids": lambda request: (request.subject_id,),
-    "resource.types": lambda request: (request.resource_type,),
-    "resource.ids": lambda request: (request.resource_id,),
+_SCALARS: Mapping[str, Read] = {
+    "subject.types": attrgetter("subject_type"),
+    "subject.ids": attrgetter("subject_id"),
+    "resource.types": attrgetter("resource_type"),
+    "resource.ids": attrgetter("resource_id"),
 }
-_ERROR = (None,)
 
 
-def _keys(dimension: str) -> Keys:
-    """Return the function from a request to its keys in a dimension."""
+def _reader(dimension: str) -> Read:
+    """Return what reads the one value that a request has in a dimension."""
     if dimension in _SCALARS:
         return _SCALARS[dimension]
-    if dimension in _SETS:
-        return _SETS[dimension]
+    if dimension == "tenant":
+        return lambda request: request.context.get("tenant")
     if dimension.startswith("attributes."):
-        read = reader(dimension.removeprefix("attributes."))
-        return lambda request: _fact_key(read(request))
+        return reader(dimension.removeprefix("attributes."))
     part, _, key = dimension.partition(".properties.")
     if part == "subject":
-        return lambda request: _fact_key(request.subject["properties"].get(key))
-    return lambda request: _fact_key(request.resource["properties"].get(key))
+        return lambda request: request.subject["properties"].get(key)
+    return lambda request: request.resource["properties"].get(key)
 
 
-def _fact_key(value: object) -> Iterable[Any]:
-    return (value,) if type(value) is str else _ERROR
-
-
-def _set_keys(held: frozenset[str] | None) -> Iterable[Any]:
-    return _ERROR if held is None else held
-
-
-def _label_keys(request: Request) -> Iterable[Any]:
+def _label_pairs(request: Request) -> Iterable[Any] | None:
     labels = request.labels
     if labels is None:
-        return _ERROR
+        return None
     pairs = tuple(labels.items())
-    return pairs if all(type(value) is str for _, value in pairs) else _ERROR
+    return pairs if all(type(value) is str for _, value in pairs) else None
 
 
-_SETS: Mapping[str, Keys] = {
-    "tenant": lambda request: _fact_key(request.context.get("tenant")),
-    "tags": lambda request: _set_keys(request.tags),
-    "requires": lambda request: _set_keys(request.requires),
-    "subject.roles": lambda request: _set_keys(request.roles),
-    "resource.roles": lambda request: _set_keys(request.resource_roles),
-    "labels": _label_keys,
+_SETS: Mapping[str, Read] = {
+    "tags": attrgetter("tags"),
+    "requires": attrgetter("requires"),
+    "subject.roles": attrgetter("roles"),
+    "resource.roles": attrgetter("resource_roles"),
+    "labels": _label_pairs,
 }

@@ -7,7 +7,7 @@ dry-run rules would have changed (6).
 """
 
 import copy
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from policy_core.matcher.combining import ALLOWED, RANK, Combiner, decider, rank
 from policy_core.memory import ForgottenError, Memory
 from policy_core.model import Approver, Condition, Decision
 from policy_core.rates import RateKeyError, read_rate
+from policy_core.remembering import Remembered
 from policy_core.request import Request
 from policy_core.revoking import NOTHING_REVOKED, Revoked
 from policy_core.trace import trace_rule
@@ -107,8 +108,8 @@ class Judge:
         self._dry_run = dry_run
         self.revoked = NOTHING_REVOKED
         self.special = special | exceptions.keys()
-        self._asks: dict[tuple[int, ...], Ask] = {}
-        self._conditions: dict[int, Any] = {}  # by ordinal, of rules that were in error
+        self._asks: Remembered[tuple[int, ...], Ask] = Remembered(MAX_REMEMBERED_ASKS)
+        self._conditions: Remembered[int, Callable[[Request], bool]] = Remembered(MAX_REMEMBERED_CONDITIONS)
 
     def revoking(self, revoked: Revoked) -> "Judge":
         """Return a judge for whom what is revoked does not count, where that makes an answer stricter."""
@@ -278,9 +279,7 @@ class Judge:
                 quorum=quorum,
                 expires_in_s=min(approval.expires_in_s for approval in approvals),
             )
-            if len(self._asks) >= MAX_REMEMBERED_ASKS:
-                self._asks.clear()
-            self._asks[asking] = ask
+            self._asks.put(asking, ask)
         return ask
 
     def _count(self, case: _Case) -> bool:
@@ -340,10 +339,9 @@ class Judge:
         def evaluate(condition: Condition, request: Request, data: Mapping[str, Any]) -> bool:
             holds = self._conditions.get(number)
             if holds is None:
-                if len(self._conditions) >= MAX_REMEMBERED_CONDITIONS:
-                    self._conditions.clear()
-                holds = self._conditions[number] = compile_condition(condition, data)
-            return bool(holds(request))
+                holds = compile_condition(condition, data)
+                self._conditions.put(number, holds)
+            return holds(request)
 
         return trace_rule(self._combiner.rules[number], request, self._data, evaluate=evaluate).error
 

@@ -7,7 +7,7 @@ bundle is loaded; a decision is a straight line: look up, check, answer. `policy
 from collections.abc import Generator, Iterator, Mapping, Sequence
 
 from policy_core.classification import Classifier
-from policy_core.decision import Answer, PolicyRef
+from policy_core.decision import Answer, PolicyRef, issued
 from policy_core.matcher.clauses import CheckCompiler
 from policy_core.matcher.combining import RANK, Combiner
 from policy_core.matcher.encoding import MatcherFormatError, clause_problem, decode_rules
@@ -25,14 +25,13 @@ NOTHING_BESIDE = Provisions()
 class Matcher:
     """A loaded policy: immutable, safe to share between threads (its parts only remember what they worked out)."""
 
-    __slots__ = ("_classify", "_combiner", "_index", "_judge", "_names", "_ranks", "policy", "provisions", "rules")
+    __slots__ = ("_classify", "_combiner", "_index", "_judge", "_names", "policy", "provisions", "rules")
 
     def __init__(self, index: Index, combiner: Combiner, judge: Judge, provisions: Provisions) -> None:
         self.rules = combiner.rules
         self.policy = combiner.policy
         self.provisions = provisions
         self._names = combiner.names
-        self._ranks = combiner.ranks
         self._index = index
         self._combiner = combiner
         self._judge = judge
@@ -72,10 +71,7 @@ class Matcher:
 
     def candidates(self, request: Request) -> list[Rule]:
         """Return, in order, rules that may apply to a classified request or be in error: all that do, and others."""
-        plan = self._index.plan(request.action_name)
-        found = {rule.ordinal for rule in plan.always}
-        for keys, table in plan.lookups:
-            found.update(rule.ordinal for key in keys(request) for rule in table.get(key, ()))
+        found = {rule.ordinal for rule in self._index.plan(request.action_name).candidates(request)}
         return [self.rules[ordinal] for ordinal in sorted(found)]
 
     def decide(self, claimed: Request, *, decision_id: str = "", memory: Memory = _OBLIVIOUS) -> Answer:
@@ -84,13 +80,7 @@ class Matcher:
         An answer that allows is in the memory before it is returned.
         """
         request = claimed if self._classify is None else self._classify(claimed)
-        plan = self._index.plan(request.action_name)
-        candidates = plan.always
-        for keys, table in plan.lookups:
-            for key in keys(request):
-                found = table.get(key)
-                if found is not None:
-                    candidates += found
+        candidates = self._index.plan(request.action_name).candidates(request)
         applied: list[int] = []
         errors: list[int] = []
         for rule in candidates:
@@ -110,7 +100,7 @@ class Matcher:
             applied = sorted(set(applied))
         if errors or not self._judge.special.isdisjoint(applied):
             return self._judge.answer(request, claimed, applied, errors, memory=memory, decision_id=decision_id)
-        return self._combiner.answer(applied, applied, self._ranks, decision_id)
+        return issued(self._combiner.plain(tuple(applied)), decision_id)
 
 
 def loading(

@@ -311,6 +311,21 @@ def test_a_condition_in_error_is_compiled_once_to_say_why_whatever_requests_come
     assert compiled == [condition]
 
 
+def test_whoever_changes_the_answer_they_got_changes_no_other_one():
+    matcher = load(encode_rules([ALLOW, NARROW]), policy=POLICY)
+    request = normalise({"job": {"topic": "job.exec.x"}}, now=0.0, host={})
+    first = matcher.decide(request, decision_id="1")
+    untouched = msgspec.json.encode(first)
+
+    first.constraints["max_targets"] = 99
+    first.gates["scope"] = "passed"
+    first.applied_rules.clear()
+    first.errors.append("x")
+    first.decision, first.allowed = "allow", True
+
+    assert msgspec.json.encode(matcher.decide(request, decision_id="1")) == untouched
+
+
 def test_remembered_action_names_are_bounded(monkeypatch):
     monkeypatch.setattr(matcher_index, "MAX_REMEMBERED_ACTIONS", 10)
     matcher = load(encode_rules([ALLOW]), policy=POLICY)
@@ -330,7 +345,7 @@ def test_action_names_that_fill_the_memory_are_not_remembered():
 
     assert matcher.decide(request).decision == "allow"
     assert matcher.classified(request).tags == {"exec"}
-    assert (matcher._index._plans, matcher._classify._by_action) == ({}, {})
+    assert (len(matcher._index._plans), len(matcher._classify._by_action)) == (0, 0)
 
 
 def test_the_answer_says_which_policy_gave_it_and_omits_what_is_empty():
