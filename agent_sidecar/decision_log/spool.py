@@ -1,0 +1,505 @@
+"""The spool: records appended to a chain of segment files by any number of threads and processes.
+
+A record is in its file when `append` returns: it survives the process then and, once `sync` has returned, the machine.
+What could not be written leaves no trace, and nothing is ever written after a torn line. Whoever is killed between two
+steps leaves a mark, and the next writer begins with `recovery`.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+from agent_sidecar import logs
+from agent_sidecar.decision_log import recovery
+from agent_sidecar.decision_log.files import (
+    OPEN,
+    SEALED,
+    discard_temporaries,
+    numbers,
+    open_path,
+    read_ends,
+    read_header,
+    sealed_path,
+    temporary,
+    write_all,
+)
+from agent_sidecar.decision_log.head import End, SharedHead, Shed
+from agent_sidecar.durable import StateError, make_directory, sync_directory
+from agent_sidecar.history import moment
+from policy_core import __version__
+from policy_core.decision_log.chain import chained, checkpoint_prefix, opened
+from policy_core.decision_log.lines import MAX_LINE_BYTES, MAX_SEGMENT_BYTES, NO_HASH, SegmentHeader
+from policy_core.decision_log.segment import seal_line
+from policy_core.decision_log.sequence import DROPPED
+
+SEGMENT_BYTES = 8 << 20
+"""A segment at least this large is sealed before the next record."""
+SEGMENTS_AT_LEAST = 8
+"""A spool with less room than this many segments makes them smaller, so that giving one up gives up little."""
+TRY_AGAIN_S = 1.0
+"""After a recovery has failed, the disk is left alone for this long."""
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_DROPPED = DROPPED.encode()
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+Entry = tuple[bytes, str, bytes]
+"""A record to be: its type, its time as logs spell it, and what follows in its JSON (a comma first, or nothing)."""
+
+
+class SpoolError(StateError):
+    """A record cannot be written: the spool is full, or the disk refuses. Nothing of it is in the log."""
+
+
+class SpoolFullError(SpoolError):
+    """There is no room, neither within the limit nor on the disk."""
+
+    default_hint = "see why segments are not shipped, make room on the disk, or raise log.max_bytes"
+
+
+class Signer(Protocol):
+    """The host's key."""
+
+    @property
+    def keyid(self) -> str:
+        """Return its name."""
+        ...
+
+    def sign(self, message: bytes) -> bytes:
+        """Return a signature (64 bytes)."""
+        ...
+
+
+class Spool:
+    """One process's hand on the log of a host. `open` is for the one that owns the state directory, `join` for others.
+
+    `max_bytes` bounds what all segments together take; beyond it `drops_oldest` gives up finished ones, and otherwise
+    nothing is appended. A process that never calls `tend` or `sync` says so with `syncs`. Locks are not inherited: a
+    forked process makes a spool of its own.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        host: str,
+        signer: Signer,
+        clock: Callable[[], float],
+        max_bytes: int,
+        drops_oldest: bool = False,
+        syncs: bool = True,
+    ) -> None:
+        self.directory = directory
+        self.max_bytes = max_bytes
+        self.position = 0
+        self._segment_bytes = min(SEGMENT_BYTES, max_bytes // SEGMENTS_AT_LEAST)
+        self._drops_oldest = drops_oldest
+        self._syncs = syncs
+        self._host = host
+        self._signer = signer
+        self._clock = clock
+        self._threads = threading.Lock()
+        self._syncing = threading.Lock()
+        self._file = -1
+        self._generation = -1
+        self._header: SegmentHeader | None = None
+        self._hour = ""
+        self._unsynced: list[tuple[int, int]] = []
+        self._synced_generation = -1
+        self._is_file_suspect = False
+        self._fails_until = 0.0
+        make_directory(directory)
+        try:
+            self._processes = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StateError(f"{directory}: cannot be locked: {error.strerror}") from error
+        self._head = SharedHead(directory / "head")
+
+    def open(self) -> None:
+        """Recover what an earlier process has left, and begin a segment if the machine or the version is another one.
+
+        Raises SpoolError; what needs the spool then may try again.
+        """
+        with self._exclusive():
+            discard_temporaries(self.directory)
+            self._head.mark()
+            self._recover()
+            header = self._header
+            if header and (header.boot, header.sidecar_version, header.host) != (boot_id(), __version__, self._host):
+                self._roll()
+            self._count_finished()
+
+    def append(self, *entries: Entry) -> int:
+        """Write records, in one go, and return `position`: how many this process has written by now.
+
+        Raises SpoolError, and then none is written.
+        """
+        with self._threads:
+            fcntl.flock(self._processes, fcntl.LOCK_EX)
+            try:
+                self._append(entries)
+            except OSError as error:
+                raise _refused(error) from error
+            finally:
+                fcntl.flock(self._processes, fcntl.LOCK_UN)
+            return self.position
+
+    def checkpoint(self) -> None:
+        """Sign everything up to here, if something is unsigned. Raises SpoolError."""
+        with self._exclusive():
+            self._catch_up()
+            if self._head.read()[3] > self._head.checkpoint_seq:
+                self._put_checkpoint()
+
+    def seal(self) -> None:
+        """Finish the segment and begin the next one, if it has a record. Raises SpoolError."""
+        with self._exclusive():
+            self._catch_up()
+            if self._has_records():
+                self._roll()
+
+    def tend(self) -> None:
+        """Do what takes its time, once a second, in the owner of the state directory. Raises StateError.
+
+        Seal at the hour, move finished segments to their final name, sync.
+        """
+        with self._exclusive():
+            self._catch_up()
+            if self._has_records() and moment(self._clock())[:13] > self._hour:
+                self._roll()
+            current = self._head.read()[1]
+            finished = [number for number in numbers(self.directory, OPEN) if number < current]
+        for number in finished:
+            self._settle(number)
+        if finished:
+            sync_directory(self.directory)
+        self.sync()
+        with self._exclusive():
+            self._count_finished()
+
+    def sync(self) -> int:
+        """Make what was appended survive the machine; return the `position` up to which that holds.
+
+        Raises SpoolError. No file is trusted after its disk has failed to sync it: the next record goes to a new one.
+        """
+        with self._syncing:
+            with self._threads:
+                position, generation = self.position, self._generation
+                older, self._unsynced = self._unsynced, []
+                current = self._file
+            try:
+                for number, file in older:
+                    self._sync_older(number, file)
+                if current >= 0:
+                    os.fdatasync(current)
+                if generation != self._synced_generation:
+                    sync_directory(self.directory)
+                    self._synced_generation = generation
+            except (OSError, StateError) as error:
+                self._is_file_suspect = True
+                raise SpoolError(f"decision log: cannot be synced: {error}") from error
+            return position
+
+    def _sync_older(self, number: int, file: int) -> None:
+        """Sync a file that is not written to any more, and close it. Raises SpoolError."""
+        try:
+            os.fdatasync(file)
+        except OSError as error:
+            self._replace(number, error)
+        finally:
+            os.close(file)
+
+    @property
+    def used_bytes(self) -> int:
+        """Return how much of the disk all segments take."""
+        return self._head.finished_bytes + self._head.read()[2]
+
+    @property
+    def last_seq(self) -> int:
+        """Return the number of the newest record."""
+        return self._head.read()[3]
+
+    @property
+    def shed_records(self) -> int:
+        """Return how many records were given up in all, to make room."""
+        return self._head.shed_records
+
+    def close(self) -> None:
+        """Let go of the files; what is in them stays as it is."""
+        with self._threads:
+            for file in (*(file for _, file in self._unsynced), self._file, self._processes):
+                if file >= 0:
+                    os.close(file)
+            self._unsynced, self._file = [], -1
+            self._head.close()
+
+    # with both locks held
+
+    def _append(self, entries: tuple[Entry, ...]) -> None:
+        _, _, length, *_ = self._end()
+        if length >= self._segment_bytes or entries[0][1][:13] > self._hour:
+            self._move_on(length)
+        while True:
+            try:
+                self._write(entries)
+            except SpoolFullError:
+                if not (self._drops_oldest and self._shed_oldest()):
+                    raise
+            else:
+                self.position += len(entries)
+                return
+
+    def _write(self, entries: tuple[Entry, ...]) -> None:
+        generation, segment, length, seq, head, _ = self._head.read()
+        shed = self._head.shed if self._drops_oldest else None
+        if shed and not shed[4]:
+            entries = (_dropped(shed, entries[0][1]), *entries)
+        lines = []
+        for kind, ts, rest in entries:
+            seq += 1
+            line, head = chained(head, b'{"type":"%b","seq":%d,"ts":"%b"%b' % (kind, seq, ts.encode(), rest))
+            if len(line) > MAX_LINE_BYTES:
+                raise SpoolError(f"decision log: a record is larger than {MAX_LINE_BYTES} bytes")
+            lines.append(line)
+        content = lines[0] if len(lines) == 1 else b"".join(lines)
+        if length + len(content) + self._head.finished_bytes > self.max_bytes:
+            raise SpoolFullError(f"decision log: the spool is full ({self.max_bytes} bytes)")
+        self._put(content, length)
+        self._head.move(generation, segment, length + len(content), seq, head)
+        if shed and not shed[4]:
+            self._head.shed = (*shed[:4], True)
+
+    def _put(self, content: bytes, length: int) -> None:
+        """Write to the end of the open file, or not at all; the mark stays set if that worked. Raises SpoolError."""
+        self._head.mark()
+        try:
+            write_all(self._file, content)
+        except OSError as error:
+            os.ftruncate(self._file, length)
+            self._head.clear()
+            if error.errno in FULL:
+                raise SpoolFullError(f"decision log: the disk is full: {error.strerror}") from error
+            self._is_file_suspect = True
+            raise
+
+    def _end(self) -> End:
+        """Return the end of the log, with the file open that it is in, after a recovery if need be."""
+        end = self._head.read()
+        generation, _, length, *_, mark = end
+        is_known = not mark and generation == self._generation and not self._is_file_suspect
+        if is_known and os.lseek(self._file, 0, os.SEEK_END) == length:
+            return end
+        self._catch_up()
+        return self._head.read()
+
+    def _catch_up(self) -> None:
+        """Follow other processes to the file they write to now; recover if one of them died on the way."""
+        if time.monotonic() < self._fails_until:
+            raise SpoolError("decision log: the disk has just refused it")
+        generation, segment, length, _, _, mark = self._head.read()
+        try:
+            if not mark and generation != self._generation:
+                self._use(segment, generation)
+            if mark or os.lseek(self._file, 0, os.SEEK_END) != length:
+                self._recover()
+            if self._is_file_suspect:
+                self._renew()
+        except (OSError, StateError):
+            self._fails_until = time.monotonic() + TRY_AGAIN_S
+            raise
+
+    def _recover(self) -> None:
+        self._head.mark()
+        end = recovery.find_end(self.directory)
+        reader = end.reader if end else None
+        if reader is None or reader.header is None:
+            self._begin(1, first_seq=1, previous=NO_HASH, chain=secrets.token_hex(16))
+            return
+        segment, seq, head = reader.header.segment, reader.last_seq, reader.head
+        self._head.checkpoint_seq = reader.signed.seq if reader.signed else reader.header.first_seq - 1
+        if reader.is_sealed:
+            self._begin(segment + 1, first_seq=seq + 1, previous=head.hex(), chain=reader.header.chain)
+            return
+        generation = self._head.read()[0] + 1
+        self._use(segment, generation, reader.header)
+        self._head.move(generation, segment, reader.length, seq, head)
+
+    def _use(self, segment: int, generation: int, header: SegmentHeader | None = None) -> None:
+        """Open the file of a segment, to append to."""
+        path = open_path(self.directory, segment)
+        if header is None:
+            header = read_header(path)
+        file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        if self._file >= 0 and self._header:
+            self._leave(self._header.segment, self._file)
+        self._file, self._generation, self._header, self._hour = file, generation, header, header.opened_at[:13]
+
+    def _leave(self, number: int, file: int) -> None:
+        if self._syncs:
+            self._unsynced.append((number, file))
+        else:
+            os.close(file)
+
+    def _begin(self, segment: int, *, first_seq: int, previous: str, chain: str) -> None:
+        """Write the header of a segment, give it its name, and use it from now on."""
+        line, head, path = self._prepare(segment, first_seq=first_seq, previous=previous, chain=chain)
+        self._switch_to(path, segment, len(line), first_seq - 1, head)
+
+    def _prepare(self, segment: int, *, first_seq: int, previous: str, chain: str) -> tuple[bytes, bytes, Path]:
+        """Return the first line of a segment, the head after it, and a file that has it."""
+        header = SegmentHeader(
+            host=self._host, boot=boot_id(), chain=chain, segment=segment, first_seq=first_seq, previous=previous,
+            opened_at=moment(self._clock()), sidecar_version=__version__,
+        )  # fmt: skip
+        line, head = opened(header)
+        return line, head, temporary(self.directory, line)
+
+    def _switch_to(self, path: Path, segment: int, length: int, seq: int, head: bytes) -> None:
+        path.rename(open_path(self.directory, segment))
+        generation = self._head.read()[0] + 1
+        self._use(segment, generation)
+        self._head.move(generation, segment, length, seq, head)
+
+    def _has_records(self) -> bool:
+        return self._header is not None and self._head.read()[3] >= self._header.first_seq
+
+    def _move_on(self, length: int) -> None:
+        """Begin the next segment; on a disk without room for one the present one grows, within its limit."""
+        try:
+            self._roll()
+        except (OSError, SpoolError):
+            if length > MAX_SEGMENT_BYTES - 2 * MAX_LINE_BYTES:
+                raise
+
+    def _roll(self) -> None:
+        """Seal the segment and begin the next one; one without records is begun anew, so that it has the right hour."""
+        header = self._header
+        if header is None:
+            raise SpoolError("decision log: is not open")
+        _, segment, length, seq, head, _ = self._head.read()
+        if seq < header.first_seq:
+            self._head.mark()
+            self._begin(segment, first_seq=header.first_seq, previous=header.previous, chain=header.chain)
+            return
+        checkpoint, seq, head = self._checkpoint(seq, head)
+        content = checkpoint + seal_line(header, last_seq=seq, head=head)
+        line, next_head, path = self._prepare(segment + 1, first_seq=seq + 1, previous=head.hex(), chain=header.chain)
+        try:
+            self._put(content, length)
+        except (OSError, SpoolError):
+            path.unlink(missing_ok=True)
+            raise
+        self._head.checkpoint_seq = seq
+        self._head.finished_bytes += length + len(content)
+        self._switch_to(path, segment + 1, len(line), seq, next_head)
+
+    def _checkpoint(self, seq: int, head: bytes) -> tuple[bytes, int, bytes]:
+        """Return the line of a checkpoint after record `seq`, its own seq, and the head after it."""
+        prefix = checkpoint_prefix(
+            head, seq=seq + 1, ts=moment(self._clock()), keyid=self._signer.keyid, sign=self._signer.sign
+        )
+        line, head = chained(head, prefix)
+        return line, seq + 1, head
+
+    def _put_checkpoint(self) -> None:
+        generation, segment, length, seq, head, _ = self._head.read()
+        line, seq, head = self._checkpoint(seq, head)
+        self._put(line, length)
+        self._head.move(generation, segment, length + len(line), seq, head)
+        self._head.checkpoint_seq = seq
+
+    def _renew(self) -> None:
+        """Write what the open file has to a new one, which takes its place: its disk has failed it before."""
+        self._recover()
+        _, segment, length, seq, head, _ = self._head.read()
+        content = open_path(self.directory, segment).read_bytes()
+        path = temporary(self.directory, content, durable=True)
+        self._head.mark()
+        self._switch_to(path, segment, length, seq, head)
+        self._is_file_suspect = False
+
+    def _shed_oldest(self) -> bool:
+        """Give up the oldest finished segment; False if there is none. The next write tells of it first."""
+        path = next(iter(self._finished()), None)
+        if path is None:
+            return False
+        size = path.stat().st_size
+        header, seal = read_ends(path)
+        first, previous, known = header.first_seq, bytes.fromhex(header.previous), self._head.shed
+        if known and known[1] == first - 1:  # what told of that range may be among what goes now
+            first, previous = known[0], known[2]
+        self._head.shed = (first, seal.last_seq, previous, bytes.fromhex(seal.record_hash), False)
+        self._head.shed_records += seal.count
+        path.unlink()
+        self._head.finished_bytes = max(0, self._head.finished_bytes - size)
+        return True
+
+    def _finished(self) -> list[Path]:
+        """Return the segments that are not written to any more, oldest first."""
+        current = self._head.read()[1]
+        found = {number: open_path(self.directory, number) for number in numbers(self.directory, OPEN)}
+        found = {number: path for number, path in found.items() if number < current}
+        found |= {number: sealed_path(self.directory, number) for number in numbers(self.directory, SEALED)}
+        return [path for _, path in sorted(found.items())]
+
+    def _settle(self, number: int) -> None:
+        """Give a finished segment its final name, once it is on the disk. Raises SpoolError."""
+        path = open_path(self.directory, number)
+        try:
+            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:  # given up meanwhile
+            return
+        self._sync_older(number, file)
+        with self._exclusive(), contextlib.suppress(FileNotFoundError):
+            path.rename(sealed_path(self.directory, number))
+
+    def _replace(self, number: int, error: OSError) -> None:
+        """Write a finished segment to a new file, as the disk has failed to sync the one it had. Raises SpoolError."""
+        logs.warning("decision_log_unsynced", segment=number, reason=str(error), hint="the disk is failing")
+        with self._exclusive():
+            for path in (open_path(self.directory, number), sealed_path(self.directory, number)):
+                if path.exists():
+                    temporary(self.directory, path.read_bytes(), durable=True).rename(path)
+
+    def _count_finished(self) -> None:
+        size = 0
+        for path in self._finished():
+            with contextlib.suppress(FileNotFoundError):  # shipped meanwhile
+                size += path.stat().st_size
+        self._head.finished_bytes = size
+
+    @contextlib.contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        """Hold both locks. Raises SpoolError for whatever the disk refuses within."""
+        with self._threads:
+            fcntl.flock(self._processes, fcntl.LOCK_EX)
+            try:
+                yield
+            except OSError as error:
+                raise _refused(error) from error
+            finally:
+                fcntl.flock(self._processes, fcntl.LOCK_UN)
+
+
+def boot_id() -> str:
+    """Return the kernel's id of this boot, which no other has."""
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip().replace("-", "")
+    except OSError:
+        return "0" * 32  # not Linux: each start then counts as the same boot, and is recovered all the same
+
+
+def _dropped(shed: Shed, ts: str) -> Entry:
+    first, last, previous, head, _ = shed
+    told = b',"first_seq":%d,"last_seq":%d,"previous":"%b","head":"%b"'
+    return _DROPPED, ts, told % (first, last, previous.hex().encode(), head.hex().encode())
+
+
+def _refused(error: OSError) -> SpoolError:
+    return SpoolError(f"decision log: cannot be written: {error.strerror}")
