@@ -1,5 +1,7 @@
 """The key of this host: ``host.key`` in the state directory. It signs checkpoints, its own enrolment, and reports.
 
+Its enrolment lies beside it as ``host.pub``, for those who collect keys by hand.
+
 Made once, before the first record is written, and never again: a key that is damaged, open to others or gone is an
 error, because a new one in its place would hide that somebody was here.
 """
@@ -12,11 +14,11 @@ import msgspec
 
 from agent_sidecar.durable import StateError, read_file, write_file
 from agent_sidecar.history import moment
-from policy_core.decision_log.enrolment import HostKey, encode_enrolment, enrolment_message
+from policy_core.decision_log.enrolment import MAX_ENROLMENT_BYTES, HostKey, encode_enrolment, enrolment_message
 from policy_core.decision_log.lines import is_moment
 from policy_core.decision_log.names import key_object
 
-KEY_FILE = "host.key"
+KEY_FILE, PUBLIC_FILE = "host.key", "host.pub"
 SCHEMA = "writ.host-key/1"
 MAX_KEY_BYTES = 1_024
 _HINT = (
@@ -67,9 +69,11 @@ def open_host_key(state: Path, *, host: str, now: float) -> HostSigner:
         content = _make(path, now)
     _check_owner(path)
     try:
-        return HostSigner(host, msgspec.json.decode(content, type=_KeyFile))
+        signer = HostSigner(host, msgspec.json.decode(content, type=_KeyFile))
     except ValueError as error:
         raise StateError(f"{path}: is damaged: {error}", hint=_HINT) from error
+    _keep_public(state / PUBLIC_FILE, signer.enrolment()[1])
+    return signer
 
 
 def _make(path: Path, now: float) -> bytes:
@@ -84,6 +88,15 @@ def _make(path: Path, now: float) -> bytes:
     content = msgspec.json.encode(made) + b"\n"
     write_file(path, content)
     return content
+
+
+def _keep_public(path: Path, enrolment: bytes) -> None:
+    try:
+        kept = read_file(path, max_bytes=MAX_ENROLMENT_BYTES)
+    except (FileNotFoundError, StateError):
+        kept = b""
+    if kept != enrolment:  # of another host id, or changed by somebody
+        write_file(path, enrolment, mode=0o644)
 
 
 def _check_owner(path: Path) -> None:

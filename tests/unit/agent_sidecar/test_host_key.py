@@ -34,6 +34,7 @@ def test_the_enrolment_is_signed_by_the_key_itself(state: Path) -> None:
     name, content = signer.enrolment()
 
     assert decode_enrolment(content, name=name) == signer.key
+    assert (state / "host.pub").read_bytes() == content
     assert signer.key.verifies(signer.sign(b"x"), b"x")
     assert signer.key.created == "2026-03-01T12:00:00.000Z"
 
@@ -91,3 +92,12 @@ def test_a_link_is_no_key(state: Path) -> None:
 
     with pytest.raises(StateError, match="no regular file"):
         opened(state)
+
+
+def test_the_public_half_is_made_again(state: Path) -> None:
+    signer = opened(state)
+    (state / "host.pub").write_text("changed")
+
+    opened(state)
+
+    assert (state / "host.pub").read_bytes() == signer.enrolment()[1]
