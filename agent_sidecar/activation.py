@@ -83,12 +83,13 @@ def prepare(
     bytes whoever releases them; MetadataError if it is not what this release says.
     """
     with _collector_waiting():
-        return _prepare(blob, release, host, now, pause)
+        return load(blob, release, host=host, now=now, pause=pause)
 
 
-def _prepare(
-    blob: bytes, release: Release, host: Mapping[str, str], now: float, pause: Callable[[], object]
+def load(
+    blob: bytes, release: Release, *, host: Mapping[str, str], now: float, pause: Callable[[], object]
 ) -> Activation:
+    """Return what `prepare` does, in a process whose garbage collector is not ours to direct."""
     bundle = read_bundle(blob)
     pause()
     if bundle.dirty:

@@ -19,6 +19,7 @@ import uvloop
 
 import agent_sidecar.lean_imports  # noqa: F401 - before TUF
 from agent_sidecar import logs
+from agent_sidecar.announcing import BEAT_EVERY_S, Announcer, Silent
 from agent_sidecar.configuration import Configuration
 from agent_sidecar.durable import StateError
 from agent_sidecar.enforcement import Enforcement
@@ -54,12 +55,14 @@ class Daemon:
         self._configuration = configuration
         self._clock = HostClock()
         history = History(directory.path)
+        self._announcer = (Announcer if configuration.in_process else Silent)(directory.path)
         self._enforcement = Enforcement(
             directory,
             clock=self._clock,
             history=history,
             min_release=configuration.min_release,
             max_pin_s=configuration.max_pin_s,
+            announce=self._announcer.say,
         )
         fleet_url = configuration.fleet_store
         self._fleet = FleetStore(fleet_url, channel=configuration.channel) if fleet_url else None
@@ -157,6 +160,7 @@ class Daemon:
         await serving.open()
         self._poller.start()
         ticking = [loop.create_task(self._tick(serving)), loop.create_task(_every_tick(self._memory.tend))]
+        ticking.append(loop.create_task(self._beat()))
         if self._fleet:
             ticking.append(loop.create_task(_every_tick(self._fleet.probe)))
         logs.info(
@@ -169,6 +173,7 @@ class Daemon:
         try:
             await stop.wait()
         finally:
+            self._announcer.end()
             cut = await serving.drain()
             for task in ticking:
                 task.cancel()
@@ -205,6 +210,12 @@ class Daemon:
         made = passed.wait(REQUESTS_S) and self._api.waiting_room.wait_for_all(REQUESTS_S)
         return made and not self._admin_api.explaining
 
+    async def _beat(self) -> None:
+        """Say that requests are being answered, to those who need not ask."""
+        while True:
+            self._announcer.beat(self._clock())
+            await asyncio.sleep(BEAT_EVERY_S)
+
     async def _tick(self, serving: Serving) -> None:
         """Once a second: connections that wait too long, rollbacks that have held as long as they may."""
         reported = ""
@@ -234,7 +245,12 @@ def run(configuration: Configuration) -> None:
         stale_limit_s=configuration.stale_limit_s,
     )
     # never closed: a poll that outlives its patience may still write, so the lock is held until the process is gone
-    directory = StateDirectory.open(configuration.state, settings=settings, trusted_root=configuration.trusted_root)
+    directory = StateDirectory.open(
+        configuration.state,
+        settings=settings,
+        trusted_root=configuration.trusted_root,
+        group_reads=configuration.in_process,
+    )
     daemon = Daemon(configuration, directory)
     daemon.start()
     listeners = daemon.listen(directory.path)

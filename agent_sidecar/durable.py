@@ -15,16 +15,18 @@ class StateError(InvalidError):
     """The state directory cannot be read or written, or holds something a sidecar did not write."""
 
 
-def write_file(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+def write_file(path: Path, content: bytes, *, mode: int = 0o600, group_reads: bool = False) -> None:
     """Replace the file with `content`: temporary file beside it, fsync, rename, fsync of the directory.
 
-    Raises StateError if the disk refuses.
+    With `group_reads` its group may read it, whatever the umask says. Raises StateError if the disk refuses.
     """
     temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         try:
             with os.fdopen(descriptor, "wb") as file:
+                if group_reads:
+                    os.fchmod(descriptor, mode | stat.S_IRGRP)
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
@@ -56,12 +58,17 @@ def append_line(path: Path, line: bytes) -> None:
         raise StateError(f"{path}: cannot be written: {error.strerror}", hint=_room(error)) from error
 
 
-def make_directory(path: Path) -> None:
-    """Create a private directory that survives a crash; nothing to do if it exists. Raises StateError."""
+def make_directory(path: Path, *, group_reads: bool = False) -> None:
+    """Create a private directory that survives a crash, if it does not exist; `group_reads` opens it to its group.
+
+    Raises StateError.
+    """
     try:
         if not path.is_dir():
             path.mkdir(mode=0o700, parents=True)
             sync_directory(path.parent)
+        if group_reads:
+            path.chmod(stat.S_IMODE(path.stat().st_mode) | stat.S_IRGRP | stat.S_IXGRP)
     except OSError as error:
         raise StateError(f"{path}: cannot be created: {error.strerror}", hint=_room(error)) from error
 

@@ -40,7 +40,7 @@ class Emergencies:
         self._history = history
         self._select = select
         self.overlay: Overlay = overlay_of(saved_entries(directory.state.emergency, now=clock()))
-        self.entries = _decoded(directory.state.emergency)
+        self.entries = decoded_entries(directory.state.emergency)
 
     def take(self, verified: VerifiedRelease) -> None:
         """Enforce the entries of newer verified metadata, and no others. Raises EmergencyError, StateError."""
@@ -62,7 +62,7 @@ class Emergencies:
         for entry in wanted:
             if entry.custom() not in state.emergency:
                 self._record("emergency", entry)
-        for entry in in_force(_decoded(state.emergency), now):
+        for entry in in_force(decoded_entries(state.emergency), now):
             if entry.id not in names:
                 self._record("emergency_lifted", entry)
 
@@ -97,7 +97,7 @@ class Emergencies:
 def saved_entries(saved: Iterable[dict[str, str]], *, now: float) -> Entries:
     """Return the entries of a state that are in force. Raises StateError if this version cannot enforce one."""
     try:
-        entries = in_force(_decoded(saved), now)
+        entries = in_force(decoded_entries(saved), now)
         check_entries(entries)
     except (MetadataError, EmergencyError) as error:
         raise StateError(
@@ -106,5 +106,6 @@ def saved_entries(saved: Iterable[dict[str, str]], *, now: float) -> Entries:
     return entries
 
 
-def _decoded(saved: Iterable[dict[str, str]]) -> Entries:
+def decoded_entries(saved: Iterable[dict[str, str]]) -> Entries:
+    """Return the entries of a state, those that have expired too. Raises MetadataError."""
     return tuple(map(Emergency.from_custom, saved))

@@ -12,6 +12,7 @@ whichever snapshot is in force.
 
 import math
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +22,7 @@ import agent_sidecar.lean_imports  # noqa: F401 - before TUF
 from agent_sidecar import logs
 from agent_sidecar.activation import Activation, Unavailable, prepare
 from agent_sidecar.durable import StateError
-from agent_sidecar.emergencies import Emergencies
+from agent_sidecar.emergencies import Emergencies, Entries
 from agent_sidecar.history import History, HistoryEvent, moment
 from agent_sidecar.host_clock import HostClock
 from agent_sidecar.limits import limited, limits_of, stricter
@@ -43,8 +44,16 @@ class Enforcement:
     """Holds the loaded activations and the state they follow; safe to call from any thread."""
 
     def __init__(
-        self, directory: StateDirectory, *, clock: HostClock, history: History, min_release: int, max_pin_s: float
+        self,
+        directory: StateDirectory,
+        *,
+        clock: HostClock,
+        history: History,
+        min_release: int,
+        max_pin_s: float,
+        announce: Callable[[Activation | Unavailable, Entries], None] = lambda active, entries: None,  # noqa: ARG005
     ) -> None:
+        """`announce` is told what is about to be in force, and under which emergency entries."""
         self.active: Activation | Unavailable = NO_POLICY
         self.unusable: dict[SnapshotRef, str] = {}
         self._directory = directory
@@ -54,6 +63,7 @@ class Enforcement:
         self._own_limits = Limits(max_pin_s, min_release)
         self._loaded: dict[SnapshotRef, Activation] = {}
         self._deny_after = math.inf
+        self._announce = announce
         self._lock = threading.RLock()
         clock.raise_to(self.state.time_seen)
         self.emergencies = Emergencies(directory, clock=clock, history=history, select=self._select)
@@ -285,12 +295,17 @@ class Enforcement:
         return state.referenced
 
     def _select(self) -> None:
+        """Put in force what the state says; who follows in process hears of it first, and answers from nothing else."""
+        selected = self._selected()
+        self._announce(selected, self.emergencies.entries)
+        self.active = selected
+
+    def _selected(self) -> Activation | Unavailable:
         for ref in self._wanted():
             if ref in self._loaded:
                 loaded = self._loaded[ref]
-                self.active = replace(loaded, matcher=self._tightened(loaded.matcher), deny_after=self._deny_after)
-                return
-        self.active = PINNED_DAMAGED if self.state.pin else NO_POLICY
+                return replace(loaded, matcher=self._tightened(loaded.matcher), deny_after=self._deny_after)
+        return PINNED_DAMAGED if self.state.pin else NO_POLICY
 
     def _tightened(self, matcher: Matcher) -> Matcher:
         """Return a matcher under the emergency entries: the one in force, if that is it."""

@@ -6,6 +6,7 @@ afterwards, when an ``s3://`` store asks for it.
 """
 
 import sys
+import threading
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from types import ModuleType
@@ -14,11 +15,14 @@ SIGNING_LIBRARIES = frozenset({"azure", "boto3", "botocore", "google", "hvac", "
 
 
 class _Hidden(MetaPathFinder):
-    """Finds nothing, and lets nobody else find, the signing libraries."""
+    """Finds nothing, and lets nobody else in the thread that made it find, the signing libraries."""
+
+    def __init__(self) -> None:
+        self._thread = threading.get_ident()
 
     def find_spec(self, fullname: str, _path: Sequence[str] | None = None, _target: ModuleType | None = None) -> None:
         """Raise ModuleNotFoundError for a signing library; leave all else to the ordinary finders."""
-        if fullname.partition(".")[0] in SIGNING_LIBRARIES:
+        if fullname.partition(".")[0] in SIGNING_LIBRARIES and threading.get_ident() == self._thread:
             raise ModuleNotFoundError(f"{fullname}: hidden, a sidecar only verifies", name=fullname)
 
 

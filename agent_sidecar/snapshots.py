@@ -68,8 +68,10 @@ class _SavedChain(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class SnapshotFolder:
     """The folder ``snapshots``; only the process that holds the state lock writes to it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, group_reads: bool = False) -> None:
+        """Open the folder; with `group_reads` its group may read what is written from now on."""
         self._directory = directory
+        self._group_reads = group_reads
 
     def bundle(self, sha256: str) -> bytes | None:
         """Return the bundle if it is on disk and intact, else None."""
@@ -82,10 +84,10 @@ class SnapshotFolder:
     def save(self, ref: SnapshotRef, blob: bytes, chain: MetadataChain) -> None:
         """Write a snapshot durably, or just its chain if the bundle is there already. Raises StateError."""
         folder = self._directory / ref.sha256
-        make_directory(self._directory)
-        make_directory(folder)
+        make_directory(self._directory, group_reads=self._group_reads)
+        make_directory(folder, group_reads=self._group_reads)
         if self.bundle(ref.sha256) is None:
-            write_file(folder / BUNDLE, blob)
+            write_file(folder / BUNDLE, blob, group_reads=self._group_reads)
         self.save_chain(ref, chain)
 
     def save_chain(self, ref: SnapshotRef, chain: MetadataChain) -> None:
@@ -95,7 +97,7 @@ class SnapshotFolder:
             chain.timestamp.decode(), chain.snapshot.decode(), chain.targets.decode(), chain.channel.decode(),
             chain.oncall.decode(),
         )  # fmt: skip
-        write_file(self._chain_path(ref), msgspec.json.encode(saved))
+        write_file(self._chain_path(ref), msgspec.json.encode(saved), group_reads=self._group_reads)
 
     def chain(self, ref: SnapshotRef) -> MetadataChain | None:
         """Return the chain kept for a release, unverified; None if it is missing or damaged."""
@@ -127,6 +129,14 @@ class SnapshotFolder:
         if blob is None or len(blob) != release.length:
             raise SnapshotError(f"{where}: its bundle is missing or damaged")
         return Snapshot(release, verified, blob)
+
+    def open_to_group(self) -> None:
+        """Let its group read what was written before. Raises StateError."""
+        for file in self._directory.glob("*/*"):
+            for folder in (self._directory, file.parent):
+                make_directory(folder, group_reads=True)
+            with contextlib.suppress(FileNotFoundError):
+                file.chmod(0o640)
 
     def collect(self, keep: Iterable[SnapshotRef]) -> None:
         """Delete what no reference in `keep` needs; call it only once a state that holds exactly these is durable."""

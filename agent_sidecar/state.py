@@ -94,21 +94,25 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 class StateDirectory:
     """Exclusive owner of a state directory from `open` to `close`."""
 
-    def __init__(self, path: Path, lock: int, state: State, trusted_root: bytes) -> None:
+    def __init__(self, path: Path, lock: int, state: State, trusted_root: bytes, *, group_reads: bool = False) -> None:
         self.path = path
-        self.snapshots = SnapshotFolder(path / "snapshots")
+        self.snapshots = SnapshotFolder(path / "snapshots", group_reads=group_reads)
+        self._group_reads = group_reads
         self.trusted_root = trusted_root
         self.state = state
         self._lock = lock
 
     @classmethod
-    def open(cls, path: Path, *, settings: Settings, trusted_root: bytes) -> "StateDirectory":
+    def open(
+        cls, path: Path, *, settings: Settings, trusted_root: bytes, group_reads: bool = False
+    ) -> "StateDirectory":
         """Lock the directory (created if missing) and read its state.
 
-        Raises ConflictError if another sidecar holds it, UsageError if it is open to others or belongs to another
-        channel, StateError if its state cannot be read or the disk refuses.
+        With `group_reads` its group may read what is enforced: state, trust root and snapshots. Raises ConflictError if
+        another sidecar holds it, UsageError if it is open to others or belongs to another channel, StateError if its
+        state cannot be read or the disk refuses.
         """
-        make_directory(path)
+        make_directory(path, group_reads=group_reads)
         _check_owner(path)
         lock = _take_lock(path)
         try:
@@ -116,11 +120,13 @@ class StateDirectory:
             state = msgspec.structs.replace(found, settings=settings) if found else State(settings=settings)
             if found:
                 _check_channel(path, found, settings)
-            directory = cls(path, lock, state, trusted_root)
+            directory = cls(path, lock, state, trusted_root, group_reads=group_reads)
             directory._discard_temporaries()
             directory._keep_root()
             if state != found:  # a full disk must not keep a host from enforcing what it has
                 directory.save(state)
+            if group_reads:
+                directory._open_to_group()
         except BaseException:
             os.close(lock)
             raise
@@ -128,7 +134,8 @@ class StateDirectory:
 
     def save(self, state: State) -> None:
         """Make a new state durable; only then is it `state`. Raises StateError, and the old one stays."""
-        write_file(self.path / STATE_FILE, msgspec.json.format(msgspec.json.encode(state), indent=2))
+        content = msgspec.json.format(msgspec.json.encode(state), indent=2)
+        write_file(self.path / STATE_FILE, content, group_reads=self._group_reads)
         self.state = state
 
     def close(self) -> None:
@@ -148,7 +155,12 @@ class StateDirectory:
         except (FileNotFoundError, StateError):
             kept = b""
         if kept != self.trusted_root:
-            write_file(file, self.trusted_root)
+            write_file(file, self.trusted_root, group_reads=self._group_reads)
+
+    def _open_to_group(self) -> None:
+        for name in (STATE_FILE, ROOT_FILE):
+            (self.path / name).chmod(0o640)
+        self.snapshots.open_to_group()
 
 
 def read_state(path: Path) -> State | None:

@@ -139,6 +139,14 @@ class Configuration:
             " `ssl_certfile`, `ssl_keyfile`). Needs the extra `fleet`. A file with a password must be closed to others",
         ),
     )  # fmt: skip
+    in_process: bool = field(
+        default=False,
+        metadata=setting(
+            "in_process", switch, "Let applications of this host decide in process.", form=Form.TOML, shown="`false`",
+            more="Opens state and snapshots to the group of `state`, for clients. What they decide in "
+            "process is not in the decision log",
+        ),
+    )  # fmt: skip
     authzen_url: str = field(
         default="",
         metadata=setting(

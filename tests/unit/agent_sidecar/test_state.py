@@ -13,8 +13,10 @@ from agent_sidecar.durable import StateError
 from agent_sidecar.snapshots import SnapshotRef
 from agent_sidecar.state import Pin, Rejection, Settings, State, StateDirectory, read_state, read_trusted_root
 from policy_core.errors import ConflictError, UsageError
+from policy_core.trust.chain import MetadataChain
 
 SETTINGS = Settings(store="file:///srv/p", channel="prod")
+CHAIN = MetadataChain(roots=(b"{}",), timestamp=b"{}", snapshot=b"{}", targets=b"{}", channel=b"{}", oncall=b"")
 
 
 def open_state(path: Path, settings: Settings = SETTINGS) -> StateDirectory:
@@ -158,3 +160,25 @@ def test_a_pipe_in_the_way_does_not_hang(tmp_path: Path, name: str) -> None:
 
     with pytest.raises(StateError, match="is no regular file"):
         (read_state if name == "state.json" else read_trusted_root)(tmp_path / "s")
+
+
+def test_a_directory_opened_to_its_group_is_so_whatever_the_umask_and_whatever_was_there(tmp_path: Path) -> None:
+    path, ref = tmp_path / "state", SnapshotRef("a" * 64, 1, "r")
+    closed = StateDirectory.open(path, settings=SETTINGS, trusted_root=b"root")
+    closed.snapshots.save(ref, b"bundle", CHAIN)
+    closed.close()
+    before = os.umask(0o077)
+    try:
+        opened = StateDirectory.open(path, settings=SETTINGS, trusted_root=b"root", group_reads=True)
+        opened.snapshots.save(SnapshotRef("b" * 64, 2, "r"), b"bundle", CHAIN)
+        opened.save(opened.state)
+        opened.close()
+    finally:
+        os.umask(before)
+
+    modes = {each.name: each.stat().st_mode & 0o777 for each in (path, *path.rglob("*"))}
+    assert modes.pop("lock") == 0o600
+    assert {modes[name] for name in ("state", "snapshots", "a" * 64, "b" * 64)} == {0o750}
+    assert {
+        modes[name] for name in ("state.json", "root.json", "bundle.tar.gz", "release-1.json", "release-2.json")
+    } == {0o640}
