@@ -5,11 +5,20 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlencode
 
 import click
 import msgspec
 
-from agent_sidecar.texts import answer_text, counted, event_text, explanation_text, status_text
+from agent_sidecar.texts import (
+    answer_text,
+    counted,
+    event_text,
+    explanation_text,
+    simulation_text,
+    snapshot_text,
+    status_text,
+)
 from agent_sidecar.tuf_commands import tuf_client
 from policy_core import __version__
 from policy_core.decision import Answer
@@ -156,6 +165,57 @@ def explain(state: Path | None, config: Path | None, output_format: str, request
         _print_json(record)
     else:
         click.echo(explanation_text(record))
+
+
+@writ_sidecar.command()
+@state_option
+@config_option
+@click.option(
+    "--snapshot",
+    type=click.Choice(["in_force", "current", "previous"]),
+    default="in_force",
+    show_default=True,
+    help="The policy to ask.",
+)
+@click.option("--now", metavar="TIME", help="Suppose it is then, such as 2026-03-01T12:00:00Z.  [default: now]")
+@format_option
+@click.argument("request_file", type=click.File("rb"), metavar="FILE|-")
+def simulate(
+    state: Path | None, config: Path | None, snapshot: str, now: str | None, output_format: str, request_file: Any
+) -> None:
+    """Show how a running sidecar would answer one request: by another of its snapshots, at another time.
+
+    It goes through the admin socket, as explain does. Nothing is counted, no grant is spent; rates are as they are at
+    present. The exit code is 0 for every decision.
+
+    \b
+    Example:
+      writ-sidecar simulate --state /var/lib/writ --snapshot previous request.json
+    """
+    supposed = urlencode({"snapshot": snapshot} | ({"now": now} if now else {}))
+    found = _admin(state, config, "POST", f"/api/v1/policy/simulate?{supposed}", _request(request_file))
+    if output_format == "json":
+        _print_json(found)
+    else:
+        click.echo(simulation_text(found))
+
+
+@writ_sidecar.command()
+@state_option
+@config_option
+@format_option
+def snapshots(state: Path | None, config: Path | None, output_format: str) -> None:
+    """Show the snapshots a running sidecar holds, and which of them it enforces.
+
+    \b
+    Example:
+      writ-sidecar snapshots --state /var/lib/writ
+    """
+    found = _admin(state, config, "GET", "/api/v1/policy/snapshots")
+    if output_format == "json":
+        _print_json(found)
+    else:
+        click.echo("\n".join(map(snapshot_text, found["snapshots"])) or "none yet")
 
 
 @writ_sidecar.command()

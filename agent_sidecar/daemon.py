@@ -32,6 +32,7 @@ from agent_sidecar.polling import Poller
 from agent_sidecar.server.administration import AdminApi
 from agent_sidecar.server.decisions import DecisionApi
 from agent_sidecar.server.front import decision_services
+from agent_sidecar.server.insights import InsightApi
 from agent_sidecar.server.listening import check_socket_path, claim_socket, connection_limit, listen_tcp
 from agent_sidecar.server.service import MAX_CONNECTIONS, TICK_S, Service
 from agent_sidecar.server.serving import Listener, Serving, listen_at
@@ -96,12 +97,11 @@ class Daemon:
         )
         self._admin_api = AdminApi(
             enforcement=self._enforcement,
-            clock=self._clock,
-            memory=self._memory,
             poller=self._poller,
             history=history,
             status=self.status,
         )
+        self._insight_api = InsightApi(enforcement=self._enforcement, clock=self._clock, memory=self._memory)
         self._local, self._tcp = decision_services(
             configuration,
             self._api,
@@ -109,7 +109,7 @@ class Daemon:
             health=self.health,
             max_connections=connection_limit(MAX_CONNECTIONS, services=2),
         )
-        self._admin = Service(self._admin_api.routes, max_connections=32)
+        self._admin = Service({**self._admin_api.routes, **self._insight_api.routes}, max_connections=32)
 
     def status(self) -> Status:
         """Return the status document."""
@@ -198,7 +198,7 @@ class Daemon:
     def _wait_for_requests(self) -> bool:
         """Wait, in the polling thread, until decisions that have begun are made: in the event loop, and in threads.
 
-        An explanation takes many steps: while one goes on, nothing can be said.
+        Explanations and simulations are made in threads of their own: while one goes on, nothing can be said.
         """
         passed = threading.Event()
         if self._loop is None:
@@ -208,7 +208,7 @@ class Daemon:
         except RuntimeError:  # the loop is closed: the sidecar is ending
             return False
         made = passed.wait(REQUESTS_S) and self._api.waiting_room.wait_for_all(REQUESTS_S)
-        return made and not self._admin_api.explaining
+        return made and not self._insight_api.under_way
 
     async def _beat(self) -> None:
         """Say that requests are being answered, to those who need not ask."""

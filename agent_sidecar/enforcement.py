@@ -87,6 +87,11 @@ class Enforcement:
         """Tell whether a snapshot could take effect at once."""
         return ref in self._loaded
 
+    def as_enforced(self, ref: SnapshotRef) -> Activation | None:
+        """Return a snapshot as requests would be answered from it at present, None if it is not loaded; never waits."""
+        loaded = self._loaded.get(ref)
+        return self._enforced(loaded) if loaded else None
+
     def start(self) -> VerifiedRelease | None:
         """Enforce what is on disk, verified again, without network; return what its newest metadata says.
 
@@ -304,8 +309,11 @@ class Enforcement:
         for ref in self._wanted():
             if ref in self._loaded:
                 loaded = self._loaded[ref]
-                return replace(loaded, matcher=self._tightened(loaded.matcher), deny_after=self._deny_after)
+                return self._enforced(loaded)
         return PINNED_DAMAGED if self.state.pin else NO_POLICY
+
+    def _enforced(self, loaded: Activation) -> Activation:
+        return replace(loaded, matcher=self._tightened(loaded.matcher), deny_after=self._deny_after)
 
     def _tightened(self, matcher: Matcher) -> Matcher:
         """Return a matcher under the emergency entries: the one in force, if that is it."""

@@ -38,6 +38,24 @@ def answer_text(answer: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def simulation_text(found: Mapping[str, Any]) -> str:
+    """Return what would be answered, and what was supposed for that."""
+    supposed = found["simulated"]
+    answer = {**found, "decision": str(found["decision"]).lower()}
+    return f"{answer_text(answer)}\n  {'supposed':13} snapshot {supposed['snapshot']}, at {supposed['now']}"
+
+
+def snapshot_text(snapshot: Mapping[str, Any]) -> str:
+    """Return one line about a snapshot: which it is, and what may be done with it."""
+    state = "enforced" if snapshot["enforced"] else "loaded" if snapshot["loaded"] else "not loaded yet"
+    facts = [
+        f"UNUSABLE: {plain(snapshot['problem'])}" if snapshot["problem"] else state,
+        "pinned by a rollback" if snapshot["pinned"] else "",
+        counted(snapshot["rules"], "rule") if snapshot["rules"] is not None else "",
+    ]
+    return f"{snapshot['role']:9} {_place(snapshot)}  {', '.join(filter(None, facts))}"
+
+
 def explanation_text(record: Mapping[str, Any]) -> str:
     """Return an explanation: the answer, the rules near the request, and what would lead to another decision."""
     policy = record["answer"].get("policy")

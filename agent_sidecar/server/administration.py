@@ -1,25 +1,19 @@
-"""The admin API, on a socket only the owner of the state directory can open: orders, history, explanations."""
+"""The admin API, on a socket only the owner of the state directory can open: orders and history."""
 
 import asyncio
-import time
 from collections.abc import Callable
-from functools import partial
 
 import msgspec
 
 from agent_sidecar.enforcement import Enforcement
-from agent_sidecar.explaining import explain_in_force
 from agent_sidecar.history import History
 from agent_sidecar.polling import Poller
 from agent_sidecar.server.connection import Connection
 from agent_sidecar.server.replies import Reply, encode, error_reply
 from agent_sidecar.server.service import Routes
-from policy_core.decoding import decode_request
 from policy_core.errors import UsageError
-from policy_core.memory import Memory
 
 REFRESH_PATIENCE_S = 60.0
-EXPLAIN_PATIENCE_S = 10.0
 HISTORY_EVENTS = 1000
 
 
@@ -34,17 +28,11 @@ class AdminApi:
         self,
         *,
         enforcement: Enforcement,
-        clock: Callable[[], float],
-        memory: Memory,
         poller: Poller,
         history: History,
         status: Callable[[], object],
     ) -> None:
-        self.explaining = 0
-        self._one_at_a_time = asyncio.Lock()
         self._enforcement = enforcement
-        self._clock = clock
-        self._memory = memory
         self._poller = poller
         self._history = history
         self._status = status
@@ -58,7 +46,6 @@ class AdminApi:
             b"/refresh": (b"POST", self.refresh),
             b"/status": (b"GET", self.status),
             b"/history": (b"GET", self.history),
-            b"/api/v1/policy/explain": (b"POST", self.explain),
         }
 
     async def rollback(self, body: bytes | bytearray, peer: Connection) -> Reply:
@@ -89,33 +76,6 @@ class AdminApi:
     async def history(self, _body: bytes | bytearray, _peer: Connection) -> Reply:
         """Reply with the newest events, oldest first."""
         return 200, encode(await asyncio.to_thread(self._history.last, HISTORY_EVENTS))
-
-    async def explain(self, body: bytes | bytearray, _peer: Connection) -> Reply:
-        """Answer a request and say why, without counting it; `explaining` is how many of these are going on.
-
-        The work is done in a thread that gives way to requests, one explanation at a time.
-        """
-        raw = decode_request(body)
-        self.explaining += 1
-        try:
-            async with self._one_at_a_time:
-                active = self._enforcement.active  # once: what it refers to is not freed while this goes on
-                pause = partial(_let_others_run, until=time.monotonic() + EXPLAIN_PATIENCE_S)
-                record = await asyncio.to_thread(
-                    explain_in_force, active, raw, now=self._clock(), memory=self._memory, pause=pause
-                )
-        except TimeoutError:
-            return error_reply(504, "timeout", f"explaining this takes longer than {EXPLAIN_PATIENCE_S:.0f} s")
-        finally:
-            self.explaining -= 1
-        return 200, encode(record)
-
-
-def _let_others_run(*, until: float) -> None:
-    """Give up the interpreter, so that requests are answered meanwhile. Raises TimeoutError once it is too late."""
-    time.sleep(0)
-    if time.monotonic() > until:
-        raise TimeoutError
 
 
 def _order(body: bytes | bytearray) -> _Order:

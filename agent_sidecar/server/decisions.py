@@ -8,7 +8,7 @@ import itertools
 import secrets
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -120,8 +120,13 @@ class DecisionApi:
         return spell(answer)
 
 
+def job_form(answer: Answer) -> dict[str, Any]:
+    """Return an answer as schedulers of jobs expect it: its decision in capitals."""
+    return {**msgspec.to_builtins(answer), "decision": answer.decision.upper()}
+
+
 def _as_job_form(answer: Answer) -> Reply:
-    return 200, encode({**msgspec.to_builtins(answer), "decision": answer.decision.upper()})
+    return 200, encode(job_form(answer))
 
 
 def _failed(error: Exception, decision_id: str, caller: Caller) -> Answer:

@@ -11,7 +11,7 @@ import pytest
 from running_host import RunningHost, running_host
 
 REFERENCE = Path(__file__).parents[2] / "docs/reference"
-PAGES = ["authzen.md", "envoy.md", "kubernetes.md", "opa.md"]
+PAGES = ["authzen.md", "envoy.md", "kubernetes.md", "opa.md", "sidecar-api.md"]
 CONFIGURATION = re.compile(r"^```toml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SHOWN = re.compile(r"^```sh\n(curl .*?)^```\n\n```json\n(.*?)^```", re.MULTILINE | re.DOTALL)
 POLICY = re.compile(r"^```yaml\n# ((?:policies|data)/\S+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
