@@ -29,6 +29,7 @@ from agent_sidecar.host_clock import HostClock
 from agent_sidecar.memory import HostMemory
 from agent_sidecar.metrics import metrics_text
 from agent_sidecar.polling import Poller
+from agent_sidecar.rehearsal.rehearsing import Rehearsal
 from agent_sidecar.server.administration import AdminApi
 from agent_sidecar.server.decisions import DecisionApi
 from agent_sidecar.server.front import decision_services
@@ -68,6 +69,7 @@ class Daemon:
         fleet_url = configuration.fleet_store
         self._fleet = FleetStore(fleet_url, channel=configuration.channel) if fleet_url else None
         self._memory = HostMemory(directory.path, host_id=configuration.host_id, clock=self._clock, fleet=self._fleet)
+        self._rehearsal = Rehearsal()
         store = open_reader(configuration.store)
         self._updater = Updater(
             store=store,
@@ -84,6 +86,7 @@ class Daemon:
             min_release=configuration.min_release,
             aging_after_s=configuration.aging_after_s,
             wait_for_requests=self._wait_for_requests,
+            rehearse=self._rehearsal,
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._poller = Poller(self._updater, poll_s=configuration.poll_s, first=self._enforcement.load_rest)
@@ -178,6 +181,7 @@ class Daemon:
             for task in ticking:
                 task.cancel()
             self._api.waiting_room.close()
+            self._rehearsal.close()
             await asyncio.to_thread(self._poller.stop, timeout_s=POLLER_STOP_S)
         return cut
 

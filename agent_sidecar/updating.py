@@ -3,11 +3,13 @@
 The order is the guarantee. (1) One conditional GET of the timestamp; unchanged, and no root probe due: done.
 (2) A full TUF update from the trust root. (3) Host time, versions and release may not fall, nor leap ahead
 (`acceptance`). (4) Emergency entries take effect: no bundle that is missing or refused can hold them up. (5) The
-bundle, from disk or store, is loaded and tests itself aside. (6) Snapshot durable, state durable, then one reference
-changes. (7) Only now the ETag is remembered, so that nothing hides a failed update.
+bundle, from disk or store, is rehearsed in a process of its own, then loaded and tests itself aside. (6) Snapshot
+durable, state durable, then one reference changes. (7) Only now the ETag is remembered, so that nothing hides a failed
+update.
 
 A refusal is permanent until something changes: it is reported once, and while the store serves the same timestamp a
-poll costs one conditional GET. Bytes that were refused although their digest was signed are never fetched again.
+poll costs one conditional GET. Bytes that were refused although their digest was signed are never fetched again; those
+of which nobody could tell, as their rehearsal died, are tried again with the next root probe.
 """
 
 import time
@@ -27,13 +29,14 @@ from agent_sidecar.acceptance import (
     check_signed_time,
     check_versions,
 )
-from agent_sidecar.activation import prepare
+from agent_sidecar.activation import Activation, prepare
 from agent_sidecar.alarms import Alarms
 from agent_sidecar.durable import StateError
 from agent_sidecar.enforcement import Enforcement
 from agent_sidecar.freshness import Freshness
 from agent_sidecar.history import History, HistoryEvent, moment
 from agent_sidecar.host_clock import HostClock
+from agent_sidecar.rehearsal.rehearsing import RehearsalError
 from agent_sidecar.snapshots import SnapshotFolder, SnapshotRef
 from agent_sidecar.state import Rejection
 from bundle_store.port import Store, StoredObject
@@ -92,8 +95,12 @@ class Updater:
         aging_after_s: float | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         wait_for_requests: Callable[[], bool] = lambda: False,
+        rehearse: Callable[[bytes], None] = lambda blob: None,  # noqa: ARG005
     ) -> None:
-        """`wait_for_requests` returns once every request that had begun is answered, False if it cannot tell."""
+        """`wait_for_requests` returns once every request that had begun is answered, False if it cannot tell.
+
+        `rehearse` raises what `Rehearsal` does for a bundle that must not be loaded.
+        """
         self.freshness = Freshness(aging_after_s)
         self.rejection: Rejection | None = None
         self.published: Release | None = None
@@ -106,6 +113,7 @@ class Updater:
         self._min_release = min_release
         self._monotonic = monotonic
         self._wait_for_requests = wait_for_requests
+        self._rehearse = rehearse
         self._polled: StoredObject | None = None
         self._probe_due = 0.0
         self._clock_reported = False
@@ -183,17 +191,27 @@ class Updater:
             self.rejection = known
             return Outcome.REJECTED
         blob = self._snapshots.bundle(release.sha256) or self._client.download(release)
-        host, now = state.settings.host, self._clock()
         try:
-            loaded = self._enforcement.loaded_as(release)
-            activation = loaded or prepare(blob, release, host=host, now=now, pause=_let_others_run)
+            activation = self._enforcement.loaded_as(release) or self._prepared(blob, release)
         except InvalidError as error:
-            self._reject(error, release)
+            self._reject(error, release, is_final=not isinstance(error, RehearsalError))
             return Outcome.REJECTED
         gone = self._enforcement.install(activation, chain, blob, verified)
         self.rejection = None
         self._take_apart(gone)
         return Outcome.ACTIVATED
+
+    def _prepared(self, blob: bytes, release: Release) -> Activation:
+        """Return an activation of a bundle, rehearsed first: one that does not fit must not take this process with it.
+
+        Raises RehearsalError where nothing is known of the bytes, InvalidError where they are refused.
+        """
+        self._rehearse(blob)
+        host, now = self._enforcement.state.settings.host, self._clock()
+        try:
+            return prepare(blob, release, host=host, now=now, pause=_let_others_run)
+        except MemoryError:
+            raise RehearsalError("bundle: no memory is left to load it") from None
 
     def _take_apart(self, gone: list[Matcher]) -> None:
         """Free matchers in slices: at once, a large one would hold up requests for milliseconds."""
@@ -209,19 +227,20 @@ class Updater:
                 return rejection
         return None
 
-    def _reject(self, error: KnownError, release: Release | None = None) -> None:
-        """Report a refusal, once; with a release, it is about the signed bytes and holds for good."""
+    def _reject(self, error: KnownError, release: Release | None = None, *, is_final: bool = False) -> None:
+        """Report a refusal, once; a final one is about the signed bytes of a release and holds for good."""
         rejection = Rejection(at=self._clock(), reason=_shortened(error.message), hint=error.hint)
         if release:
-            about = {"release": release.release, "revision": release.revision, "sha256": release.sha256}
-            rejection = structs.replace(rejection, version=__version__, **about)
+            rejection = structs.replace(rejection, release=release.release, revision=release.revision)
+        if release and is_final:
+            rejection = structs.replace(rejection, version=__version__, sha256=release.sha256)
         before, self.rejection = self.rejection, rejection
-        if release:
+        if rejection.sha256:
             self._enforcement.reject(rejection)
         if before and (before.reason, before.sha256) == (rejection.reason, rejection.sha256):
             return
         recent = {reason: at for reason, at in self._reported.items() if rejection.at - at < REPORT_AGAIN_S}
-        if rejection.reason not in recent and (release or len(recent) < MAX_REPORTED):
+        if rejection.reason not in recent and (rejection.sha256 or len(recent) < MAX_REPORTED):
             self._reported = {**recent, rejection.reason: rejection.at}
             self._record("rejected", rejection.reason, release)
 

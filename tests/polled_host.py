@@ -59,6 +59,7 @@ class Host:
         self.seconds = 0.0
         self.directory: StateDirectory | None = None
         self.wait_for_requests: Callable[[], bool] = lambda: True
+        self.rehearse: Callable[[bytes], None] = lambda blob: None  # noqa: ARG005
 
     def start(self, *, min_release: int = 0, max_pin_s: float = 3600.0) -> "Host":
         self.stop()
@@ -79,9 +80,13 @@ class Host:
             min_release=min_release,
             monotonic=lambda: self.seconds,
             wait_for_requests=self.wait_for_requests,
+            rehearse=self._rehearse,
         )
         self.updater.start()
         return self
+
+    def _rehearse(self, blob: bytes) -> None:
+        self.rehearse(blob)
 
     def stop(self) -> None:
         if self.directory:
