@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 
+from builder.fleet.requirements import HostsLackFeaturesError, require_features
 from builder.ledger.branch import Ledger, check_store_is_current, extend_ledger, rebuild_ledger
 from builder.ledger.commits import check_source
 from builder.ledger.remote import Origin, OriginError
 from builder.merging.reviews import ReviewRecord
 from builder.publishing.approve import Review, complete, review
-from builder.publishing.candidate import prepare_candidate
+from builder.publishing.candidate import Candidate, prepare_candidate
 from builder.publishing.channels import Histories, read_channels
 from builder.publishing.commit import Outcome
 from builder.publishing.enrol import enrol
@@ -28,7 +29,7 @@ from builder.publishing.rollback import roll_back
 from builder.publishing.workspace import Workspace
 from builder.rebuilding import provenance_of, rebuild_release
 from bundle_store.probe import probe_conditional_writes
-from policy_core.errors import KnownError, UsageError
+from policy_core.errors import KnownError, RemoteError, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +42,20 @@ class Released:
 
 
 def publish_commit(
-    workspace: Workspace, channel: str, revision: str, *, actor: str, reviews: tuple[ReviewRecord, ...] = ()
+    workspace: Workspace,
+    channel: str,
+    revision: str,
+    *,
+    actor: str,
+    reviews: tuple[ReviewRecord, ...] = (),
+    leave_hosts_behind: bool = False,
 ) -> Released:
     """Publish a commit to a channel and record it; safe to repeat after any failure.
 
-    Raises InvalidPolicyError, PolicyTestsFailedError, SupersededError, TrustError, RemoteError, UsageError.
+    Hosts that report, and cannot evaluate it, stop it unless they may be left behind.
+
+    Raises InvalidPolicyError, PolicyTestsFailedError, HostsLackFeaturesError, SupersededError, TrustError, RemoteError,
+    UsageError.
     """
     origin = Origin.of(workspace.repository.git)
     if origin:
@@ -55,9 +65,10 @@ def publish_commit(
     check_source(workspace.repository.git, candidate.bundle.revision)
     probe_conditional_writes(publisher.store)
     _check_store(workspace, publisher)
+    left_behind = _check_hosts(workspace, publisher, candidate, may_leave=leave_hosts_behind)
     outcome = publish(publisher, workspace.repository, candidate, actor=actor)
     warnings = tuple(f"{problem.where}: {problem.message}" for problem in candidate.warnings)
-    return Released(outcome, _record(workspace, publisher, outcome, origin), warnings)
+    return Released(outcome, _record(workspace, publisher, outcome, origin), (*warnings, *left_behind))
 
 
 def publish_rollback(
@@ -106,11 +117,14 @@ def promote_release(
     reason: str,
     actor: str,
     reviews: tuple[ReviewRecord, ...] = (),
+    leave_hosts_behind: bool = False,
 ) -> Released:
     """Promote what is live in one channel to another and record it, or leave it for people to sign.
 
+    Hosts that report there, and cannot evaluate it, stop it unless they may be left behind.
+
     Raises as `promote`, RebuildError if the bundle is not what its commit gives, InvalidPolicyError,
-    PolicyTestsFailedError.
+    PolicyTestsFailedError, HostsLackFeaturesError.
     """
     origin = Origin.of(workspace.repository.git)
     if origin:
@@ -125,9 +139,10 @@ def promote_release(
     today = publisher.clock().date()
     candidate = prepare_candidate(workspace.repository, source.revision, today=today, reviews=reviews)
     probe_conditional_writes(publisher.store)
+    left_behind = _check_hosts(workspace, publisher, candidate, may_leave=leave_hosts_behind)
     outcome = promote(publisher, workspace.repository, candidate, source, reason=reason, actor=actor)
     warnings = tuple(f"{problem.where}: {problem.message}" for problem in candidate.warnings)
-    return Released(outcome, _record(workspace, publisher, outcome, origin), warnings)
+    return Released(outcome, _record(workspace, publisher, outcome, origin), (*warnings, *left_behind))
 
 
 def review_pending(
@@ -226,6 +241,22 @@ def _check_store(workspace: Workspace, publisher: Publisher) -> None:
     """Raise LedgerError if a ledger at hand knows more releases than the store."""
     live = publisher.reader.read().verified.release
     check_store_is_current(workspace.repository.git, publisher.channel, live.release if live else 0)
+
+
+def _check_hosts(
+    workspace: Workspace, publisher: Publisher, candidate: Candidate, *, may_leave: bool
+) -> tuple[str, ...]:
+    """Return a warning for hosts that will refuse a bundle; raises HostsLackFeaturesError unless they may."""
+    if not workspace.project.reports:
+        return ()
+    now, needed = publisher.clock().timestamp(), candidate.bundle.requires
+    try:
+        require_features(workspace.records(), publisher.channel, needed, now=now)
+    except (HostsLackFeaturesError, RemoteError) as error:
+        if not may_leave:
+            raise
+        return (f"hosts may refuse this release: {error.message}",)
+    return ()
 
 
 def _record(workspace: Workspace, publisher: Publisher, outcome: Outcome, origin: Origin | None) -> Ledger:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from builder.cli.publish import print_released
-from builder.cli.shared import format_option, print_json, progress, reviews_option
+from builder.cli.shared import format_option, leave_behind_option, print_json, progress, reviews_option
 
 if TYPE_CHECKING:
     from builder.merging.reviews import ReviewRecord
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--reason", metavar="TEXT", default="", help="Why: one line, signed and kept in the ledger.")
 @reviews_option
+@leave_behind_option
 @format_option
 @click.pass_context
 def promote(
@@ -35,6 +36,7 @@ def promote(
     number: int | None,
     reason: str,
     reviews: "tuple[ReviewRecord, ...]",
+    leave_hosts_behind: bool,
     output_format: str,
 ) -> None:
     """Make the release that is live in one channel the next release of another: the same bytes, never built anew.
@@ -57,7 +59,16 @@ def promote(
     source = workspace.channel_before(to) if source is None else workspace.channel(source)
     progress(f"verifying {source}, building its release again, testing …")
     reason = check_reason(reason) if reason else ""
-    done = promote_release(workspace, to, source, number=number, reason=reason, actor=actor, reviews=reviews)
+    done = promote_release(
+        workspace,
+        to,
+        source,
+        number=number,
+        reason=reason,
+        actor=actor,
+        reviews=reviews,
+        leave_hosts_behind=leave_hosts_behind,
+    )
     print_released(done, output_format)
 
 

@@ -40,6 +40,8 @@ COMMANDS = {
     "live": ("live", "live"),
     "verify": ("verify", "verify"),
     "ledger": ("ledger", "ledger"),
+    "logs": ("logs", "logs"),
+    "fleet": ("fleet", "fleet"),
     "grant": ("grant", "grant"),
     "render": ("render", "render"),
     "demo": ("demo", "demo"),

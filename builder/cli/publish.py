@@ -4,7 +4,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from builder.cli.shared import channel_option, format_option, print_json, progress, reviews_option
+from builder.cli.shared import (
+    channel_option,
+    format_option,
+    leave_behind_option,
+    print_json,
+    progress,
+    reviews_option,
+)
 
 if TYPE_CHECKING:
     from builder.merging.reviews import ReviewRecord
@@ -15,6 +22,7 @@ if TYPE_CHECKING:
 @channel_option
 @click.argument("revision", metavar="[REV]", default="HEAD")
 @reviews_option
+@leave_behind_option
 @format_option
 @click.pass_context
 def publish(
@@ -22,6 +30,7 @@ def publish(
     channel: str | None,
     revision: str,
     reviews: "tuple[ReviewRecord, ...]",
+    leave_hosts_behind: bool,
     output_format: str,
 ) -> None:
     """Check, test, build and sign the commit REV (default: HEAD) and make it live in a channel.
@@ -44,7 +53,14 @@ def publish(
     actor = find_actor(workspace.repository.git, workspace.environment)
     note_uncommitted(workspace.repository, workspace.repository.resolve(revision))
     progress("checking, testing and publishing …")
-    done = publish_commit(workspace, workspace.channel(channel), revision, actor=actor, reviews=reviews)
+    done = publish_commit(
+        workspace,
+        workspace.channel(channel),
+        revision,
+        actor=actor,
+        reviews=reviews,
+        leave_hosts_behind=leave_hosts_behind,
+    )
     print_released(done, output_format)
 
 

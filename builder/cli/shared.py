@@ -36,6 +36,10 @@ reviews_option: Callable[[Command], Command] = click.option(
     "--reviews", metavar="FILE", type=click.Path(path_type=Path), callback=_load_reviews,
     help="What reviewers said about the commits, as your forge exports it, for governance.approvals in writ.yaml.",
 )  # fmt: skip
+leave_behind_option: Callable[[Command], Command] = click.option(
+    "--leave-hosts-behind", is_flag=True,
+    help="Go on although hosts cannot evaluate this policy, or cannot be asked; they keep the one they have.",
+)  # fmt: skip
 
 
 def print_json(value: object) -> None:

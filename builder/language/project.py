@@ -18,7 +18,9 @@ FILE = "writ.yaml"
 MAX_CHANNELS = 32
 MAX_WIDENED = 10**9
 
-_KEYS = ("version", "name", "store", "channels", "gates", "hosts", "approvers", "governance", "not_secrets")
+_KEYS = (
+    "version", "name", "store", "reports", "channels", "gates", "hosts", "approvers", "governance", "not_secrets",
+)  # fmt: skip
 _GATES = ("coverage", "simulation")
 _LATER_GATES = ("diff",)
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -42,11 +44,15 @@ class SimulationGate:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """The settings of a policy repository; channels in the order promotion takes them, the first is the default."""
+    """The settings of a policy repository; channels in the order promotion takes them, the first is the default.
+
+    `reports` is where hosts report, empty if nobody said.
+    """
 
     name: str
     store: str
     channels: tuple[str, ...]
+    reports: str = ""
     coverage: CoverageGate = CoverageGate()
     simulation: SimulationGate | None = None
     hosts: HostLimits | None = None
@@ -74,7 +80,8 @@ def read_project(content: bytes | None, report: Report) -> Project | None:
     approvers, governance = _given(report, found, "approvers"), _given(report, found, "governance")
     project = Project(
         name=_name(report, found),
-        store=_store(report, found),
+        store=_store(report, found, "store"),
+        reports=_store(report, found, "reports") if found.get("reports") else "",
         channels=channels,
         coverage=_coverage_gate(report, gates),
         simulation=_simulation_gate(report, gates),
@@ -92,14 +99,14 @@ def _name(report: Report, found: MapNode) -> str:
     return (node and fields.identifier(report, node, "name", _NAME, allowed)) or ""
 
 
-def _store(report: Report, found: MapNode) -> str:
-    node = fields.require(report, found, "store", FILE, "such as store: s3://my-bucket/policies")
-    url = node and fields.one_line(report, node, "store")
+def _store(report: Report, found: MapNode, name: str) -> str:
+    node = fields.require(report, found, name, FILE, f"such as {name}: s3://my-bucket/policies")
+    url = node and fields.one_line(report, node, name)
     if not node or not url:
         return ""
     problem = _store_problem(url)
     if problem:
-        report.at(node, f"store: {problem}", "write s3://BUCKET/PREFIX or file:///DIRECTORY, without credentials")
+        report.at(node, f"{name}: {problem}", "write s3://BUCKET/PREFIX or file:///DIRECTORY, without credentials")
     return url
 
 

@@ -16,8 +16,8 @@ from builder.publishing.publisher import Publisher
 from builder.publishing.state import ChannelReader
 from builder.publishing.trust_root import trusted_root
 from builder.source import PolicyRepository
-from bundle_store.opening import open_reader, open_store
-from bundle_store.port import Store
+from bundle_store.opening import open_reader, open_records, open_store
+from bundle_store.port import RecordsStore, Store
 from bundle_store.remembering import RememberingStore
 from policy_core.errors import InvalidPolicyError, UsageError
 from policy_core.trust.layout import ChannelNameError, check_channel
@@ -72,6 +72,13 @@ class Workspace:
     def publisher(self, channel: str) -> Publisher:
         """Return a publisher to one channel; raises UsageError without a trust root, StoreUrlError."""
         return Publisher(self._writable_store(), channel, trusted_root(self.repository), self.key_ring)
+
+    def records(self, url: str | None = None) -> RecordsStore:
+        """Return the store that hosts report to: `url`, or the one in ``writ.yaml``; raises UsageError, StoreUrlError."""
+        url = url or self.project.reports
+        if not url:
+            raise UsageError(f"reports: {FILE} does not say where hosts report", hint="add `reports: URL` to it")
+        return open_records(url)
 
     def _writable_store(self) -> RememberingStore:
         """Return the store that all readers and publishers of one command share."""

@@ -1,0 +1,138 @@
+"""Reports of this host's state to the fleet's records: when it changes, and once in each slot of ten minutes.
+
+Each is a new object whose name says what a listing of the fleet needs (`policy_core.fleet.names`); what is in it is
+signed. A store that does not answer is asked again and never waited for: decisions and polls know nothing of this.
+"""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+import msgspec
+
+from agent_sidecar import logs
+from agent_sidecar.host_key import HostSigner
+from agent_sidecar.status import Status
+from bundle_store.port import PreconditionFailedError, RecordsStore
+from policy_core import __version__
+from policy_core.decision_log.names import spelled_host
+from policy_core.errors import KnownError
+from policy_core.features import SUPPORTED
+from policy_core.fleet.names import SLOT_S, HostState, Mark, features_digest, moment_in_slot
+from policy_core.fleet.report import encode_report
+
+MIN_GAP_S = 10.0
+"""A state that changes all the time is reported this often; what is in between nobody could act on."""
+RETRY_S, MAX_RETRY_S = 5.0, 300.0
+
+
+class ReportingStatus(msgspec.Struct, frozen=True):
+    """When the last report arrived (host time, 0: none has), how many have, and why the next has not."""
+
+    reported_at: float
+    reports: int
+    error: str
+
+
+class Reporter:
+    """Reports for one host; `tend` is called about once a second, by one thread, and may wait for the network."""
+
+    def __init__(
+        self,
+        store: RecordsStore,
+        signer: HostSigner,
+        *,
+        status: Callable[[], Status],
+        clock: Callable[[], float],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.state = ReportingStatus(0.0, 0, "")
+        self._store = store
+        self._signer = signer
+        self._status = status
+        self._clock = clock
+        self._monotonic = monotonic
+        self._offset_s = moment_in_slot(signer.key.host)
+        self._slot = -1
+        self._told: HostState | None = None
+        self._not_before = 0.0
+        self._failures = 0
+
+    def tend(self) -> None:
+        """Report if it is time to, or something has changed. Never raises an expected error."""
+        if self._monotonic() < self._not_before:
+            return
+        status, now = self._status(), self._clock()
+        state = host_state(status, host=self._signer.key.host, now=now)
+        slot = int((now - self._offset_s) // SLOT_S)
+        if slot == self._slot and _without_times(state) == self._told:
+            return
+        try:
+            self._put(state, status)
+        except KnownError as error:
+            self._fail(error)
+            return
+        self._slot, self._told = slot, _without_times(state)
+        self._not_before = self._monotonic() + MIN_GAP_S
+        if self._failures:
+            logs.info("reports_resumed", store=self._store.url)
+        self._failures = 0
+        self.state = ReportingStatus(now, self.state.reports + 1, "")
+
+    def _put(self, state: HostState, status: Status) -> None:
+        signer = self._signer
+        content = encode_report(
+            state,
+            host=signer.key.host,
+            features=SUPPORTED,
+            status=msgspec.json.encode(status),
+            keyid=signer.keyid,
+            sign=signer.sign,
+        )
+        try:
+            self._store.put(state.name, content, if_etag=None)
+        except PreconditionFailedError:
+            return  # said within this very second, by a put whose answer was lost
+
+    def _fail(self, error: KnownError) -> None:
+        if error.message != self.state.error:
+            logs.warning("report_failed", reason=error.message, hint=error.hint)
+        self.state = ReportingStatus(self.state.reported_at, self.state.reports, error.message)
+        self._failures += 1
+        wait_s = min(RETRY_S * 2 ** min(self._failures - 1, 20), MAX_RETRY_S)
+        self._not_before = self._monotonic() + wait_s * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
+
+
+def host_state(status: Status, *, host: str, now: float) -> HostState:
+    """Return what a listing of the fleet shows of a status at host time `now`."""
+    timestamp = status.metadata.get("timestamp")
+    marks = {
+        Mark.ROLLED_BACK: status.pinned,
+        Mark.CLOCK_BEHIND: status.clock_behind_s,
+        Mark.EMERGENCY: status.emergency,
+        Mark.REJECTED: status.rejection,
+    }
+    return HostState(
+        host=spelled_host(host),
+        channel=status.channel,
+        at=int(now),
+        enforced=status.enforced.release if status.enforced else 0,
+        listed=status.published.release if status.published else 0,
+        timestamp=timestamp.version if timestamp else 0,
+        signed_at=_seconds(status.signed_at),
+        freshness=status.state.value,
+        marks=frozenset(mark for mark, is_on in marks.items() if is_on),
+        features=features_digest(SUPPORTED),
+        version=__version__,
+    )
+
+
+def _without_times(state: HostState) -> HostState:
+    """Return a state without what changes while nothing happens."""
+    return replace(state, at=0, timestamp=0, signed_at=0)
+
+
+def _seconds(moment: str) -> int:
+    return int(datetime.fromisoformat(moment).timestamp()) if moment else 0
