@@ -5,7 +5,7 @@ scope are counted here, those of fleet scope in the fleet store; grants are spen
 ``any`` in the fleet store too. `AtOnce` is the same memory for the event loop, where nothing may wait.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -17,7 +17,7 @@ from agent_sidecar.fleet import FleetStore
 from agent_sidecar.history import moment
 from agent_sidecar.host_clock import HostClock
 from agent_sidecar.spending import SpentGrants, kept_until
-from policy_core.decision import GRANT_REPLAYED, GRANT_UNVERIFIABLE, Ask, RefusedGrant
+from policy_core.decision import GRANT_REPLAYED, GRANT_UNVERIFIABLE, Answer, Ask, RefusedGrant
 from policy_core.grants import ANY_AUDIENCE, NO_GRANTS, USED, Grant, Verdict, check_grants
 from policy_core.memory import ForgottenError
 from policy_core.model import Approver, RateScope, Rule
@@ -166,6 +166,35 @@ class AtOnce:
         if is_fleet_wide(rule):
             raise WouldWaitError
         return self._memory.rates.count(rule, key, now, reached=reached)
+
+    def check(self, ask: Ask, request: Request, approvers: Mapping[str, Approver]) -> Verdict:  # noqa: ARG002
+        """Return that there are no grants, if there are none."""
+        if request.context.get("grants"):
+            raise WouldWaitError
+        return NO_GRANTS
+
+    def spend(self, verdict: Verdict, now: float) -> tuple[RefusedGrant, ...]:  # noqa: ARG002 - the port's signature
+        """Raise WouldWaitError."""
+        raise WouldWaitError
+
+
+class Elsewhere:
+    """The memory of another process: whatever takes it is decided there as a whole, by `decide`.
+
+    That takes a decoded request, a decision id and whether it is a trial; it raises TimeoutError if no answer comes.
+    """
+
+    def __init__(self, audience: str, decide: Callable[[object, str, bool], Awaitable[Answer]]) -> None:
+        self.audience = audience
+        self.decide = decide
+
+    def retry_after(self, rule: Rule, key: str, now: float) -> float | None:  # noqa: ARG002 - the port's signature
+        """Raise WouldWaitError."""
+        raise WouldWaitError
+
+    def count(self, rule: Rule, key: str, now: float, *, reached: bool) -> bool:  # noqa: ARG002
+        """Raise WouldWaitError."""
+        raise WouldWaitError
 
     def check(self, ask: Ask, request: Request, approvers: Mapping[str, Approver]) -> Verdict:  # noqa: ARG002
         """Return that there are no grants, if there are none."""

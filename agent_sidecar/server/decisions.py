@@ -14,7 +14,7 @@ import msgspec
 
 from agent_sidecar import logs
 from agent_sidecar.activation import Answering
-from agent_sidecar.memory import AtOnce, HostMemory, WouldWaitError
+from agent_sidecar.memory import AtOnce, Elsewhere, HostMemory, WouldWaitError
 from agent_sidecar.server.caller import Caller
 from agent_sidecar.server.connection import Connection
 from agent_sidecar.server.replies import Reply, Text, encode, error_reply
@@ -23,7 +23,7 @@ from agent_sidecar.server.waiting import WaitingRoom
 from agent_sidecar.status import Health
 from policy_core.decision import EVALUATION_ERROR, Answer, refusal
 from policy_core.decoding import decode_request
-from policy_core.memory import Looking
+from policy_core.memory import Looking, Memory
 from policy_core.request import RequestError
 
 Spelt = TypeVar("Spelt")
@@ -38,7 +38,7 @@ class DecisionApi:
         *,
         in_force: Callable[[], Answering],
         clock: Callable[[], float],
-        memory: HostMemory,
+        memory: HostMemory | Elsewhere,
         status: Callable[[], object],
         health: Callable[[], Health],
         metrics: Callable[[], bytes],
@@ -49,8 +49,7 @@ class DecisionApi:
         self._health = health
         self._metrics = metrics
         self._memory = memory
-        self._at_once = AtOnce(memory)
-        self._trial = Looking(memory)
+        self._at_once: Memory = memory if isinstance(memory, Elsewhere) else AtOnce(memory)
         self._trial_at_once = Looking(self._at_once)
         self.waiting_room = WaitingRoom()
         self._next_id = map((secrets.token_hex(6) + "-%x").__mod__, itertools.count(1)).__next__
@@ -100,12 +99,22 @@ class DecisionApi:
         except RequestError:
             raise
         except WouldWaitError:
-            memory = self._trial if is_trial else self._memory
-            decide = partial(active.answer, raw, now=now, decision_id=decision_id, memory=memory)
-            return self._reply_later(self.waiting_room.answer(decide), decision_id, spell, peer.caller)
+            return self._reply_later(
+                self._aside(active, raw, now, decision_id, is_trial=is_trial), decision_id, spell, peer.caller
+            )
         except Exception as error:  # noqa: BLE001 - request boundary: what cannot be evaluated is denied
             answer = _failed(error, decision_id, peer.caller)
         return spell(answer)
+
+    def _aside(
+        self, active: Answering, raw: object, now: float, decision_id: str, *, is_trial: bool
+    ) -> Awaitable[Answer]:
+        """Begin a decision that would wait: in a thread, or where the memory is."""
+        memory = self._memory
+        if isinstance(memory, Elsewhere):
+            return memory.decide(raw, decision_id, is_trial)
+        used = Looking(memory) if is_trial else memory
+        return self.waiting_room.answer(partial(active.answer, raw, now=now, decision_id=decision_id, memory=used))
 
     async def _reply_later(
         self, answering: Awaitable[Answer], decision_id: str, spell: Callable[[Answer], Spelt], caller: Caller
