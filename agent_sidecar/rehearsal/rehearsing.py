@@ -15,8 +15,8 @@ from pathlib import Path
 import msgspec
 
 from agent_sidecar import logs
-from agent_sidecar.rehearsal.limits import MAX_CPU_S, room_bytes
 from agent_sidecar.rehearsal.report import NO_MEMORY, Report
+from agent_sidecar.rehearsal.room import MAX_CPU_S, room_bytes
 from policy_core.errors import InvalidError
 
 PATIENCE_S = 300.0

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_sidecar.rehearsal.limits import PART, room_bytes
+from agent_sidecar.rehearsal.room import PART, room_bytes
 
 GIB = 1 << 30
 
