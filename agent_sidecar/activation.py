@@ -36,22 +36,24 @@ class Answering(Protocol):
 class Activation:
     """A loaded, self-tested policy. From host time `deny_after` on it is too stale, and everything is denied."""
 
-    ref: SnapshotRef
-    content_sha256: str
+    release: Release
     policy: PolicyRef
     matcher: Matcher
     host: Mapping[str, str]
     activated_at: float
     deny_after: float
 
+    @property
+    def ref(self) -> SnapshotRef:
+        """Return the name of its snapshot."""
+        return SnapshotRef.of(self.release)
+
     def listed_as(self, release: Release, *, now: float) -> "Activation | None":
         """Return the same policy as a verified release lists its bytes again; None if these are not they."""
-        ref = SnapshotRef.of(release)
-        same = (ref.sha256, ref.revision, release.content_sha256)
-        if same != (self.ref.sha256, self.ref.revision, self.content_sha256):
+        if _bytes_of(release) != _bytes_of(self.release):
             return None
         policy = _policy_of(release)
-        return replace(self, ref=ref, policy=policy, matcher=self.matcher.naming(policy), activated_at=now)
+        return replace(self, release=release, policy=policy, matcher=self.matcher.naming(policy), activated_at=now)
 
     def answer(self, raw: object, *, now: float, decision_id: str, memory: Memory = OBLIVIOUS) -> Answer:
         """Return the answer to a decoded request at host time `now`, noting in `memory` what it allows.
@@ -100,8 +102,11 @@ def load(
     matcher = _run(loading(bundle.files[MATCHER], policy=policy, provisions=bundle.provisions), pause)
     for _ in run_selftest(matcher, bundle.files.get(SELFTEST, b"")):
         pause()
-    ref = SnapshotRef.of(release)
-    return Activation(ref, release.content_sha256, policy, matcher, host, now, deny_after=math.inf)
+    return Activation(release, policy, matcher, host, now, deny_after=math.inf)
+
+
+def _bytes_of(release: Release) -> tuple[str, str, str]:
+    return release.sha256, release.revision, release.content_sha256
 
 
 def _policy_of(release: Release) -> PolicyRef:

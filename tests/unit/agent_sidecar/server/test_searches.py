@@ -18,11 +18,11 @@ from agent_sidecar.memory import HostMemory
 from agent_sidecar.server import searches
 from agent_sidecar.server.decisions import DecisionApi
 from agent_sidecar.server.searches import MAX_SEARCHES, SearchApi
-from agent_sidecar.snapshots import SnapshotRef
 from agent_sidecar.status import Health
 from policy_core.decision import PolicyRef
 from policy_core.matcher import encode_rules, load
 from policy_core.model import Clauses, Decision, Provisions, Rate, Rule
+from policy_core.trust.release import Release
 
 JSON = ((b"content-type", b"application/json"),)
 PEOPLE = [f"u{number:05}" for number in range(250)]
@@ -43,10 +43,14 @@ def rule(number: int, decision: Decision = Decision.ALLOW, **more: Any) -> Rule:
 def activation(rules: Sequence[Rule], *, people: Any = PEOPLE, number: int = 1) -> Activation:
     subjects = people if isinstance(people, dict) else {name: {"even": name in set(EVEN)} for name in people}
     data = {"directory": {"subjects": {"user": subjects}, "actions": {"read": {}, "write": {}}}}
-    policy = PolicyRef(bundle=f"sha256:{number:064x}", revision="r", channel="prod", release=number)
+    sha256, revision = f"{number:064x}", "0" * 40
+    policy = PolicyRef(bundle=f"sha256:{sha256}", revision=revision, channel="prod", release=number)
     matcher = load(encode_rules(list(rules)), policy=policy, provisions=Provisions(data=data))
-    ref = SnapshotRef(f"{number:064x}", number, "r")
-    return Activation(ref, "", policy, matcher, host={}, activated_at=0.0, deny_after=math.inf)
+    release = Release(
+        channel="prod", release=number, revision=revision, action="publish", reason="", actor="tests", name="acme",
+        sha256=sha256, length=1, content_sha256=sha256, policy_sha256=sha256,
+    )  # fmt: skip
+    return Activation(release, policy, matcher, host={}, activated_at=0.0, deny_after=math.inf)
 
 
 def even_ones() -> Activation:
