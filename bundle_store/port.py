@@ -90,5 +90,6 @@ class RecordsStore(WritableStore, Protocol):
         """Yield the objects whose names begin with `start` and come behind `after`, in the order of their names.
 
         Raises StoreDeniedError, StoreUnavailableError, also while it is iterated. What is not there is an empty list.
+        Names that `put` would refuse are passed over: somebody else's.
         """
         ...

@@ -23,7 +23,7 @@ from botocore.exceptions import (
 )
 from urllib3.exceptions import HTTPError as Urllib3Error
 
-from bundle_store.names import cache_control, check_name, content_type
+from bundle_store.names import cache_control, check_name, content_type, is_name
 from bundle_store.port import (
     STALE_ETAG,
     ListedObject,
@@ -93,7 +93,9 @@ class S3Store:
         try:
             for page in pages:
                 for found in page.get("Contents", ()):
-                    yield ListedObject(found["Key"].removeprefix(self._prefix), found["Size"])
+                    name = found["Key"].removeprefix(self._prefix)
+                    if is_name(name):
+                        yield ListedObject(name, found["Size"])
         except ClientError as error:
             self._refuse(f"{start}*", error)
         except (BotoCoreError, Urllib3Error, OSError) as error:

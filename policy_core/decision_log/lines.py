@@ -15,7 +15,7 @@ NO_HASH = "0" * 64
 """`previous` of the first segment of a chain."""
 
 MAX_LINE_BYTES = 8 << 20
-MAX_SEGMENT_BYTES = 64 << 20
+MAX_SEGMENT_BYTES = 32 << 20
 MAX_SEQ = 2**53 - 1
 MAX_HOST_CHARS = 200
 

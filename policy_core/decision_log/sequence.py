@@ -25,6 +25,7 @@ class Flaw(StrEnum):
 
     DAMAGED = "damaged"
     MISPLACED = "misplaced"
+    SILENT = "silent"
     GAP = "gap"
     DROPPED = "dropped"
     CONFLICT = "conflict"

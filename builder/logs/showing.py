@@ -1,0 +1,84 @@
+"""Records of logs, picked out and printed: from segments that are whole, whoever signed them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from builder.logs.sources import EVER, LogSource, Span
+from policy_core.decision_log.errors import LogError
+from policy_core.decision_log.lines import CHECKPOINT, Record
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which records are wanted: `types` and `decisions` are any-of, empty for all but checkpoints."""
+
+    host: str | None = None
+    span: Span = EVER
+    types: tuple[str, ...] = ()
+    decisions: tuple[str, ...] = ()
+
+    def wants(self, record: Record) -> bool:
+        """Tell whether a record may be wanted, by what all records have."""
+        types = ("decision",) if self.decisions else self.types
+        if types and record.type not in types:
+            return False
+        if not types and record.type == CHECKPOINT:
+            return False
+        moment = datetime.fromisoformat(record.ts)
+        first, last = self.span.first, self.span.last
+        return (first is None or moment >= first) and (last is None or moment <= last)
+
+
+def chosen(source: LogSource, choice: Choice) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield host and content of each record that is wanted, host by host, as they were written.
+
+    Raises LogError at a segment that is not whole, RemoteError.
+    """
+    found = source.find(host=choice.host, span=choice.span)
+    for host in sorted(found):
+        for read in source.read(found[host]):
+            if read.misplaced:
+                raise LogError(read.name, read.misplaced)
+            for part in read.parts():
+                if isinstance(part, Record) and choice.wants(part):
+                    content: dict[str, Any] = msgspec.json.decode(part.line)
+                    if not choice.decisions or _answer(content).get("decision") in choice.decisions:
+                        yield host, content
+
+
+def describe_record(host: str, content: dict[str, Any]) -> str:
+    """Return a record as one line for people."""
+    given, answer = content.get("input"), _answer(content)
+    words = [content["ts"], host, str(content["seq"]), content["type"]]
+    if content["type"] == "decision":
+        parts = given if isinstance(given, dict) else {}
+        words += [
+            str(answer.get("decision", "?")),
+            _text(parts, "subject", "id"),
+            _text(parts, "action", "name"),
+            _text(parts, "resource", "id"),
+            str(answer.get("matched_rule") or answer.get("reason_code") or ""),
+        ]
+    else:
+        shown = ("release", "bundle_digest", "reason", "by", "entry", "first_seq", "last_seq")
+        words += [f"{name}={content[name]}" for name in shown if content.get(name)]
+    return "  ".join(_plain(word) for word in words if word)
+
+
+def _answer(content: dict[str, Any]) -> dict[str, Any]:
+    answer = content.get("answer")
+    return answer if isinstance(answer, dict) else {}
+
+
+def _text(parts: dict[str, Any], part: str, name: str) -> str:
+    found = parts.get(part)
+    return str(found.get(name, "")) if isinstance(found, dict) else ""
+
+
+def _plain(word: str) -> str:
+    """Take what a terminal could obey out of a text that some caller chose."""
+    return "".join(char if char.isprintable() else "?" for char in word)

@@ -1,0 +1,115 @@
+"""Is what each host logged whole, unchanged and its own? Decided from the segments and the hosts' keys alone."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from builder.logs.keys import KeyRing
+from builder.logs.sources import EVER, LogSource, Read, Span
+from policy_core.decision_log.errors import LogError
+from policy_core.decision_log.lines import Record
+from policy_core.decision_log.names import spelled_host
+from policy_core.decision_log.segment import Signed, Whole
+from policy_core.decision_log.sequence import ChainReport, Finding, Flaw, HostVerifier
+from policy_core.errors import TrustError
+
+
+class UnprovenLogError(TrustError):
+    """Some host's log is not proven: exit code 5."""
+
+    default_hint = "each line with ✗ says which host, which object and which records; the others are proven"
+
+
+@dataclass(frozen=True, slots=True)
+class HostReport:
+    """What was found of a host: its chains, oldest first, and every flaw; no flaw is a proof."""
+
+    host: str
+    chains: Sequence[ChainReport] = ()
+    findings: Sequence[Finding] = ()
+
+
+@dataclass(slots=True)
+class Verification:
+    """The outcome for all hosts; `problems` are about keys, not about one log."""
+
+    source: str
+    hosts: list[HostReport] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def flaws(self) -> int:
+        """Return how many things are wrong."""
+        return len(self.problems) + sum(len(host.findings) for host in self.hosts)
+
+    @property
+    def is_proven(self) -> bool:
+        """Tell whether there is a log, and nothing is wrong."""
+        return bool(self.hosts) and not self.flaws
+
+    def check(self) -> None:
+        """Raise UnprovenLogError unless there is a log, and nothing is wrong with any."""
+        if not self.hosts:
+            raise UnprovenLogError(f"{self.source}: there is no log", hint="check place, host and time")
+        if self.flaws:
+            broken = sum(bool(host.findings) for host in self.hosts)
+            what = f"flaws: {self.flaws}, hosts with flaws: {broken} of {len(self.hosts)}"
+            raise UnprovenLogError(f"{self.source}: is not proven ({what})")
+
+
+Tick = Callable[[int, int], None]
+"""Told of progress: segments done, and in all."""
+
+
+Watch = Callable[[str, Record], None]
+"""Shown every record, by host, in the order in which it was written; whether it is proven, the outcome says."""
+
+
+def verify_logs(
+    source: LogSource,
+    ring: KeyRing,
+    *,
+    host: str | None = None,
+    span: Span = EVER,
+    tick: Tick = lambda _done, _total: None,
+    watch: Watch = lambda _host, _record: None,
+) -> Verification:
+    """Verify the logs of all hosts, or of one, in a span of time. Raises RemoteError."""
+    outcome = Verification(source.url, problems=list(ring.problems))
+    found = source.find(host=host, span=span)
+    from_start = source.is_everything and span.first is None
+    total, done = sum(map(len, found.values())), 0
+    for name in sorted(found):
+        verifier = HostVerifier(name, ring.of(name), from_start=from_start)
+        for read in source.read(found[name]):
+            _take(verifier, read, partial(watch, name))
+            done += 1
+            tick(done, total)
+        outcome.hosts.append(HostReport(name, *verifier.finish()))
+    if source.is_everything and span == EVER:
+        enrolled = ring.hosts.keys() & {spelled_host(host)} if host else ring.hosts.keys()
+        outcome.hosts += map(_silent, sorted(enrolled - found.keys()))
+    return outcome
+
+
+def _take(verifier: HostVerifier, read: Read, watch: Callable[[Record], None]) -> None:
+    if read.misplaced:
+        verifier.flawed(Flaw.MISPLACED, read.name, read.misplaced)
+        return
+    try:
+        verifier.take(read.name, read.digest, _watched(read.parts(), watch))
+    except LogError as error:
+        verifier.flawed(Flaw.DAMAGED, error.name, f"line {error.line}: {error.what}" if error.line else error.what)
+
+
+def _watched(
+    parts: Iterable[Record | Signed | Whole], watch: Callable[[Record], None]
+) -> Iterator[Record | Signed | Whole]:
+    for part in parts:
+        if isinstance(part, Record):
+            watch(part)
+        yield part
+
+
+def _silent(host: str) -> HostReport:
+    return HostReport(host, findings=[Finding(Flaw.SILENT, "", "is enrolled, and there is nothing of its log")])

@@ -1,0 +1,343 @@
+"""Whoever may do anything to the store, but holds no host's key, is found out by `writ logs verify`: one row an attack.
+
+What verification cannot see, because nothing left in the store says it was ever there, is a row as well: the newest
+segments of a host taken away.
+"""
+
+import json
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from written_logs import LogWriter, Written
+
+from builder.cli.main import main
+from policy_core import gzipped
+from policy_core.decision_log.chain import checkpoint_prefix
+from policy_core.decision_log.enrolment import HostKey, encode_enrolment
+from policy_core.decision_log.lines import SegmentHeader
+from policy_core.decision_log.names import key_object
+from policy_core.decision_log.segment import seal_line
+
+HOURS = ("2026-03-01T12:00:00.000Z", "2026-03-01T13:00:00.000Z", "2026-03-01T14:00:00.000Z", "2026-03-02T00:00:00.000Z")
+
+
+class Store:
+    """What the attacker can reach: objects of two hosts, and their enrolments."""
+
+    def __init__(self, root: Path) -> None:
+        self.logs, self.fleet = root / "logs", root / "fleet"
+        self.web = LogWriter(host="web-1", chain="a" * 16)
+        self.other = LogWriter(host="web-2", chain="b" * 16)
+        self.written = [self.web.write('"answer":{"decision":"allow"}', '"answer":{}', at=at) for at in HOURS]
+        self.others = [self.other.write('"answer":{"decision":"deny"}', at=at) for at in HOURS]
+        for segment in (*self.written, *self.others):
+            self.put(segment.name, segment.shipped)
+        for writer in (self.web, self.other):
+            self.enrol(*writer.enrolment())
+
+    def put(self, name: str, body: bytes) -> None:
+        path = self.logs / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+
+    def enrol(self, name: str, content: bytes) -> None:
+        path = self.fleet / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+    def remove(self, segment: Written) -> None:
+        (self.logs / segment.name).unlink()
+
+    def replace(self, segment: Written, content: bytes) -> None:
+        """Put other content in the place of a segment, under the name that content would have."""
+        self.remove(segment)
+        self.put(Written(segment.header, content).name, gzipped.compress(content))
+
+    def verify(self, capsys: pytest.CaptureFixture[str], *more: str) -> tuple[int, dict[str, Any]]:
+        arguments = ["logs", "verify", self.logs.as_uri(), "--keys", self.fleet.as_uri(), "--format", "json", *more]
+        code = main(arguments)
+        return code, json.loads(capsys.readouterr().out)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path)
+
+
+def flaws(outcome: dict[str, Any]) -> dict[str, set[str]]:
+    return {host["host"]: {found["flaw"] for found in host["findings"]} for host in outcome["hosts"]}
+
+
+def lines(segment: Written) -> list[bytes]:
+    return segment.content.splitlines(keepends=True)
+
+
+def changes_an_answer(store: Store) -> None:
+    store.replace(store.written[1], store.written[1].content.replace(b'"allow"', b'"deny!"'))
+
+
+def changes_an_answer_under_the_old_name(store: Store) -> None:
+    segment = store.written[1]
+    store.put(segment.name, gzipped.compress(segment.content.replace(b'"allow"', b'"deny!"')))
+
+
+def writes_the_last_segment_again(store: Store) -> None:
+    """With hashes that fit, under the name of the genuine key."""
+    segment, genuine = store.written[-1].header, store.web.key.keyid
+    forger = LogWriter(host="web-1", chain="a" * 16, seq=segment.first_seq - 1, segment=segment.segment - 1)
+    forger.head = bytes.fromhex(segment.previous)
+    forged = forger.write('"answer":{"decision":"deny"}', at=HOURS[-1], seal=False)
+    sign = forger.private.sign
+    forger.seq += 1
+    checkpoint = forger.append(checkpoint_prefix(forger.head, seq=forger.seq, ts=HOURS[-1], keyid=genuine, sign=sign))
+    seal = seal_line(forged.header, last_seq=forger.seq, head=forger.head)
+    store.replace(store.written[-1], forged.content + checkpoint + seal)
+
+
+def forges_a_tail_with_a_key_of_its_own(store: Store) -> None:
+    thief = LogWriter(host="web-1", chain="a" * 16, seq=store.web.seq, segment=store.web.segment, head=store.web.head)
+    forged = thief.write('"answer":{"decision":"allow"}', at="2026-03-02T01:00:00.000Z")
+    store.put(forged.name, forged.shipped)
+
+
+def forges_a_tail_with_a_key_it_enrols(store: Store) -> None:
+    thief = LogWriter(host="web-1", chain="a" * 16, seq=store.web.seq, segment=store.web.segment, head=store.web.head)
+    forged = thief.write('"answer":{"decision":"allow"}', at="2026-03-02T01:00:00.000Z")
+    store.put(forged.name, forged.shipped)
+    store.enrol(*thief.enrolment())
+
+
+def begins_a_chain_with_a_key_it_enrols(store: Store) -> None:
+    thief = LogWriter(host="web-1", chain="c" * 16)
+    forged = thief.write('"answer":{"decision":"allow"}', at="2026-03-02T01:00:00.000Z")
+    store.put(forged.name, forged.shipped)
+    store.enrol(*thief.enrolment())
+
+
+def replaces_the_whole_log_and_the_key(store: Store) -> None:
+    for segment in store.written:
+        store.remove(segment)
+    begins_a_chain_with_a_key_it_enrols(store)
+    (store.fleet / key_object("web-1", store.web.key.keyid)).unlink()
+
+
+def removes_a_segment(store: Store) -> None:
+    store.remove(store.written[1])
+
+
+def removes_the_first_segment(store: Store) -> None:
+    store.remove(store.written[0])
+
+
+def removes_all_of_a_host(store: Store) -> None:
+    for segment in store.written:
+        store.remove(segment)
+
+
+def empties_an_object(store: Store) -> None:
+    store.put(store.written[1].name, b"")
+
+
+def removes_a_line(store: Store) -> None:
+    found = lines(store.written[1])
+    store.replace(store.written[1], b"".join(found[:1] + found[2:]))
+
+
+def removes_the_seal(store: Store) -> None:
+    store.replace(store.written[1], b"".join(lines(store.written[1])[:-1]))
+
+
+def cuts_before_the_checkpoint(store: Store) -> None:
+    store.replace(store.written[-1], b"".join(lines(store.written[-1])[:2]))
+
+
+def swaps_two_records(store: Store) -> None:
+    found = lines(store.written[1])
+    found[1], found[2] = found[2], found[1]
+    store.replace(store.written[1], b"".join(found))
+
+
+def swaps_two_objects(store: Store) -> None:
+    one, two = store.written[1], store.written[2]
+    store.put(one.name, two.shipped)
+    store.put(two.name, one.shipped)
+
+
+def moves_an_object_to_another_hour(store: Store) -> None:
+    segment = store.written[1]
+    store.remove(segment)
+    store.put(segment.name.replace("hr=13", "hr=14"), segment.shipped)
+
+
+def copies_an_object_to_another_hour(store: Store) -> None:
+    store.put(store.written[1].name.replace("hr=13", "hr=14"), store.written[1].shipped)
+
+
+def copies_an_object_to_another_host(store: Store) -> None:
+    store.put(store.written[0].name.replace("web-1", "web-2"), store.written[0].shipped)
+
+
+def rewrites_the_host_in_the_header(store: Store) -> None:
+    content = store.written[-1].content.replace(b'"host":"web-1"', b'"host":"web-2"')
+    header = SegmentHeader(**{**_fields(store.written[-1].header), "host": "web-2"})
+    store.remove(store.written[-1])
+    store.put(Written(header, content).name, gzipped.compress(content))
+
+
+def rewrites_the_version_in_the_header(store: Store) -> None:
+    store.replace(
+        store.written[1], store.written[1].content.replace(b'"sidecar_version":"1.0"', b'"sidecar_version":"9.9"')
+    )
+
+
+def backdates_a_segment(store: Store) -> None:
+    segment = store.written[-1]
+    content = segment.content.replace(b'"opened_at":"2026-03-02', b'"opened_at":"2026-02-02')
+    header = SegmentHeader(**{**_fields(segment.header), "opened_at": "2026-02-02T00:00:00.000Z"})
+    store.remove(segment)
+    store.put(Written(header, content).name, gzipped.compress(content))
+
+
+def appends_bytes_behind_the_gzip(store: Store) -> None:
+    store.put(store.written[1].name, store.written[1].shipped + b"more")
+
+
+def appends_a_gzip_member(store: Store) -> None:
+    store.put(store.written[1].name, store.written[1].shipped + gzipped.compress(b"more\n"))
+
+
+def plants_a_bomb(store: Store) -> None:
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    blob = gzipped.compress(b"")[:10] + b"".join(deflate.compress(bytes(1 << 20)) for _ in range(40)) + deflate.flush()
+    store.put(store.written[1].name, blob)
+
+
+def plants_a_line_without_end(store: Store) -> None:
+    store.put(store.written[1].name, gzipped.compress(b"x" * (9 << 20)))
+
+
+def makes_the_key_someone_else_s(store: Store) -> None:
+    path = store.fleet / key_object("web-1", store.web.key.keyid)
+    path.write_bytes(store.other.enrolment()[1])
+
+
+def enrols_a_host_s_key_for_another(store: Store) -> None:
+    thief = HostKey("web-2", store.web.key.public, store.web.key.created)
+    store.enrol(key_object("web-2", thief.keyid), encode_enrolment(thief, bytes(64)))
+
+
+def takes_the_key_away(store: Store) -> None:
+    (store.fleet / key_object("web-1", store.web.key.keyid)).unlink()
+
+
+def _fields(header: SegmentHeader) -> dict[str, Any]:
+    return {name: getattr(header, name) for name in header.__struct_fields__}
+
+
+ATTACKS: dict[Callable[[Store], None], dict[str, set[str]]] = {
+    changes_an_answer: {"web-1": {"damaged", "gap"}},
+    changes_an_answer_under_the_old_name: {"web-1": {"misplaced", "gap"}},
+    writes_the_last_segment_again: {"web-1": {"forged", "unsigned"}},
+    forges_a_tail_with_a_key_of_its_own: {"web-1": {"unknown_key", "unsigned"}},
+    forges_a_tail_with_a_key_it_enrols: {"web-1": {"forged", "unsigned"}},
+    begins_a_chain_with_a_key_it_enrols: {"web-1": {"restart"}},
+    removes_a_segment: {"web-1": {"gap"}},
+    removes_the_first_segment: {"web-1": {"gap"}},
+    removes_all_of_a_host: {"web-1": {"silent"}},
+    empties_an_object: {"web-1": {"damaged", "gap"}},
+    removes_a_line: {"web-1": {"damaged", "gap"}},
+    removes_the_seal: {"web-1": {"damaged", "gap"}},
+    cuts_before_the_checkpoint: {"web-1": {"damaged"}},
+    swaps_two_records: {"web-1": {"damaged", "gap"}},
+    swaps_two_objects: {"web-1": {"misplaced", "gap"}},
+    moves_an_object_to_another_hour: {"web-1": {"misplaced", "gap"}},
+    copies_an_object_to_another_hour: {"web-1": {"misplaced"}},
+    copies_an_object_to_another_host: {"web-2": {"misplaced"}},
+    rewrites_the_host_in_the_header: {"web-2": {"damaged"}},
+    rewrites_the_version_in_the_header: {"web-1": {"damaged", "gap"}},
+    backdates_a_segment: {"web-1": {"damaged"}},
+    appends_bytes_behind_the_gzip: {"web-1": {"damaged", "gap"}},
+    appends_a_gzip_member: {"web-1": {"damaged", "gap"}},
+    plants_a_bomb: {"web-1": {"damaged", "gap"}},
+    plants_a_line_without_end: {"web-1": {"damaged", "gap"}},
+    makes_the_key_someone_else_s: {"web-1": {"unknown_key", "unsigned"}},
+    takes_the_key_away: {"web-1": {"unknown_key", "unsigned"}},
+}
+
+
+def test_what_nobody_touched_is_proven(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    code, outcome = store.verify(capsys)
+
+    assert (code, outcome["verified"], flaws(outcome)) == (0, True, {"web-1": set(), "web-2": set()})
+    chain = outcome["hosts"][0]["chains"][0]
+    assert (chain["first_seq"], chain["last_seq"], chain["signed_seq"]) == (1, 12, 12)
+    assert chain["records"] == {"decision": 8, "checkpoint": 4}
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
+def test_an_attack_is_found_where_it_happened(
+    store: Store, capsys: pytest.CaptureFixture[str], attack: Callable[[Store], None]
+) -> None:
+    attack(store)
+
+    code, outcome = store.verify(capsys)
+
+    expected = {"web-1": set[str](), "web-2": set[str]()} | ATTACKS[attack]
+    assert (code, outcome["verified"], flaws(outcome)) == (5, False, expected)
+
+
+def test_an_enrolment_that_is_not_signed_by_its_key_is_told(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    enrols_a_host_s_key_for_another(store)
+
+    code, outcome = store.verify(capsys)
+
+    assert code == 5
+    assert len(outcome["key_problems"]) == 1
+
+
+def test_keys_that_were_collected_before_defeat_whoever_writes_the_fleet_s_records(
+    store: Store, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The one attack that records in the attacker's reach cannot tell: everything of a host made anew."""
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    for writer in (store.web, store.other):
+        (kept / f"{writer.host}.pub").write_bytes(writer.enrolment()[1])
+    replaces_the_whole_log_and_the_key(store)
+
+    assert store.verify(capsys)[0] == 0
+    code, outcome = store.verify(capsys, "--keys", str(kept))
+
+    assert (code, flaws(outcome)["web-1"]) == (5, {"unknown_key", "unsigned"})
+
+
+def test_the_end_taken_away_shows_with_the_next_segment_and_not_before(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.remove(store.written[-1])
+    code, outcome = store.verify(capsys)
+    assert code == 0
+    assert outcome["hosts"][0]["chains"][0]["last_seq"] == 9  # which a host's status says more exactly
+
+    later = store.web.write('"answer":{}', at="2026-03-02T05:00:00.000Z")
+    store.put(later.name, later.shipped)
+
+    code, outcome = store.verify(capsys)
+    assert (code, flaws(outcome)["web-1"]) == (5, {"gap"})
+
+
+def test_a_store_that_was_emptied_is_no_proof(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    for segment in (*store.written, *store.others):
+        store.remove(segment)
+
+    assert store.verify(capsys)[0] == 5
+
+
+def test_objects_of_others_are_passed_over(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    store.put("dt=2026-03-01/hr=12/notes.txt", b"hello")
+    store.put("README", b"hello")
+
+    assert store.verify(capsys)[0] == 0
