@@ -19,6 +19,7 @@ def project() -> Schema:
         "version": VERSION,
         "name": text("of the repository and its bundles", pattern=r"[a-z0-9][a-z0-9-]{0,62}"),
         "store": text("where bundles go: s3://BUCKET/PREFIX or file:///DIRECTORY", pattern=r"(s3|file)://.+"),
+        "reports": text("where hosts report: s3://BUCKET/PREFIX or file:///DIRECTORY", pattern=r"(s3|file)://.+"),
         "channels": list_of(text(), "in the order promotion takes them") | {"maxItems": MAX_CHANNELS},
         "gates": _or_nothing(_gates()),
         "hosts": _or_nothing(_hosts()),
