@@ -7,7 +7,13 @@ enough.
 
 from collections.abc import Callable, Mapping
 
-from bundle_store.port import ObjectNotFoundError, PreconditionFailedError, RecordsStore, StoreUnavailableError
+from bundle_store.port import (
+    ObjectNotFoundError,
+    PreconditionFailedError,
+    RecordsStore,
+    StoreDeniedError,
+    StoreUnavailableError,
+)
 from policy_core.errors import ConflictError, InvalidError
 
 
@@ -42,6 +48,8 @@ def deliver(
         same = found is not None and (found.body == body or content(found.body) == content(body))
     except ObjectNotFoundError as error:
         raise unknown or StoreUnavailableError(f"{store.url}: {name}: was written, and is not there") from error
+    except StoreDeniedError as error:
+        raise unknown or error from error  # to who may not list, S3 says so of what is missing
     except InvalidError:  # too large is among them
         same = False
     if not same:

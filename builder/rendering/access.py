@@ -3,6 +3,9 @@
 Credentials are the outer fence: nobody without a role's keys can make a host accept anything, whatever they may write.
 But they decide who can fill, block or read the store. So the right to write `root` and `targets` is nobody's but the
 keeper's: a root that is not signed well would stop all hosts from updating.
+
+Hosts ship their logs to `logs` and report to `fleet`, both beside the store's own folders. There they may only add, and
+read what they can name: names of logs have a digest of the content in them, and are listed to nobody but the auditor.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +24,11 @@ _NUMBERED = "metadata/*.*.json"  # not the timestamp, which has one dot
 _TARGETS = "targets/*"
 _PENDING = "pending/*"
 _ALL_METADATA = "metadata/*"
-_FOLDERS = (_ALL_METADATA, _TARGETS, _PENDING, PROBE_OBJECT)
+LOGS, FLEET = "logs", "fleet"
+"""Folders of the store that hosts have as `log.ship` and as `reports`."""
+_LOGGED, _ENROLLED, _REPORTED = f"{LOGS}/dt=*", f"{FLEET}/hosts/*", f"{FLEET}/reports/*"
+_RECORDS = (_LOGGED, _ENROLLED, _REPORTED)
+_FOLDERS = (_ALL_METADATA, _TARGETS, _PENDING, *_RECORDS, PROBE_OBJECT)
 _ONCALL = "metadata/*.*.oncall.json"  # of all channels, one called `oncall` is not among them
 _NO_CONDITION = {"s3:if-match": "true", "s3:if-none-match": "true"}
 
@@ -36,13 +43,17 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """One kind of user of the store: `reads` and `writes` are patterns of object names, in which `*` is any text."""
+    """One kind of user of the store: `reads` and `writes` are patterns of object names, in which `*` is any text.
+
+    What it `finds` it may read only by exact name: such objects are not listed to it, and missing ones are forbidden.
+    """
 
     name: str
     purpose: str
     kinds: tuple[Kind, ...]
     reads: tuple[str, ...]
     writes: tuple[str, ...] = ()
+    finds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +88,7 @@ def principals(channels: Sequence[str]) -> tuple[Principal, ...]:
             "publisher",
             "publishes, and completes what people have signed",
             (Kind.PIPELINE,),
-            (*published, _PENDING),
+            (*published, _PENDING, _ENROLLED, _REPORTED),
             (*commit, *channel_roles, _TARGETS, _PENDING),
         ),
         Principal(
@@ -96,16 +107,25 @@ def principals(channels: Sequence[str]) -> tuple[Principal, ...]:
             (*published, _PENDING),
             (*commit, _metadata("root"), _metadata("targets"), *channel_roles, _ONCALL),
         ),
-        Principal("auditor", "verifies what is, and was, live", (Kind.PERSON,), (*published, _PENDING)),
+        Principal(
+            "auditor", "verifies what is, and was, live and decided", (Kind.PERSON,), (*published, _PENDING, *_RECORDS)
+        ),
         *(sidecar(channel) for channel in channels),
     )
 
 
 def sidecar(channel: str) -> Principal:
-    """Return the hosts of one channel: they read that channel, and what it takes to verify it."""
+    """Return the hosts of one channel: they read that channel and what it takes to verify it, and add their records."""
     shared = tuple(_metadata(role) for role in ("root", "targets", "snapshot"))
     own = (_metadata(channel), _metadata(f"{channel}.oncall"), f"targets/{channel}/*")
-    return Principal(f"sidecar-{channel}", f"hosts of channel {channel}", (Kind.MACHINE,), (TIMESTAMP, *shared, *own))
+    return Principal(
+        f"sidecar-{channel}",
+        f"hosts of channel {channel}",
+        (Kind.MACHINE,),
+        (TIMESTAMP, *shared, *own),
+        writes=(_LOGGED, _ENROLLED, f"{FLEET}/reports/{channel}/*"),
+        finds=(_LOGGED, _ENROLLED),
+    )
 
 
 def policy_of(principal: Principal, place: Place) -> Document:
@@ -115,7 +135,7 @@ def policy_of(principal: Principal, place: Place) -> Document:
     for as the prefix when it decides between 404 and 403), and a host could not tell that there is no newer root.
     """
     statements = [
-        _allow("Read", "s3:GetObject", place.arns(principal.reads)),
+        _allow("Read", "s3:GetObject", place.arns((*principal.reads, *principal.finds))),
         _allow("MissingIsNotFound", "s3:ListBucket", [place.bucket_arn])
         | {"Condition": {"StringLike": {"s3:prefix": place.keys(principal.reads)}}},
     ]
@@ -128,10 +148,10 @@ def bucket_policy(place: Place) -> Document:
     """Return what holds for everybody, administrators included: TLS, conditional writes, no deletion.
 
     A write without a condition is refused, and so are multipart uploads and copies, which nothing here makes. What has
-    a number or a digest in its name can be created, and never be replaced.
+    a number or a digest in its name, and what hosts record, can be created, and never be replaced.
     """
     everything = [place.bucket_arn, f"{place.bucket_arn}/*"]
-    store, immutable = place.arns(_FOLDERS), place.arns((_NUMBERED, _TARGETS))
+    store, immutable = place.arns(_FOLDERS), place.arns((_NUMBERED, _TARGETS, *_RECORDS))
     return {
         "Version": VERSION,
         "Statement": [

@@ -72,6 +72,15 @@ def test_a_write_that_was_not_applied_is_to_be_tried_again(
     assert stored(store) == b"one"
 
 
+def test_a_write_that_was_not_applied_is_unknown_to_who_may_not_list(
+    proxy: Any, store: RecordsStore, s3_error: Any
+) -> None:
+    proxy.request = lambda method, _: s3_error(503, "X") if method == "PUT" else s3_error(403, "AccessDenied")
+
+    with pytest.raises(StoreUnavailableError, match="503"):
+        deliver(store, NAME, b"one")
+
+
 def test_a_write_that_cannot_be_read_back_does_not_count(proxy: Any, store: RecordsStore, s3_error: Any) -> None:
     proxy.request = lambda method, _: s3_error(503, "SlowDown") if method == "GET" else None
 

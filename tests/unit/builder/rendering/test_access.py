@@ -35,23 +35,33 @@ ANY_NAME = (
     "targets/prod/00.demo-policies.tar.gz",
     "pending/prod/7.json",
     "probe/conditional-writes",
+    "logs/dt=2026-03-01/hr=12/web-1-b00700aa-0000000000000001-0a1b2c3d4e5f.jsonl.gz",
+    "fleet/hosts/web-1/00.json",
+    "fleet/reports/staging/2026-03-01T1410/web-1.json",
+    "fleet/reports/prod/2026-03-01T1410/web-1.json",
 )
+RECORDS = {name for name in ANY_NAME if name.startswith(("logs/", "fleet/"))}
+FLEET = {name for name in RECORDS if name.startswith("fleet/")}
 MAY_WRITE = {
-    "publisher": {name for name in ANY_NAME if not any(role in name for role in ("root", "7.targets", "oncall"))},
+    "publisher": {name for name in ANY_NAME if not any(role in name for role in ("root", "7.targets", "oncall"))}
+    - RECORDS,
     "refresher": {"metadata/timestamp.json"},
     "approver": {"pending/prod/7.json"},
     "oncall": {
         "metadata/timestamp.json", "metadata/7.snapshot.json", "metadata/7.prod.oncall.json", "probe/conditional-writes"
     },
     "keeper": {name for name in ANY_NAME if name.startswith(("metadata/", "probe/"))},
+    "sidecar-staging": {name for name in RECORDS if "/prod/" not in name},
+    "sidecar-prod": {name for name in RECORDS if "/staging/" not in name},
 }  # fmt: skip
 MAY_READ = {
     "sidecar-prod": {
-        name for name in ANY_NAME if not name.startswith(("pending/", "probe/")) and "staging" not in name
+        name for name in ANY_NAME if not name.startswith(("pending/", "probe/", "fleet/rep")) and "staging" not in name
     },
-    "auditor": {name for name in ANY_NAME if name.startswith(("metadata/", "targets/", "pending/"))},
+    "auditor": set(ANY_NAME) - {"probe/conditional-writes"},
+    "publisher": {name for name in ANY_NAME if name.startswith(("metadata/", "targets/", "pending/"))} | FLEET,
     "refresher": {name for name in ANY_NAME if name.startswith(("metadata/", "targets/"))},
-    "approver": set(ANY_NAME) - {"probe/conditional-writes"},
+    "approver": set(ANY_NAME) - {"probe/conditional-writes"} - RECORDS,
 }
 
 
@@ -94,6 +104,11 @@ ADMINISTRATOR = {"Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource":
         ("PutObject", "metadata/7.prod.json", NEW | {"aws:SecureTransport": "false"}, False),
         ("GetObject", "metadata/7.prod.json", {"aws:SecureTransport": "false"}, False),
         ("GetObject", "metadata/7.prod.json", {}, True),
+        ("PutObject", "logs/dt=2026-03-01/hr=12/web-1.jsonl.gz", NEW, True),
+        ("PutObject", "logs/dt=2026-03-01/hr=12/web-1.jsonl.gz", SAME, False),
+        ("PutObject", "fleet/hosts/web-1/00.json", {}, False),
+        ("DeleteObject", "logs/dt=2026-03-01/hr=12/web-1.jsonl.gz", {}, False),
+        ("DeleteObjectVersion", "fleet/hosts/web-1/00.json", {}, False),
         ("DeleteObject", "metadata/7.prod.json", {}, False),
         ("DeleteObjectVersion", "metadata/timestamp.json", {}, False),
         ("DeleteObject", "targets/prod/00.demo-policies.tar.gz", {}, False),
@@ -115,6 +130,14 @@ def test_another_judge_of_policies_says_the_same(who: str) -> None:
             request = asked(verb, name)
             theirs = IAMPolicy(json.dumps(policy)).is_action_permitted(request.action, request.resource)
             assert (theirs is PermissionResult.PERMITTED) is permits(policy, {"Statement": []}, request)
+
+
+def test_a_host_cannot_list_what_other_hosts_have_logged() -> None:
+    for folder in ("logs/", "logs/dt=2026-03-01/hr=12/", "fleet/", "fleet/hosts/"):
+        context = SECURE | {"s3:prefix": f"agents/{folder}"}
+        request = Asked("s3:ListBucket", "arn:aws:s3:::acme-policies", context)
+        assert not allows("sidecar-prod", request)
+        assert allows("auditor", request) is (folder != "logs/" and folder != "fleet/")
 
 
 @pytest.mark.parametrize("channel", ["prod", "prod-eu", "oncall"])
