@@ -1,4 +1,4 @@
-"""What a condition reads of a request: its variables, with their values, for explanations."""
+"""What a condition reads of a request: its variables; with their values, for explanations."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,10 +14,14 @@ _SHOWN = frozenset(ROOTS) - {"data"}
 
 def values_read(condition: Any, request: Request) -> dict[str, object]:
     """Return the value of each path a checked condition reads of request, host and time; None where it is absent."""
-    return {render_path(name, tuple(fields)): _value(name, fields, request) for name, *fields in _paths(condition)}
+    return {render_path(name, tuple(fields)): _value(name, fields, request) for name, *fields in paths_read(condition)}
 
 
-def _paths(node: Any) -> Iterator[tuple[str, ...]]:
+def paths_read(node: Any) -> Iterator[tuple[str, ...]]:
+    """Yield, as (variable, field, …), each path that a checked condition reads of request, host and time.
+
+    It may read anything below a path: what is selected by a computed key belongs to the whole.
+    """
     if type(node) is not list:
         return
     name, *rest = node
@@ -25,10 +29,10 @@ def _paths(node: Any) -> Iterator[tuple[str, ...]]:
         if rest[0] in _SHOWN:
             yield tuple(rest)
     elif name == "has" and type(rest[0]) is list and rest[0][0] == "var":
-        yield from _paths([*rest[0], rest[1]])
+        yield from paths_read([*rest[0], rest[1]])
     else:
         for part in rest:
-            yield from _paths(part)
+            yield from paths_read(part)
 
 
 def _value(name: str, fields: list[str], request: Request) -> object:

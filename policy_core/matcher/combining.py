@@ -4,7 +4,7 @@ A *rank* is what a rule speaks for, the strongest first. Circumstances change ra
 error speaks for deny, a satisfied ask for allow.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from policy_core.constraints import ConstraintConflict, agree, merge
@@ -73,16 +73,20 @@ class Combiner:
         """
         known = self._plain.get(applied)
         if known is None:
-            known = self.answer(applied, applied, self.ranks, "")
+            known = self.answer(applied, applied, self.ranks)
             self._plain.put(applied, known, weight=_ANSWER_WEIGHT + len(applied))
         return known
 
-    def answer(self, applied: Sequence[int], narrowing: Sequence[int], ranks: Ranks, decision_id: str) -> Answer:
+    def forget(self) -> Iterator[None]:
+        """Forget the answers, yielding after every few; see `Matcher.dismantle`."""
+        return self._plain.forget()
+
+    def answer(self, applied: Sequence[int], narrowing: Sequence[int], ranks: Ranks) -> Answer:
         """Put the answer together; `applied` and `narrowing` (whose constraints count) are sorted ordinals."""
         rank, ordinal = decider(applied, ranks)
         rules, names = self.rules, self.names
         if rank == NOTHING:
-            answer = refusal(NO_MATCHING_RULE, "no rule grants this", decision_id=decision_id, policy=self.policy)
+            answer = refusal(NO_MATCHING_RULE, "no rule grants this", policy=self.policy)
             answer.applied_rules = [names[number] for number in applied]
         else:
             rule = rules[ordinal]
@@ -94,7 +98,6 @@ class Combiner:
                 matched_rule=names[ordinal],
                 applied_rules=[names[number] for number in applied],
                 remediations=rule.remediations,
-                decision_id=decision_id,
                 policy=self.policy,
             )
             if rank in _NARROWED:

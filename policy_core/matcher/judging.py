@@ -19,7 +19,7 @@ from policy_core.grants import NO_GRANTS, Verdict, missing_approvals, request_di
 from policy_core.matcher.clauses import Check
 from policy_core.matcher.combining import ALLOWED, RANK, Combiner, decider, rank_in_error
 from policy_core.memory import ForgottenError, Memory
-from policy_core.model import Approver, Condition, Decision
+from policy_core.model import Approver, Clauses, Condition, Decision
 from policy_core.rates import RateKeyError, read_rate
 from policy_core.remembering import Remembered
 from policy_core.request import Request
@@ -38,6 +38,7 @@ class ScopedException:
     id: str
     starts: int
     expires: int
+    scope: Clauses
     checks: tuple[Check, ...]
 
     def holds(self, request: Request) -> bool:
@@ -85,10 +86,14 @@ class _Case:
 
 
 class Judge:
-    """Answers where a rule takes part that is `special` (ordinals): dry-run, rated, asking, or under an exception."""
+    """Answers where a rule takes part that is `special` (ordinals): stateful, dry-run, or under an exception.
+
+    A rule is *stateful* if its part in an answer depends on what is remembered: where it has a rate, or takes grants.
+    """
 
     __slots__ = (
-        "_approvers", "_asks", "_combiner", "_conditions", "_data", "_dry_run", "_exceptions", "revoked", "special",
+        "_approvers", "_asks", "_combiner", "_conditions", "_data", "_dry_run", "exceptions", "revoked", "special",
+        "stateful",
     )  # fmt: skip
 
     def __init__(
@@ -96,18 +101,19 @@ class Judge:
         combiner: Combiner,
         *,
         dry_run: frozenset[int],
-        special: frozenset[int],
+        stateful: frozenset[int],
         exceptions: Mapping[int, Sequence[ScopedException]],
         approvers: Iterable[Approver],
         data: Mapping[str, Any],
     ) -> None:
         self._combiner = combiner
-        self._exceptions = exceptions
+        self.exceptions = exceptions
         self._approvers = {approver.id: approver for approver in approvers}
         self._data = data
         self._dry_run = dry_run
         self.revoked = NOTHING_REVOKED
-        self.special = special | exceptions.keys()
+        self.stateful = stateful
+        self.special = stateful | dry_run | exceptions.keys()
         self._asks: Remembered[tuple[int, ...], Ask] = Remembered(MAX_REMEMBERED_ASKS)
         self._conditions: Remembered[int, Callable[[Request], bool]] = Remembered(MAX_REMEMBERED_CONDITIONS)
 
@@ -133,7 +139,6 @@ class Judge:
         errors: list[int],
         *,
         memory: Memory,
-        decision_id: str,
     ) -> Answer:
         """Answer a request for which these rules apply (sorted ordinals) or are in error; `claimed` is as it came."""
         rules = self._combiner.rules
@@ -141,11 +146,11 @@ class Judge:
         case = _Case(request, claimed, self.revoked.over(memory), memory, applied, failed)
         self._read_rates(case)
         self._lift(case)
-        answer = self._settled(case, decision_id)
+        answer = self._settled(case)
         while answer.allowed and not self._count(case):
-            answer = self._settled(case, decision_id)
+            answer = self._settled(case)
         if answer.allowed and case.satisfied and not _spend(case):
-            answer = self._enforced(case, decision_id)
+            answer = self._enforced(case)
         return self._complete(answer, case)
 
     def _read_rates(self, case: _Case) -> None:
@@ -169,8 +174,8 @@ class Judge:
     def _lift(self, case: _Case) -> None:
         """(2) Take away the rules that an exception in force names; the first of those names it in the answer."""
         lifted = {}
-        for number in sorted({*case.applied, *case.failed} & self._exceptions.keys()):
-            holding = [each.id for each in self._exceptions[number] if each.holds(case.request)]
+        for number in sorted({*case.applied, *case.failed} & self.exceptions.keys()):
+            holding = [each.id for each in self.exceptions[number] if each.holds(case.request)]
             found = next((name for name in holding if name not in self.revoked.exceptions), "")
             if found:
                 lifted[number] = found
@@ -180,34 +185,34 @@ class Judge:
             case.exception = case.exception or next(iter(lifted.values()))
             case.take_away(lifted)
 
-    def _settled(self, case: _Case, decision_id: str) -> Answer:
+    def _settled(self, case: _Case) -> Answer:
         """Answer from what is in force; where something is revoked, the policy's own answer if that is stricter.
 
         It can be: without an exception a rule that asks is back, and its approval would grant what nothing else grants.
         """
-        answer = self._weighed(case, decision_id)
+        answer = self._weighed(case)
         if case.restored or case.memory is not case.unrevoked:
             published = case.as_published()
-            own = self._weighed(published, decision_id)
+            own = self._weighed(published)
             if RANK[own.decision] < RANK[answer.decision]:
                 case.become(published)
                 return own
         return answer
 
-    def _weighed(self, case: _Case, decision_id: str) -> Answer:
+    def _weighed(self, case: _Case) -> Answer:
         """Answer from the rules of a case and, if they ask, from what the grants of the request are worth."""
-        answer = self._enforced(case, decision_id)
+        answer = self._enforced(case)
         if answer.decision is Decision.REQUIRE_APPROVAL and self._satisfy(case):
-            answer = self._enforced(case, decision_id)
+            answer = self._enforced(case)
         return answer
 
-    def _enforced(self, case: _Case, decision_id: str) -> Answer:
+    def _enforced(self, case: _Case) -> Answer:
         """(3) Answer from the rules that are in force."""
         applied = [number for number in case.applied if number not in self._dry_run]
         failed = [number for number in case.failed if number not in self._dry_run]
-        return self._combine(applied, failed, case.satisfied, decision_id)
+        return self._combine(applied, failed, case.satisfied)
 
-    def _combine(self, applied: list[int], failed: list[int], satisfied: frozenset[int], decision_id: str) -> Answer:
+    def _combine(self, applied: list[int], failed: list[int], satisfied: frozenset[int]) -> Answer:
         """Answer with rules in error: an error never grants, and a restriction in error applies.
 
         An ``allow_with_constraints`` in error grants nothing, but its constraints still narrow what others grant. A
@@ -225,7 +230,7 @@ class Judge:
             else:
                 ranks[number] = ALLOWED
         together = sorted(ranks)
-        answer = combiner.answer(together, sorted({*applied, *failed}), ranks, decision_id)
+        answer = combiner.answer(together, sorted({*applied, *failed}), ranks)
         if answer.matched_rule:
             deciding = decider(together, ranks)[1]
             if deciding in failed:
@@ -329,7 +334,7 @@ class Judge:
         if answer.decision is Decision.REQUIRE_APPROVAL and case.ask is not None and case.ask.refused:
             answer.reason_code = case.ask.refused[0].reason_code
         if not self._dry_run.isdisjoint((*case.applied, *case.failed)):
-            would = self._combine(case.applied, sorted(case.failed), case.satisfied, "")
+            would = self._combine(case.applied, sorted(case.failed), case.satisfied)
             answer.dry_run = DryRun(would.decision, would.matched_rule)
         return answer
 

@@ -8,15 +8,18 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 
 from policy_core.classification import Classifier
 from policy_core.decision import Answer, PolicyRef, issued
+from policy_core.matcher.caching import DecisionCache
 from policy_core.matcher.clauses import CheckCompiler
 from policy_core.matcher.combining import RANK, Combiner
 from policy_core.matcher.encoding import MatcherFormatError, clause_problem, decode_rules
-from policy_core.matcher.index import Index
+from policy_core.matcher.index import Index, Rules
 from policy_core.matcher.judging import Judge, ScopedException
 from policy_core.memory import Memory, Oblivious
 from policy_core.model import GRANTING, PolicyException, Provisions, Rule
 from policy_core.request import Request
 
+FEW_RULES = 8
+"""Up to so many candidates are looked at in less time than it takes to ask the cache."""
 _SLICE = 64  # rules between two yields, about 1 ms
 _OBLIVIOUS = Oblivious()
 NOTHING_BESIDE = Provisions()
@@ -25,7 +28,7 @@ NOTHING_BESIDE = Provisions()
 class Matcher:
     """A loaded policy: immutable, safe to share between threads (its parts only remember what they worked out)."""
 
-    __slots__ = ("_classify", "_combiner", "_index", "_judge", "_names", "policy", "provisions", "rules")
+    __slots__ = ("_cache", "_classify", "_combiner", "_index", "_judge", "_names", "policy", "provisions", "rules")
 
     def __init__(self, index: Index, combiner: Combiner, judge: Judge, provisions: Provisions) -> None:
         self.rules = combiner.rules
@@ -35,7 +38,18 @@ class Matcher:
         self._index = index
         self._combiner = combiner
         self._judge = judge
+        self._cache = DecisionCache(combiner.rules, judge.exceptions)
         self._classify = Classifier(provisions.classifications) if provisions.classifications else None
+
+    @property
+    def cache_hits(self) -> int:
+        """Return how many answers came from the cache: after an answer, more than before it if that one did."""
+        return self._cache.hits
+
+    @property
+    def cache_misses(self) -> int:
+        """Return how many answers the cache was asked for and did not have."""
+        return self._cache.misses
 
     @property
     def parts(self) -> tuple[Index, Combiner, Judge, Provisions]:
@@ -57,9 +71,11 @@ class Matcher:
         Only for a matcher that no request can reach any more. From the first step on `decide` raises AttributeError
         rather than answer from what is left.
         """
-        index = self._index
+        index, cache = self._index, self._cache
         del self._index
         yield from index.dismantle()
+        yield from cache.forget()
+        yield from self._combiner.forget()
         for part in (self.rules, self._names):
             while part:
                 del part[-_SLICE:]
@@ -81,6 +97,18 @@ class Matcher:
         """
         request = claimed if self._classify is None else self._classify(claimed)
         candidates = self._index.plan(request.action_name).candidates(request)
+        if len(candidates) > FEW_RULES:
+            key, answer = self._cache.look_up(candidates, request)
+            if answer is None:
+                answer, lasts = self._work_out(request, claimed, candidates, memory)
+                if lasts and key:
+                    self._cache.put(key, answer)
+        else:
+            answer, _ = self._work_out(request, claimed, candidates, memory)
+        return issued(answer, decision_id)
+
+    def _work_out(self, request: Request, claimed: Request, candidates: Rules, memory: Memory) -> tuple[Answer, bool]:
+        """Return an answer, of which callers get copies, and whether it depends on nothing that is remembered."""
         applied: list[int] = []
         errors: list[int] = []
         for rule in candidates:
@@ -98,9 +126,11 @@ class Matcher:
                 errors.append(rule.ordinal)
         if len(applied) > 1:
             applied = sorted(set(applied))
-        if errors or not self._judge.special.isdisjoint(applied):
-            return self._judge.answer(request, claimed, applied, errors, memory=memory, decision_id=decision_id)
-        return issued(self._combiner.plain(tuple(applied)), decision_id)
+        judge = self._judge
+        if not errors and judge.special.isdisjoint(applied):
+            return self._combiner.plain(tuple(applied)), True
+        lasts = judge.stateful.isdisjoint(applied) and judge.stateful.isdisjoint(errors)
+        return judge.answer(request, claimed, applied, errors, memory=memory), lasts
 
 
 def loading(
@@ -115,7 +145,7 @@ def loading(
     ranks: list[int] = []
     index = Index()
     dry_run: set[int] = set()
-    special: set[int] = set()
+    stateful: set[int] = set()
     has_gates = False
     for line in decode_rules(content):
         for number, rule in enumerate(line):
@@ -124,8 +154,8 @@ def loading(
             index.add(len(rules), rule)
             if rule.dry_run:
                 dry_run.add(len(rules))
-            if rule.dry_run or rule.rate is not None or rule.approval is not None:
-                special.add(len(rules))
+            if rule.rate is not None or rule.approval is not None:
+                stateful.add(len(rules))
             has_gates = has_gates or bool(rule.gate)
             rules.append(rule)
             names.append(rule.name)
@@ -137,7 +167,7 @@ def loading(
     judge = Judge(
         combiner,
         dry_run=frozenset(dry_run),
-        special=frozenset(special),
+        stateful=frozenset(stateful),
         exceptions=exceptions,
         approvers=provisions.approvers,
         data=provisions.data,
@@ -171,7 +201,7 @@ def _scoped(
             yield
         if problem := clause_problem(each.scope):
             raise MatcherFormatError(f"exception {each.id}: {problem}")
-        scoped = ScopedException(each.id, each.starts, each.expires, compiler.clause_checks(each.scope))
+        scoped = ScopedException(each.id, each.starts, each.expires, each.scope, compiler.clause_checks(each.scope))
         for name in each.rules:
             number = ordinals.get(name)
             if number is None or rules[number].baseline or rules[number].decision in GRANTING:

@@ -52,8 +52,10 @@ class TightenedMatcher(Matcher):
     def decide(self, claimed: Request, *, decision_id: str = "", memory: Memory = _OBLIVIOUS) -> Answer:
         """Return the complete answer to a normalised request; a deny of the overlay is one before any other rule."""
         if self._denies is not None:
+            before = self._denies.cache_hits
             answer = self._denies.decide(self.classified(claimed), decision_id=decision_id)
             if answer.matched_rule:
+                self._cache.hits += self._denies.cache_hits - before
                 return answer
         return super().decide(claimed, decision_id=decision_id, memory=memory)
 
