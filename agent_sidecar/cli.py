@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode
@@ -10,6 +11,7 @@ from urllib.parse import urlencode
 import click
 import msgspec
 
+from agent_sidecar.logs import LEVELS
 from agent_sidecar.texts import (
     answer_text,
     counted,
@@ -104,14 +106,15 @@ def run(config: Path | None, **flags: Any) -> None:
     from agent_sidecar.configuration import read_configuration
 
     flags["host"] = _labels(flags["host"]) if flags["host"] else None
-    configuration = read_configuration(config, flags, os.environ)
+    read = partial(read_configuration, config, flags, dict(os.environ))
+    configuration = read()
     try:
         from agent_sidecar.daemon import run as run_daemon
     except ModuleNotFoundError as error:
         raise UsageError(
             f"run: {error.name} is not installed", hint='install the sidecar: pip install "writ-policy[sidecar]"'
         ) from error
-    run_daemon(configuration)
+    run_daemon(configuration, reread=read)
 
 
 @writ_sidecar.command()
@@ -230,6 +233,26 @@ def status(state: Path | None, config: Path | None, output_format: str) -> None:
       writ-sidecar status --state /var/lib/writ
     """
     _print_status(_admin(state, config, "GET", "/status"), output_format)
+
+
+@writ_sidecar.command("log-level")
+@state_option
+@config_option
+@format_option
+@click.argument("level", type=click.Choice(LEVELS), required=False)
+def log_level(state: Path | None, config: Path | None, output_format: str, level: str | None) -> None:
+    """Show the least level a running sidecar logs, or set it to LEVEL until it restarts or its setting changes.
+
+    \b
+    Example:
+      writ-sidecar log-level --state /var/lib/writ debug
+    """
+    order = msgspec.json.encode({"level": level}) if level else None
+    found = _admin(state, config, "POST" if level else "GET", "/log-level", order)
+    if output_format == "json":
+        _print_json(found)
+    else:
+        click.echo(found["level"])
 
 
 @writ_sidecar.command()

@@ -1,7 +1,8 @@
 """``writ-sidecar run``: the parts put together, and their start and end in the right order.
 
 Start: lock and state, enforce what is on disk, listen, answer, then poll. End (SIGTERM, SIGINT): stop accepting, let
-requests under way finish within a limit, cut the rest, stop polling. A second signal ends at once.
+requests under way finish within a limit, cut the rest, stop polling. A second signal ends at once. SIGHUP reloads the
+configuration. The service manager is told of each.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import uvloop
@@ -28,17 +30,21 @@ from agent_sidecar.history import History
 from agent_sidecar.host_clock import HostClock
 from agent_sidecar.memory import HostMemory
 from agent_sidecar.metrics import metrics_text
+from agent_sidecar.notifying import Notifier
 from agent_sidecar.polling import Poller
 from agent_sidecar.rehearsal.rehearsing import Rehearsal
+from agent_sidecar.reloading import Reloader
 from agent_sidecar.server.administration import AdminApi
 from agent_sidecar.server.decisions import DecisionApi
 from agent_sidecar.server.front import decision_services
+from agent_sidecar.server.handed_over import HandedOver
 from agent_sidecar.server.insights import InsightApi
 from agent_sidecar.server.listening import check_socket_path, claim_socket, connection_limit, listen_tcp
 from agent_sidecar.server.service import MAX_CONNECTIONS, TICK_S, Service
 from agent_sidecar.server.serving import Listener, Serving, listen_at
 from agent_sidecar.state import ADMIN_SOCKET, Settings, StateDirectory
-from agent_sidecar.status import Health, Status, health_of, status_of
+from agent_sidecar.status import Health, Status, health_of, status_of, summary_of
+from agent_sidecar.supervision import Supervision
 from agent_sidecar.updating import Updater
 from bundle_store.client import TrustedClient
 from bundle_store.opening import open_reader
@@ -53,8 +59,16 @@ SWITCH_INTERVAL_S = 0.0005
 class Daemon:
     """A sidecar between `start` and `end`."""
 
-    def __init__(self, configuration: Configuration, directory: StateDirectory) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        directory: StateDirectory,
+        *,
+        reread: Callable[[], Configuration],
+        notifier: Notifier,
+    ) -> None:
         self._configuration = configuration
+        self._notifier = notifier
         self._clock = HostClock()
         history = History(directory.path)
         self._announcer = (Announcer if configuration.in_process else Silent)(directory.path)
@@ -114,6 +128,16 @@ class Daemon:
         )
         self._admin = Service({**self._admin_api.routes, **self._insight_api.routes}, max_connections=32)
 
+        self._reloader = Reloader(
+            configuration,
+            read=reread,
+            appliers={
+                "poll_s": self._poller.set_interval,
+                "token": self._everywhere("token", partial(setattr, self._tcp, "token")),
+                "log_level": self._everywhere("log_level", logs.set_level),
+            },
+        )
+
     def status(self) -> Status:
         """Return the status document."""
         return status_of(
@@ -139,30 +163,40 @@ class Daemon:
             emergency_entries=len(self._enforcement.emergencies.entries),
         )
 
-    def listen(self, state: Path) -> list[Listener]:
-        """Return the listening sockets. Raises UsageError or ConflictError, with none left open."""
+    def listen(self, state: Path, handed: HandedOver) -> list[Listener]:
+        """Return the listening sockets: those handed over, and new ones. Raises UsageError or ConflictError."""
         configuration = self._configuration
+        admin, decision = state / ADMIN_SOCKET, configuration.socket
         with ExitStack() as made:
-            made.callback(os.close, claim_socket(configuration.socket))  # held for as long as this process lives
-            listeners = [
-                listen_at(made, self._admin, state / ADMIN_SOCKET, mode=0o600),
-                listen_at(made, self._local, configuration.socket, mode=configuration.socket_mode),
-            ]
+            if sock := handed.unix("admin", admin, is_private=True):
+                listeners = [Listener(self._admin, sock)]
+            else:
+                listeners = [listen_at(made, self._admin, admin, mode=0o600)]
+            if sock := handed.unix("decision", decision):
+                listeners.append(Listener(self._local, sock))
+            else:
+                made.callback(os.close, claim_socket(decision))  # held for as long as this process lives
+                listeners.append(listen_at(made, self._local, decision, mode=configuration.socket_mode))
             if configuration.listen:
-                listeners.append(Listener(self._tcp, made.enter_context(listen_tcp(*configuration.listen))))
+                tcp = handed.tcp("tcp", configuration.listen) or listen_tcp(*configuration.listen)
+                listeners.append(Listener(self._tcp, made.enter_context(tcp)))
+            handed.check_all_used()
             made.pop_all()
         return listeners
 
     async def serve(self, listeners: list[Listener]) -> int:
         """Answer until a signal comes; return how many connections had to be cut."""
         self._loop = loop = asyncio.get_running_loop()
-        stop = asyncio.Event()
+        stop, reload = asyncio.Event(), asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, _on_signal, stop)
+        loop.add_signal_handler(signal.SIGHUP, reload.set)
         serving = Serving(listeners)
         await serving.open()
         self._poller.start()
-        ticking = [loop.create_task(self._tick(serving)), loop.create_task(_every_tick(self._memory.tend))]
+        supervision = Supervision(self._notifier, self._poller, summary=lambda: summary_of(self.status()))
+        works = (self._tick(serving), _every_tick(self._memory.tend), self._reload(reload), supervision.run())
+        ticking = [loop.create_task(work) for work in works]
         ticking.append(loop.create_task(self._beat()))
         if self._fleet:
             ticking.append(loop.create_task(_every_tick(self._fleet.probe)))
@@ -173,9 +207,11 @@ class Daemon:
             store=self.status().store,
             sockets=[listener.address for listener in listeners],
         )
+        self._notifier.ready()
         try:
             await stop.wait()
         finally:
+            self._notifier.stopping()
             self._announcer.end()
             cut = await serving.drain()
             for task in ticking:
@@ -220,6 +256,19 @@ class Daemon:
             self._announcer.beat(self._clock())
             await asyncio.sleep(BEAT_EVERY_S)
 
+    async def _reload(self, asked: asyncio.Event) -> None:
+        """Reload whenever that is asked for; asked for twice meanwhile is once more."""
+        while True:
+            await asked.wait()
+            asked.clear()
+            self._notifier.reloading()
+            try:
+                if wanted := await asyncio.to_thread(self._reloader.read):
+                    self._reloader.apply(wanted)
+            except Exception as error:  # noqa: BLE001 - task boundary: what was in force stays
+                logs.bug("reload_failed", error)
+            self._notifier.ready()
+
     async def _tick(self, serving: Serving) -> None:
         """Once a second: connections that wait too long, rollbacks that have held as long as they may."""
         reported = ""
@@ -237,9 +286,14 @@ class Daemon:
                     reported = error.message
 
 
-def run(configuration: Configuration) -> None:
-    """Run a sidecar until a signal ends it. Raises KnownError if it cannot start."""
-    logs.configure()
+def run(configuration: Configuration, *, reread: Callable[[], Configuration]) -> None:
+    """Run a sidecar until a signal ends it. Raises KnownError if it cannot start.
+
+    `reread` reads the configuration anew and raises ConfigurationError.
+    """
+    logs.configure(level=configuration.log_level)
+    signal.signal(signal.SIGHUP, _nothing_to_reload)
+    notifier, handed = Notifier.taken_from(os.environ), HandedOver.taken_from(os.environ)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     check_socket_path(configuration.state / ADMIN_SOCKET)
     settings = Settings(
@@ -255,9 +309,9 @@ def run(configuration: Configuration) -> None:
         trusted_root=configuration.trusted_root,
         group_reads=configuration.in_process,
     )
-    daemon = Daemon(configuration, directory)
+    daemon = Daemon(configuration, directory, reread=reread, notifier=notifier)
     daemon.start()
-    listeners = daemon.listen(directory.path)
+    listeners = daemon.listen(directory.path, handed)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             cut = runner.run(daemon.serve(listeners))
@@ -280,3 +334,7 @@ def _on_signal(stop: asyncio.Event) -> None:
         logs.warning("forced")
         os._exit(130)
     stop.set()
+
+
+def _nothing_to_reload(_number: int, _frame: object) -> None:
+    """Ignore a signal to reload while the start goes on: the configuration has just been read."""

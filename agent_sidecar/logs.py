@@ -13,7 +13,14 @@ import msgspec
 
 from agent_sidecar.texts import plain
 
+LEVELS = ("debug", "info", "warning", "error")
+
 _logger = logging.getLogger("agent_sidecar")
+
+
+def debug(event: str, **fields: object) -> None:
+    """Log what only matters to who looks for something."""
+    _logger.debug(event, extra={"fields": fields})
 
 
 def info(event: str, **fields: object) -> None:
@@ -31,13 +38,23 @@ def bug(event: str, error: BaseException, **fields: object) -> None:
     _logger.error(event, extra={"fields": fields}, exc_info=error)
 
 
-def configure(stream: TextIO | None = None) -> None:
-    """Send all logs to a stream (default stderr); libraries only from warnings up."""
+def level() -> str:
+    """Return the least level that is logged, one of `LEVELS`."""
+    return logging.getLevelName(_logger.level).lower()
+
+
+def set_level(name: str) -> None:
+    """Log from one of `LEVELS` up, from now on."""
+    _logger.setLevel(name.upper())
+
+
+def configure(stream: TextIO | None = None, *, level: str = "info") -> None:
+    """Send all logs from a level up to a stream (default stderr); libraries only from warnings up."""
     stream = sys.stderr if stream is None else stream
     handler = logging.StreamHandler(stream)
     handler.setFormatter(ReadableLines() if stream.isatty() else JsonLines())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    _logger.setLevel(logging.INFO)
+    set_level(level)
 
 
 class JsonLines(logging.Formatter):

@@ -185,6 +185,15 @@ def status_of(
     )
 
 
+def summary_of(status: Status) -> str:
+    """Return a status as one line, such as the service manager shows."""
+    enforced = status.enforced
+    if not enforced:
+        return f"channel {status.channel}: everything is denied, no verified policy"
+    rolled_back = ", rolled back on this host" if status.pinned else ""
+    return f"channel {status.channel}: release {enforced.release}, {status.state}{rolled_back}"
+
+
 def health_of(enforcement: Enforcement, updater: Updater, clock: HostClock) -> Health:
     """Return what ``GET /health/ready`` says."""
     return Health(is_ready(enforcement, clock), updater.freshness.state(clock()))

@@ -1,15 +1,17 @@
 """Sidecar processes on a store of their own: what tests of the daemon start, ask and kill."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from signed_store import SignedStore
@@ -18,6 +20,8 @@ from agent_sidecar.calling import call
 
 REQUEST = {"subject": {"type": "user", "id": "a"}, "action": {"name": "act.0"}, "resource": {"type": "t", "id": "i"}}
 PATIENCE_S = 30.0
+SIDECAR = (sys.executable, "-m", "agent_sidecar")
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def until(condition: Callable[[], Any], what: str) -> Any:
@@ -34,7 +38,9 @@ def until(condition: Callable[[], Any], what: str) -> Any:
 class Process:
     """A running ``writ-sidecar run`` and its log."""
 
-    def __init__(self, folder: Path, *more: str, most_files: int) -> None:
+    def __init__(
+        self, folder: Path, *more: str, most_files: int, launcher: Sequence[str], environment: Mapping[str, str]
+    ) -> None:
         self.socket = folder / "d.sock"
         self.log = folder / f"log-{time.monotonic_ns()}"
         arguments = [
@@ -43,8 +49,8 @@ class Process:
         ]  # fmt: skip
         with self.log.open("wb") as log:
             limited = ("/bin/sh", "-c", f'ulimit -n {most_files} && exec "$@"', "sh")
-            command = [*limited, sys.executable, "-m", "agent_sidecar", "run", *arguments]
-            self.process = subprocess.Popen(command, stderr=log)
+            command = [*limited, *launcher, "run", *arguments]
+            self.process = subprocess.Popen(command, stderr=log, env={**os.environ, **environment})
 
     def ask(self, method: str = "GET", path: str = "/status", body: bytes | None = None) -> Any:
         return call(self.socket, method, path, body)
@@ -82,8 +88,17 @@ class Bench:
         (folder / "root.json").write_bytes(self.store.root)
         self.started: list[Process] = []
 
-    def start(self, *more: str, most_files: int = 1024) -> Process:
-        self.started.append(Process(self.folder, *more, most_files=most_files))
+    def start(
+        self,
+        *more: str,
+        most_files: int = 1024,
+        launcher: Sequence[str] = SIDECAR,
+        environment: Mapping[str, str] = NOTHING,
+    ) -> Process:
+        """Start a sidecar, by a command that takes its arguments and under more variables, where they are given."""
+        self.started.append(
+            Process(self.folder, *more, most_files=most_files, launcher=launcher, environment=environment)
+        )
         return self.started[-1]
 
     def command(self, *arguments: str, text: bytes = b"") -> "subprocess.CompletedProcess[bytes]":

@@ -11,6 +11,7 @@ from socket import gethostname
 from agent_sidecar.configuration import values
 from agent_sidecar.configuration.settings import Form, setting, settings_of
 from agent_sidecar.ext_authz import TrustedHeaders, trusted_headers
+from agent_sidecar.logs import LEVELS
 from agent_sidecar.setting_parsers import between, count, duration_s, file_mode, one_of, path, switch, text
 from policy_core.model import MAX_PIN_S
 
@@ -74,7 +75,7 @@ class Configuration:
         repr=False,
         metadata=setting(
             "token_file", values.token, "Bearer token TCP callers must send.", metavar="FILE", form=Form.PATH,
-            shown="none",
+            shown="none", live=True,
             more="One line of at least 16 ASCII characters, in a file that is closed to others",
         ),
     )  # fmt: skip
@@ -82,7 +83,7 @@ class Configuration:
         default=30.0,
         metadata=setting(
             "poll", between(MIN_POLL_S, MAX_POLL_S), "Interval of polls, such as 30s.", metavar="DURATION",
-            shown="`30s`",
+            shown="`30s`", live=True,
             more="100 ms to 1 h; each is moved by up to 10 % at random",
         ),
     )  # fmt: skip
@@ -177,6 +178,13 @@ class Configuration:
             "envoy", trusted_headers, "Headers that checks of Envoy are read from.", form=Form.TOML, shown="off",
             more="Table that opens [`/envoy/`](envoy.md#who-acts): `subject_header` (required), `subject_type`, "
             "`roles_header`, `tenant_header`, `constraints_header`",
+        ),
+    )  # fmt: skip
+    log_level: str = field(
+        default="info",
+        metadata=setting(
+            "log_level", one_of(*LEVELS), "Least level that is logged.", metavar="LEVEL", shown="`info`", live=True,
+            more="`debug`, `info`, `warning` or `error`; [`log-level`](#writ-sidecar-log-level) changes it for a while",
         ),
     )  # fmt: skip
     host: Mapping[str, str] = field(

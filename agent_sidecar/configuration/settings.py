@@ -28,7 +28,7 @@ class Setting:
 
     `flag` is its option of ``run`` (empty: none), `metavar` what that takes. `help` is plain and `more` is Markdown,
     for the reference page alone; `shown` is the default there, empty for what must be given. `paths` are the keys of a
-    table that hold paths.
+    table that hold paths. A `live` setting takes effect with a reload, others with a restart.
     """
 
     key: str
@@ -41,6 +41,7 @@ class Setting:
     more: str
     shown: str
     paths: tuple[str, ...]
+    live: bool
 
     @property
     def variable(self) -> str:
@@ -64,6 +65,7 @@ def setting(
     form: Form = Form.TEXT,
     more: str = "",
     paths: tuple[str, ...] = (),
+    live: bool = False,
 ) -> dict[str, Callable[..., Setting]]:
     """Return the metadata that makes a field of `Configuration` a setting.
 
@@ -72,7 +74,7 @@ def setting(
     flag = flag or ("--" + key.replace("_", "-") if metavar else "")
     made = partial(
         Setting, key=key, parse=parse, form=form, flag=flag, metavar=metavar, help=help_text, more=more, shown=shown,
-        paths=paths,
+        paths=paths, live=live,
     )  # fmt: skip
     return {"setting": made}
 

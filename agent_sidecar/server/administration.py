@@ -2,15 +2,17 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Literal, TypeVar
 
 import msgspec
 
+from agent_sidecar import logs
 from agent_sidecar.enforcement import Enforcement
 from agent_sidecar.history import History
 from agent_sidecar.polling import Poller
 from agent_sidecar.server.connection import Connection
 from agent_sidecar.server.replies import Reply, encode, error_reply
-from agent_sidecar.server.service import Routes
+from agent_sidecar.server.service import ANY, Routes
 from policy_core.errors import UsageError
 
 REFRESH_PATIENCE_S = 60.0
@@ -19,6 +21,13 @@ HISTORY_EVENTS = 1000
 
 class _Order(msgspec.Struct, forbid_unknown_fields=True):
     reason: str = ""
+
+
+class _Level(msgspec.Struct, forbid_unknown_fields=True):
+    level: Literal["debug", "info", "warning", "error"]  # those of `logs.LEVELS`
+
+
+Decoded = TypeVar("Decoded")
 
 
 class AdminApi:
@@ -46,6 +55,7 @@ class AdminApi:
             b"/refresh": (b"POST", self.refresh),
             b"/status": (b"GET", self.status),
             b"/history": (b"GET", self.history),
+            b"/log-level": (ANY, self.log_level),
         }
 
     async def rollback(self, body: bytes | bytearray, peer: Connection) -> Reply:
@@ -77,9 +87,24 @@ class AdminApi:
         """Reply with the newest events, oldest first."""
         return 200, encode(await asyncio.to_thread(self._history.last, HISTORY_EVENTS))
 
+    def log_level(self, body: bytes | bytearray, peer: Connection) -> Reply:
+        """Reply with the least level that is logged; with POST, after setting it."""
+        if peer.method not in (b"GET", b"POST"):
+            return error_reply(405, "method_not_allowed", "this path takes GET and POST only")
+        if peer.method == b"POST":
+            level = _decoded(body, _Level, hint='send {"level": "debug"}').level
+            logs.set_level("info")  # whatever the levels are: that is logged
+            logs.info("log_level", level=level, by=peer.caller.name)
+            logs.set_level(level)
+        return 200, encode({"level": logs.level()})
+
 
 def _order(body: bytes | bytearray) -> _Order:
+    return _decoded(body or b"{}", _Order, hint='send {"reason": "…"}')
+
+
+def _decoded(body: bytes | bytearray, kind: type[Decoded], *, hint: str) -> Decoded:
     try:
-        return msgspec.json.decode(body or b"{}", type=_Order)
+        return msgspec.json.decode(body, type=kind)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"order: {error}", hint='send {"reason": "…"}') from error
+        raise UsageError(f"order: {error}", hint=hint) from error

@@ -53,10 +53,10 @@ def test_the_reference_says_what_the_commands_say() -> None:
 def test_the_reference_lists_every_setting() -> None:
     rows = "\n".join(
         f"| `{each.key}` | {f'`{each.flag}`' if each.flag else ''} | {each.shown or 'required'} "
-        f"| {each.help} {each.more} |"
+        f"| {'reload' if each.live else ''} | {each.help} {each.more} |"
         for each in SETTINGS
     )
-    table = f"\n| setting | flag | default | meaning |\n|---|---|---|---|\n{rows}\n\n"
+    table = f"\n| setting | flag | default | | meaning |\n|---|---|---|---|---|\n{rows}\n\n"
     page = PAGE.read_text(encoding="utf-8")
     before, rest = page.split(TABLE)
     after = rest.split(END_OF_TABLE)[1]
