@@ -133,8 +133,8 @@ class Daemon:
             read=reread,
             appliers={
                 "poll_s": self._poller.set_interval,
-                "token": self._everywhere("token", partial(setattr, self._tcp, "token")),
-                "log_level": self._everywhere("log_level", logs.set_level),
+                "token": partial(setattr, self._tcp, "token"),
+                "log_level": logs.set_level,
             },
         )
 
