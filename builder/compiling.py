@@ -164,6 +164,7 @@ def compile_tree(tree: PolicyTree, *, today: datetime.date | None) -> Compiled:
             classifications=tuple(found for document in classify for found in document.classifications),
             approvers=project.approvers,
             hosts=project.hosts,
+            log=project.log,
         ),
         declarations=declarations,
         suites=tuple(suites),

@@ -12,8 +12,8 @@ from policy_core.model import Clauses, Provisions, Rule
 
 BASIC = frozenset({"rules.v1", "cel.v1"})
 RULES_V2, RATES, APPROVALS = "rules.v2", "rates.v1", "approvals.v1"
-EXCEPTIONS, CLASSIFY, HOSTS = "exceptions.v1", "classify.v1", "hosts.v1"
-SUPPORTED = BASIC | {RULES_V2, RATES, APPROVALS, EXCEPTIONS, CLASSIFY, HOSTS}
+EXCEPTIONS, CLASSIFY, HOSTS, LOG = "exceptions.v1", "classify.v1", "hosts.v1", "log.v1"
+SUPPORTED = BASIC | {RULES_V2, RATES, APPROVALS, EXCEPTIONS, CLASSIFY, HOSTS, LOG}
 """What this version can evaluate."""
 
 _MERGES_V1 = frozenset({Merge.LEAST, Merge.INTERSECTION})
@@ -37,6 +37,11 @@ def needed_features(rules: Iterable[Rule], provisions: Provisions) -> frozenset[
         found.add(CLASSIFY)
     if provisions.hosts:
         found.add(HOSTS)
+    if provisions.log:
+        found.add(LOG)
+        scopes = (*(each.match for each in provisions.log.erase), *provisions.log.leave_out)
+        if any(map(_has_v2, scopes)):
+            found.add(RULES_V2)
     return frozenset(found)
 
 

@@ -245,6 +245,26 @@ class HostLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     min_release: dict[str, Annotated[int, msgspec.Meta(ge=1, lt=2**53)]] = {}
 
 
+class Erasure(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """An attribute that records of decisions do not hold, where `match` holds or is in error.
+
+    A ``*`` in `path` is every key of an object, or every element of a list.
+    """
+
+    path: str
+    match: Clauses = Clauses()
+
+
+class LogRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What the decision log does not hold: parts of requests, and whole decisions.
+
+    A decision is left out only if it is a plain ``allow`` and all clauses of an entry of `leave_out` are true.
+    """
+
+    erase: tuple[Erasure, ...] = ()
+    leave_out: tuple[Clauses, ...] = ()
+
+
 class Provisions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a policy consists of beside its rules; `data` is the reference data that conditions see."""
 
@@ -253,3 +273,4 @@ class Provisions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     classifications: tuple[Classification, ...] = ()
     approvers: tuple[Approver, ...] = ()
     hosts: HostLimits | None = None
+    log: LogRules | None = None

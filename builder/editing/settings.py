@@ -1,5 +1,6 @@
 """The schema of ``writ.yaml``."""
 
+from builder.editing.clauses import clauses
 from builder.editing.parts import DURATION, VERSION, Schema, described, integer, list_of, map_of, mapping, one_of, text
 from builder.editing.policy import NAME
 from builder.language.approvers import MAX_APPROVERS
@@ -23,6 +24,7 @@ def project() -> Schema:
         "channels": list_of(text(), "in the order promotion takes them") | {"maxItems": MAX_CHANNELS},
         "gates": _or_nothing(_gates()),
         "hosts": _or_nothing(_hosts()),
+        "decision_log": _or_nothing(_decision_log()),
         "approvers": _or_nothing(_approvers()),
         "governance": _or_nothing(_governance()),
         "not_secrets": list_of(_not_secret(), "texts that look like a secret and are none"),
@@ -40,6 +42,14 @@ def _hosts() -> Schema:
     releases = map_of(integer(1, MAX_RELEASE), "the least release to go back to, by channel")
     max_pin = DURATION | {"description": "how long a host rollback may hold, such as 4h"}
     return mapping({"max_pin": max_pin, "min_release": releases}, "how far a host may go back by itself")
+
+
+def _decision_log() -> Schema:
+    path = text("subject, action, resource or context, then names; * is every name", pattern=r"[^.]+(\.[^.]+)+")
+    erasure = mapping({"path": path, "match": clauses()}, "what a record does not hold", required=("path",))
+    left_out = mapping({"match": clauses()}, "which plain allows get no record", required=("match",))
+    properties = {"erase": list_of(erasure), "leave_out": list_of(left_out)}
+    return mapping(properties, "what the decision log of hosts does not hold")
 
 
 def _approvers() -> Schema:

@@ -8,18 +8,20 @@ from builder.language import fields
 from builder.language.approvers import read_approvers
 from builder.language.governance import NO_GOVERNANCE, Governance, read_governance
 from builder.language.hosts import read_hosts
+from builder.language.log_rules import read_log_rules
 from builder.language.nodes import BrokenNode, MapNode, Node, Report, ScalarNode, plain
 from builder.language.notsecrets import NotSecret, read_not_secrets
 from builder.language.yamlfile import read_yaml
 from policy_core.errors import KnownError
-from policy_core.model import Approver, HostLimits
+from policy_core.model import Approver, HostLimits, LogRules
 
 FILE = "writ.yaml"
 MAX_CHANNELS = 32
 MAX_WIDENED = 10**9
 
 _KEYS = (
-    "version", "name", "store", "reports", "channels", "gates", "hosts", "approvers", "governance", "not_secrets",
+    "version", "name", "store", "reports", "channels", "gates", "hosts", "decision_log", "approvers", "governance",
+    "not_secrets",
 )  # fmt: skip
 _GATES = ("coverage", "simulation")
 _LATER_GATES = ("diff",)
@@ -56,6 +58,7 @@ class Project:
     coverage: CoverageGate = CoverageGate()
     simulation: SimulationGate | None = None
     hosts: HostLimits | None = None
+    log: LogRules | None = None
     approvers: tuple[Approver, ...] = ()
     governance: Governance = NO_GOVERNANCE
     not_secrets: tuple[NotSecret, ...] = ()
@@ -78,6 +81,7 @@ def read_project(content: bytes | None, report: Report) -> Project | None:
         fields.check_keys(report, gates, "gates", _GATES, later=_LATER_GATES)
     channels, hosts = tuple(_channels(report, found)), _given(report, found, "hosts")
     approvers, governance = _given(report, found, "approvers"), _given(report, found, "governance")
+    log = _given(report, found, "decision_log")
     project = Project(
         name=_name(report, found),
         store=_store(report, found, "store"),
@@ -86,6 +90,7 @@ def read_project(content: bytes | None, report: Report) -> Project | None:
         coverage=_coverage_gate(report, gates),
         simulation=_simulation_gate(report, gates),
         hosts=read_hosts(report, hosts, channels) if hosts else None,
+        log=read_log_rules(report, log) if log else None,
         approvers=read_approvers(report, approvers) if approvers else (),
         governance=read_governance(report, governance) if governance else NO_GOVERNANCE,
         not_secrets=read_not_secrets(report, not_secrets) if (not_secrets := found.get("not_secrets")) else (),

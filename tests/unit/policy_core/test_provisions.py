@@ -11,7 +11,9 @@ from policy_core.model import (
     Classification,
     Clauses,
     Decision,
+    Erasure,
     HostLimits,
+    LogRules,
     PolicyException,
     Provisions,
     Rate,
@@ -24,6 +26,7 @@ FULL = Provisions(
     classifications=(Classification("c", ("write",), actions=("a",)),),
     approvers=(Approver("ana", "a" * 64, ("security",), ("ana",)),),
     hosts=HostLimits(3_600, {"prod": 12}),
+    log=LogRules((Erasure("context.token"),), (Clauses(actions=("health",)),)),
 )
 RULE = Rule("p", "r", Decision.DENY)
 
@@ -83,4 +86,6 @@ def test_a_bundle_names_only_the_features_it_uses():
     assert needed_features([RULE], Provisions(exceptions=FULL.exceptions)) == old | {"exceptions.v1"}
     assert needed_features([RULE], Provisions(exceptions=(scoped,))) == old | {"exceptions.v1", "rules.v2"}
     assert needed_features([RULE], Provisions(hosts=FULL.hosts)) == old | {"hosts.v1"}
+    assert needed_features([RULE], Provisions(log=FULL.log)) == old | {"log.v1"}
+    assert needed_features([RULE], Provisions(log=LogRules(leave_out=(scoped.scope,)))) == old | {"log.v1", "rules.v2"}
     assert needed_features([rated, asking], FULL) <= SUPPORTED

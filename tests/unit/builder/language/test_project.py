@@ -5,7 +5,7 @@ import pytest
 from builder.language.governance import Governance
 from builder.language.nodes import Report
 from builder.language.project import CoverageGate, Project, SimulationGate, read_project
-from policy_core.model import Approver, HostLimits
+from policy_core.model import Approver, Clauses, Erasure, HostLimits, LogRules
 
 GOOD = "name: payments\nstore: s3://bucket/prefix\nchannels: [dev, prod]\n"
 ANA = f"{{key: '{'ab' * 32}', teams: [security], subjects: [ana]}}"
@@ -207,3 +207,50 @@ def test_without_governance_exceptions_have_a_cap_all_the_same() -> None:
     assert found is not None
     assert found.governance.exception_days == 90
     assert found.approvers == ()
+
+
+def test_rules_for_the_decision_log_are_read() -> None:
+    text = """\
+decision_log:
+  erase:
+    - {path: context.job.*.token}
+    - {path: subject.id, match: {tenants: [eu-*]}}
+  leave_out:
+    - {match: {actions: [health.*]}}
+"""
+    project = read_project(f"{GOOD}{text}".encode(), Report("writ.yaml"))
+
+    assert project is not None
+    assert project.log == LogRules(
+        erase=(Erasure("context.job.*.token"), Erasure("subject.id", Clauses(tenants=("eu-*",)))),
+        leave_out=(Clauses(actions=("health.*",)),),
+    )
+
+
+def test_an_empty_decision_log_asks_for_nothing() -> None:
+    project = read_project(f"{GOOD}decision_log: {{erase: []}}\n".encode(), Report("writ.yaml"))
+
+    assert project is None or project.log is None
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ("{eraze: []}", "unknown key 'eraze' in decision_log"),
+        ("{erase: [{path: prompt}]}", "attribute path 'prompt' has no known root"),
+        ("{erase: [{path: subject.email}]}", "attribute path 'subject.email' is never in a request"),
+        ("{erase: [{path: context.job*}]}", "* stands for a whole name"),
+        ("{erase: [{match: {actions: [x]}}]}", "decision_log.erase has no path"),
+        ("{erase: [{path: context.a, match: {actions: ['[']}}]}", "["),
+        ("{leave_out: [{match: {risk_tags: []}}]}", "no clause, so that every allow would be left out"),
+        ("{leave_out: [{match: {}}]}", "decision_log.leave_out.match is empty"),
+        ("{leave_out: [{}]}", "decision_log.leave_out is empty"),
+        ("{leave_out: [{match: {action: [x]}}]}", "unknown key 'action'"),
+    ],
+)
+def test_wrong_rules_for_the_decision_log_have_a_place(given: str, problem: str) -> None:
+    report = Report("writ.yaml")
+
+    assert read_project(f"{GOOD}decision_log: {given}\n".encode(), report) is None
+    assert any(problem in f"{found.line}:{found.column} {found.message}" for found in report.problems), report.problems
+    assert all(found.line == 4 for found in report.problems)
