@@ -23,11 +23,13 @@ import agent_sidecar.lean_imports  # noqa: F401 - before TUF
 from agent_sidecar import logs
 from agent_sidecar.announcing import BEAT_EVERY_S, Announcer, Silent
 from agent_sidecar.configuration import Configuration
+from agent_sidecar.decision_log.opening import open_log
 from agent_sidecar.durable import StateError
 from agent_sidecar.enforcement import Enforcement
 from agent_sidecar.fleet import FleetStore
 from agent_sidecar.history import History
 from agent_sidecar.host_clock import HostClock
+from agent_sidecar.host_key import open_host_key
 from agent_sidecar.memory import HostMemory
 from agent_sidecar.metrics import metrics_text
 from agent_sidecar.notifying import Notifier
@@ -80,6 +82,16 @@ class Daemon:
             max_pin_s=configuration.max_pin_s,
             announce=self._announcer.say,
         )
+        host_id = configuration.host_id
+        self._log = open_log(
+            directory.path,
+            configuration.log,
+            lambda: open_host_key(directory.path, host=host_id, now=self._clock()),
+            host_id=host_id,
+            host=configuration.host,
+            clock=self._clock,
+        )
+        history.also(self._log.event)
         fleet_url = configuration.fleet_store
         self._fleet = FleetStore(fleet_url, channel=configuration.channel) if fleet_url else None
         self._memory = HostMemory(directory.path, host_id=configuration.host_id, clock=self._clock, fleet=self._fleet)
@@ -111,6 +123,7 @@ class Daemon:
             status=self.status,
             health=self.health,
             metrics=self.metrics,
+            log=self._log,
         )
         self._admin_api = AdminApi(
             enforcement=self._enforcement,
@@ -145,6 +158,7 @@ class Daemon:
             self._updater,
             self._clock,
             self._memory,
+            self._log.status(),
             polls=self._poller.polls,
             decisions=self._api.decisions,
         )
@@ -161,6 +175,7 @@ class Daemon:
             ready=self.health().ready,
             clock_behind_s=self._clock.behind_s,
             emergency_entries=len(self._enforcement.emergencies.entries),
+            log=self._log.status(),
         )
 
     def listen(self, state: Path, handed: HandedOver) -> list[Listener]:
@@ -193,9 +208,11 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, reload.set)
         serving = Serving(listeners)
         await serving.open()
+        self._log.start(loop)
         self._poller.start()
         supervision = Supervision(self._notifier, self._poller, summary=lambda: summary_of(self.status()))
-        works = (self._tick(serving), _every_tick(self._memory.tend), self._reload(reload), supervision.run())
+        tending = (_every_tick(self._memory.tend), _every_tick(self._log.tend))
+        works = (self._tick(serving), *tending, self._reload(reload), supervision.run())
         ticking = [loop.create_task(work) for work in works]
         ticking.append(loop.create_task(self._beat()))
         if self._fleet:
@@ -228,8 +245,9 @@ class Daemon:
         gc.freeze()  # the libraries stay: walking them is wasted time in some request
 
     def end(self) -> None:
-        """Keep what was counted, and the time seen, for the next start."""
+        """Keep what was counted and logged, and the time seen, for the next start."""
         self._memory.tend()
+        self._log.end()
         if self._fleet:
             self._fleet.close()
         with contextlib.suppress(StateError):  # the disk has refused before, and said so

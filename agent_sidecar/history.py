@@ -4,6 +4,7 @@ Append-only, every line synced before the call returns; at `MAX_BYTES` the file 
 one begins, so the last lines are always there and the disk never fills.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,11 +36,19 @@ class History:
     def __init__(self, directory: Path) -> None:
         self._path = directory / "history.jsonl"
         self._older = directory / "history.1.jsonl"
+        self._others: list[Callable[[str, dict[str, object]], object]] = []
+
+    def also(self, told: Callable[[str, dict[str, object]], object]) -> None:
+        """Tell somebody else of each event, too: its name, and its facts but for the time."""
+        self._others.append(told)
 
     def record(self, event: HistoryEvent) -> None:
         """Write one event durably, and to the log. A disk that refuses is logged: what happened has happened."""
-        facts = msgspec.structs.asdict(event)
-        logs.info(facts.pop("event"), **{key: value for key, value in facts.items() if value and key != "at"})
+        facts = {key: value for key, value in msgspec.structs.asdict(event).items() if value and key != "at"}
+        name = facts.pop("event")
+        logs.info(name, **facts)
+        for told in self._others:
+            told(name, facts)
         try:
             self._rotate()
             append_line(self._path, msgspec.json.encode(event))

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from agent_sidecar.activation import Activation
+from agent_sidecar.decision_log.log import LogStatus
 from agent_sidecar.enforcement import Enforcement
 from agent_sidecar.freshness import Failure, Freshness, FreshnessState
 from agent_sidecar.history import moment
@@ -142,6 +143,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     rejection: RejectionStatus | None
     clock_behind_s: float
     memory: MemoryStatus
+    log: LogStatus
     polls: int
     decisions: int
 
@@ -151,6 +153,7 @@ def status_of(
     updater: Updater,
     clock: HostClock,
     memory: HostMemory,
+    log: LogStatus,
     *,
     polls: int = 0,
     decisions: int = 0,
@@ -180,6 +183,7 @@ def status_of(
         rejection=_rejection(updater),
         clock_behind_s=round(clock.behind_s, 1),
         memory=memory.status(),
+        log=log,
         polls=polls,
         decisions=decisions,
     )

@@ -1,7 +1,7 @@
 """Replies of a sidecar as text for people. Terminal control characters in them are shown, not obeyed."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from policy_core.explaining.text import describe_ask, describe_explanation
@@ -56,6 +56,23 @@ def snapshot_text(snapshot: Mapping[str, Any]) -> str:
     return f"{snapshot['role']:9} {_place(snapshot)}  {', '.join(filter(None, facts))}"
 
 
+def _log_lines(log: Mapping[str, Any]) -> Iterator[str]:
+    if log["durability"] == "off":
+        yield "log        off: no decision is recorded"
+        return
+    used = f"{log.get('bytes', 0) >> 20} of {log['max_bytes'] >> 20} MiB"
+    facts = [
+        log["durability"],
+        counted(log.get("records", 0), "record"),
+        used,
+        f"{log['given_up']} given up" if log.get("given_up") else "",
+        f"{log['denied']} answers denied" if log.get("denied") else "",
+    ]
+    yield f"log        {', '.join(filter(None, facts))}"
+    if log.get("problem"):
+        yield f"           {plain(log['problem'])}"
+
+
 def explanation_text(record: Mapping[str, Any]) -> str:
     """Return an explanation: the answer, the rules near the request, and what would lead to another decision."""
     policy = record["answer"].get("policy")
@@ -92,6 +109,7 @@ def status_text(status: Mapping[str, Any]) -> str:
         if status[name]:
             lines.append(f"{name:10} {plain(status[name][what])} ({when} {status[name][when]})")
             lines.append(f"           hint: {plain(status[name].get('hint', ''))}")
+    lines += _log_lines(status["log"])
     memory = status["memory"]
     remembered = f"{counted(memory['counted_keys'], 'counted key')}, {counted(memory['spent_grants'], 'spent grant')}"
     lines.append(f"memory     {remembered}, host id {plain(memory['host_id'])}")

@@ -12,6 +12,7 @@ import hashlib
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -119,7 +120,24 @@ def request_digest(request: Request) -> str:
     """Return ``sha256:…`` over what a request says, without its grants; host and time are no part of it."""
     context = {name: value for name, value in request.context.items() if name != "grants"}
     parts = (request.subject, request.action, request.resource, context)
-    return _digest(_REQUEST_DOMAIN, *map(_SORTED.encode, parts))
+    return encoded_request_digest(*map(_SORTED.encode, parts))
+
+
+def encoded_request_digest(subject: bytes, action: bytes, resource: bytes, context: bytes) -> str:
+    """Return what `request_digest` does of parts that are JSON with sorted keys; the context is one without grants."""
+    return _digest(_REQUEST_DOMAIN, subject, action, resource, context)
+
+
+def claims_of(tokens: object) -> list[Grant | dict[str, str]]:
+    """Return what grants say, without what makes them valid; of one that cannot be read, its SHA-256."""
+    found: list[Grant | dict[str, str]] = []
+    every: list[Any] = tokens if type(tokens) is list else [tokens]
+    for token in every[:MAX_GRANTS]:
+        try:
+            found.append(msgspec.json.decode(_from_base64(token.split(".")[1]), type=Grant))
+        except (AttributeError, IndexError, ValueError, RecursionError):
+            found.append({"sha256": hashlib.sha256(_SORTED.encode(token)).hexdigest()})
+    return found
 
 
 def signed_bytes(payload: bytes) -> bytes:

@@ -103,6 +103,32 @@ def normalise(raw: object, *, now: float, host: Mapping[str, str]) -> Request:
     raise RequestError("request: " + "; ".join(_problems(body)))
 
 
+def canonical(raw: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Return subject, action, resource and context of a request in either form, as `normalise` has them.
+
+    Raises RequestError for what has not got them; their values are not looked at.
+    """
+    try:
+        body = raw
+        if "subject" not in body:
+            if type(body.get("input")) is dict:
+                body = body["input"]
+            if "job" in body and "subject" not in body:
+                body = from_job(body)
+        subject, action, resource, context = body["subject"], body["action"], body["resource"], body.get("context")
+        parts = (
+            {"type": subject["type"], "id": subject["id"], "properties": _properties(subject)},
+            {"name": action["name"], "properties": _properties(action)},
+            {"type": resource["type"], "id": resource["id"], "properties": _properties(resource)},
+            {} if context is None else context,
+        )
+    except (KeyError, TypeError, AttributeError):
+        parts = None
+    if parts is None or type(parts[3]) is not dict:
+        raise RequestError("request: has not all its parts")
+    return parts
+
+
 def from_job(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Map the job form onto the AuthZEN form (the table in docs/reference/requests.md).
 

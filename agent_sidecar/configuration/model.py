@@ -10,6 +10,7 @@ from socket import gethostname
 
 from agent_sidecar.configuration import values
 from agent_sidecar.configuration.settings import Form, setting, settings_of
+from agent_sidecar.decision_log.settings import LogSettings, log_settings
 from agent_sidecar.ext_authz import TrustedHeaders, trusted_headers
 from agent_sidecar.logs import LEVELS
 from agent_sidecar.setting_parsers import between, count, duration_s, file_mode, one_of, path, switch, text
@@ -170,6 +171,14 @@ class Configuration:
             "opa_default", one_of("writ/allow", "writ/answer"), "Document that OPA's POST / answers with.",
             metavar="PATH", shown="`writ/allow`",
             more="`writ/allow` or `writ/answer`: [OPA](opa.md)",
+        ),
+    )  # fmt: skip
+    log: LogSettings = field(
+        default=LogSettings(),
+        metadata=setting(
+            "log", log_settings, "The decision log: what it survives, and what it may take.", form=Form.TOML,
+            shown="`{}`",
+            more="Table: `durability`, `when_full`, `max_bytes`: [decision log](decision-log.md#settings)",
         ),
     )  # fmt: skip
     envoy: TrustedHeaders | None = field(

@@ -8,7 +8,7 @@ at once would reset the connection before the answer arrives.
 
 import asyncio
 import hmac
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from enum import Enum
 from functools import partial
 from typing import cast
@@ -16,7 +16,9 @@ from typing import cast
 import httptools
 
 from agent_sidecar import logs
+from agent_sidecar.decision_log.log import Log
 from agent_sidecar.server.caller import TOKEN_HOLDER, Caller, unix_caller
+from agent_sidecar.server.holding import HeldReplies
 from agent_sidecar.server.replies import HEADS, TEXT_HEAD, Headed, Reply, Text, error_reply, known_error_reply
 from agent_sidecar.server.service import Handler, Service
 from policy_core.errors import KnownError
@@ -48,9 +50,9 @@ class Connection(asyncio.Protocol):
     """One connection; httptools calls the ``on_`` methods while `data_received` feeds it."""
 
     __slots__ = (
-        "_authorised", "_body", "_body_bytes", "_caller", "_expects_continue", "_head_bytes", "_headers", "_is_encoded",
-        "_is_overtaken", "_is_unread", "_keeps", "_kept", "_out", "_parser", "_phase", "_request_id", "_seen_bytes",
-        "_service", "_since", "_transport", "_url",
+        "_authorised", "_body", "_body_bytes", "_caller", "_expects_continue", "_head_bytes", "_headers", "_held",
+        "_is_encoded", "_is_overtaken", "_is_unread", "_keeps", "_kept", "_out", "_parser", "_phase", "_request_id",
+        "_seen_bytes", "_service", "_since", "_transport", "_url",
     )  # fmt: skip
 
     def __init__(self, service: Service) -> None:
@@ -62,6 +64,7 @@ class Connection(asyncio.Protocol):
         self._keeps = service.kept_headers
         self._caller: Caller | None = None
         self._out: list[bytes] = []
+        self._held: HeldReplies | None = None
         self._seen_bytes = 0
         self._is_overtaken = False  # more than one request has come while an answer is under way
         self._is_unread = False  # the peer does not read its answers
@@ -96,6 +99,21 @@ class Connection(asyncio.Protocol):
         """Return its headers that the service keeps, in the order they were sent."""
         return self._kept
 
+    def hold(self, log: Log, position: int, decision_id: str, instead: Callable[[], Reply]) -> None:
+        """Let the reply to the present request leave once the log is durable up to `position`, or else another one.
+
+        `instead` makes that of a handler that answers at once; one that has others wait has a denial of the server.
+        """
+        if self._phase is Phase.ANSWERING:
+            instead = _unlogged
+        if self._held is None:
+            self._held = HeldReplies(self)
+        self._held.expect(log, position, decision_id, instead)
+
+    @property
+    def _is_held(self) -> bool:
+        return self._held is not None and self._held.is_any
+
     # what asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -113,6 +131,8 @@ class Connection(asyncio.Protocol):
         """Forget the connection."""
         self._service.connections.discard(self)
         self._transport = None
+        if self._held:
+            self._held.clear()
         del self._parser  # it refers to this connection; without the cycle both go at once
 
     def data_received(self, data: bytes) -> None:
@@ -139,10 +159,30 @@ class Connection(asyncio.Protocol):
 
     def _send(self) -> None:
         if self._transport and self._out:
+            is_last = self._phase is Phase.DRAINING
+            if self._held and self._held.is_any:
+                self._held.queue(self._out, is_last=is_last)
+                self._out = []
+                if self._held.is_full:
+                    self._transport.pause_reading()
+                return
             self._transport.write(self._out[0] if len(self._out) == 1 else b"".join(self._out))
             self._out.clear()
-            if self._phase is Phase.DRAINING:
+            if is_last:
                 self._transport.write_eof()
+
+    def let_go(self, messages: list[bytes], *, is_last: bool) -> None:
+        """Send what was held back, and do what had to wait for that."""
+        if not self._transport or self._transport.is_closing():
+            return
+        self._transport.write(b"".join(messages))
+        if is_last:
+            self._transport.write_eof()
+        elif not self._is_held:
+            if self._phase is Phase.IDLE and self._service.closing:
+                self._transport.close()
+            elif self._phase is not Phase.ANSWERING and not self._is_unread:
+                self._transport.resume_reading()
 
     def eof_received(self) -> None:
         """Close our side too: a peer that half-closes gets what is written already."""
@@ -275,6 +315,8 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, reply: Reply, extra: bytes = b"") -> None:
         keep_alive = self._parser.should_keep_alive() and not self._service.closing
+        if self._held and self._held.is_expecting:
+            self._held.take(len(self._out), partial(_message, keep_alive=keep_alive, request_id=self._request_id))
         self._out.append(_message(reply, keep_alive=keep_alive, request_id=self._request_id, extra=extra))
         if keep_alive:
             self._enter(Phase.IDLE)
@@ -302,14 +344,20 @@ class Connection(asyncio.Protocol):
         else:
             reply = done.result()
         keep_alive = keep_alive and not self._is_overtaken and not self._service.closing
-        self._transport.write(_message(reply, keep_alive=keep_alive, request_id=request_id))
+        if self._held and self._held.is_expecting:
+            self._held.take(0, partial(_message, keep_alive=keep_alive, request_id=request_id))
+        self._out.append(_message(reply, keep_alive=keep_alive, request_id=request_id))
         if keep_alive:
             self._enter(Phase.IDLE)
             self._seen_bytes = 0
-            if not self._is_unread:
+            self._send()
+            if not self._is_unread and not (self._held and self._held.is_full):
                 self._transport.resume_reading()
         else:
-            self._transport.close()
+            self._drain()
+            self._send()
+            if not self._is_held:
+                self._transport.close()
 
     def _refuse(self, status: int, code: str, message: str) -> None:
         if self._phase is not Phase.DRAINING:
@@ -350,13 +398,17 @@ class Connection(asyncio.Protocol):
 
     def close_when_idle(self) -> None:
         """Close now if no request is under way; otherwise its answer will say that it is the last."""
-        if self._transport and self._phase in (Phase.IDLE, Phase.DRAINING):
+        if self._transport and self._phase in (Phase.IDLE, Phase.DRAINING) and not self._is_held:
             self._transport.close()
 
     def abort(self) -> None:
         """Close without waiting for anything."""
         if self._transport:
             self._transport.abort()
+
+
+def _unlogged() -> Reply:
+    return error_reply(503, "log_unavailable", "the decision log cannot be written: nothing is allowed unlogged")
 
 
 _IN_HEAD = (Phase.IDLE, Phase.HEADERS)

@@ -7,13 +7,18 @@ turns out to need the network or a synced disk begins anew in a thread, with the
 import itertools
 import secrets
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from time import perf_counter_ns
+from typing import Any, TypeVar, cast
 
 import msgspec
 
 from agent_sidecar import logs
 from agent_sidecar.activation import Answering
+from agent_sidecar.decision_log.log import Log
+from agent_sidecar.decision_log.records import Asker, Decided, Spoken
+from agent_sidecar.durable import StateError
 from agent_sidecar.memory import AtOnce, Elsewhere, HostMemory, WouldWaitError
 from agent_sidecar.server.caller import Caller
 from agent_sidecar.server.connection import Connection
@@ -21,7 +26,7 @@ from agent_sidecar.server.replies import Reply, Text, encode, error_reply
 from agent_sidecar.server.service import Handler, Routes
 from agent_sidecar.server.waiting import WaitingRoom
 from agent_sidecar.status import Health
-from policy_core.decision import EVALUATION_ERROR, Answer, refusal
+from policy_core.decision import EVALUATION_ERROR, LOG_UNAVAILABLE, Answer, refusal
 from policy_core.decoding import decode_request
 from policy_core.memory import Looking, Memory
 from policy_core.request import RequestError
@@ -42,6 +47,7 @@ class DecisionApi:
         status: Callable[[], object],
         health: Callable[[], Health],
         metrics: Callable[[], bytes],
+        log: Log,
     ) -> None:
         self.in_force = in_force
         self.clock = clock
@@ -49,6 +55,7 @@ class DecisionApi:
         self._health = health
         self._metrics = metrics
         self._memory = memory
+        self._log = log
         self._at_once: Memory = memory if isinstance(memory, Elsewhere) else AtOnce(memory)
         self._trial_at_once = Looking(self._at_once)
         self.waiting_room = WaitingRoom()
@@ -74,7 +81,7 @@ class DecisionApi:
     def job_evaluation(self, body: bytes | bytearray, peer: Connection) -> Reply | Awaitable[Reply]:
         """Answer the job form: the answer itself, its decision in capitals."""
         try:
-            return self.answer(decode_request(body), _as_job_form, peer)
+            return self.answer(decode_request(body), _as_job_form, peer, Spoken.JOB)
         except RequestError as error:
             return error_reply(400, "bad_request", error.message, error.hint)
 
@@ -84,14 +91,21 @@ class DecisionApi:
         return 200 if health.ready else 503, encode(health)
 
     def answer(
-        self, raw: object, spell: Callable[[Answer], Spelt], peer: Connection, *, is_trial: bool = False
+        self,
+        raw: object,
+        spell: Callable[[Answer], Spelt],
+        peer: Connection,
+        protocol: Spoken,
+        *,
+        is_trial: bool = False,
     ) -> Spelt | Awaitable[Spelt]:
         """Answer a decoded request, for any protocol. Raises RequestError; all else unexpected is answered deny.
 
-        A trial counts under no rate and spends no grant.
+        The decision is in the log before this returns. A trial counts under no rate and spends no grant.
         """
         self.decisions += 1
         decision_id = self._next_id()
+        started = perf_counter_ns()
         active, now = self.in_force(), self.clock()
         try:
             at_once = self._trial_at_once if is_trial else self._at_once
@@ -99,12 +113,12 @@ class DecisionApi:
         except RequestError:
             raise
         except WouldWaitError:
-            return self._reply_later(
-                self._aside(active, raw, now, decision_id, is_trial=is_trial), decision_id, spell, peer.caller
-            )
+            asked = _Asked(raw, decision_id, now, started, protocol, is_trial, _Asker.of(peer))
+            return self._reply_later(self._aside(active, raw, now, decision_id, is_trial=is_trial), asked, spell, peer)
         except Exception as error:  # noqa: BLE001 - request boundary: what cannot be evaluated is denied
             answer = _failed(error, decision_id, peer.caller)
-        return spell(answer)
+        took_us = (perf_counter_ns() - started) // 1000
+        return spell(self._logged(Decided(raw, answer, now, took_us, protocol, is_trial), peer, spell, peer))
 
     def _aside(
         self, active: Answering, raw: object, now: float, decision_id: str, *, is_trial: bool
@@ -117,16 +131,62 @@ class DecisionApi:
         return self.waiting_room.answer(partial(active.answer, raw, now=now, decision_id=decision_id, memory=used))
 
     async def _reply_later(
-        self, answering: Awaitable[Answer], decision_id: str, spell: Callable[[Answer], Spelt], caller: Caller
+        self, answering: Awaitable[Answer], asked: "_Asked", spell: Callable[[Answer], Spelt], peer: Connection
     ) -> Spelt:
         """Answer once a decision is made that is under way. What it counts or spends stays so if it takes too long."""
         try:
             answer = await answering
         except TimeoutError:
-            answer = refusal(EVALUATION_ERROR, "the decision took too long", decision_id=decision_id)
+            answer = refusal(EVALUATION_ERROR, "the decision took too long", decision_id=asked.decision_id)
         except Exception as error:  # noqa: BLE001 - request boundary: what cannot be evaluated is denied
-            answer = _failed(error, decision_id, caller)
-        return spell(answer)
+            answer = _failed(error, asked.decision_id, asked.asker.caller)
+        took_us = (perf_counter_ns() - asked.started) // 1000
+        decided = Decided(asked.raw, answer, asked.now, took_us, asked.protocol, asked.is_trial)
+        return spell(self._logged(decided, asked.asker, spell, peer))
+
+    def _logged(self, decided: Decided, asker: Asker, spell: Callable[[Answer], Spelt], peer: Connection) -> Answer:
+        """Write a decision to the log and return its answer: deny if it cannot be written, whatever was decided.
+
+        What it has counted or spent stays so. Where replies wait for the disk, this one is held back.
+        """
+        answer = decided.answer
+        try:
+            position = self._log.write(decided, asker)
+        except StateError:
+            return _unlogged(answer)
+        except Exception as error:  # noqa: BLE001 - request boundary: nothing leaves unlogged
+            logs.bug("decision_not_logged", error, decision_id=answer.decision_id)
+            return _unlogged(answer)
+        if position > self._log.durable:
+            peer.hold(self._log, position, answer.decision_id, lambda: cast("Reply", spell(_unlogged(answer))))
+        return answer
+
+
+@dataclass(frozen=True, slots=True)
+class _Asker:
+    """What the log says of whoever asked, while its connection may go on to something else."""
+
+    caller: Caller
+    request_id: bytes
+    kept_headers: tuple[tuple[bytes, bytes], ...]
+
+    @classmethod
+    def of(cls, peer: Connection) -> "_Asker":
+        """Return it as it is now."""
+        return cls(peer.caller, peer.request_id, peer.kept_headers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request whose decision is under way; `started` is in nanoseconds of the performance counter."""
+
+    raw: object
+    decision_id: str
+    now: float
+    started: int
+    protocol: Spoken
+    is_trial: bool
+    asker: _Asker
 
 
 def job_form(answer: Answer) -> dict[str, Any]:
@@ -138,6 +198,13 @@ def _as_job_form(answer: Answer) -> Reply:
     return 200, encode(job_form(answer))
 
 
+def _unlogged(answer: Answer) -> Answer:
+    return refusal(LOG_UNAVAILABLE, _UNLOGGED, decision_id=answer.decision_id, policy=answer.policy)
+
+
 def _failed(error: Exception, decision_id: str, caller: Caller) -> Answer:
     logs.bug("decision_failed", error, decision_id=decision_id, caller=caller.name)
     return refusal(EVALUATION_ERROR, "the sidecar failed on this request", decision_id=decision_id)
+
+
+_UNLOGGED = "the decision log cannot be written, and nothing is allowed unlogged"

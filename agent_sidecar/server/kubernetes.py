@@ -7,6 +7,7 @@ from collections.abc import Awaitable
 from functools import partial
 
 from agent_sidecar.admission import Review, read_review, reply_to, request_of
+from agent_sidecar.decision_log.records import Spoken
 from agent_sidecar.server.connection import Connection
 from agent_sidecar.server.decisions import DecisionApi
 from agent_sidecar.server.replies import Reply, encode
@@ -30,7 +31,9 @@ class KubernetesApi:
         """Answer a review. Raises RequestError, which is status 400; a dry run counts and spends nothing."""
         review = read_review(decode_request(body))
         spell = partial(_spell, review)
-        return self._decisions.answer(request_of(review), spell, peer, is_trial=review.request.dry_run)
+        return self._decisions.answer(
+            request_of(review), spell, peer, Spoken.KUBERNETES, is_trial=review.request.dry_run
+        )
 
 
 def _spell(review: Review, answer: Answer) -> Reply:

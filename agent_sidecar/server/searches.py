@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from agent_sidecar.activation import Activation
+from agent_sidecar.decision_log.records import Spoken
 from agent_sidecar.server.authzen import check_content_type
 from agent_sidecar.server.connection import Connection
 from agent_sidecar.server.decisions import DecisionApi
@@ -152,7 +153,7 @@ class SearchApi:
         enough, search = now() + SLICE_S, walk.search
         for name, entry in islice(walk.entries.items(), walk.position, None):
             result = search.result(name, properties_of(search, name, entry))
-            answer = self._decisions.answer(search.request(result), _as_it_is, walk.peer, is_trial=True)
+            answer = self._decisions.answer(search.request(result), _as_it_is, walk.peer, Spoken.AUTHZEN, is_trial=True)
             if isinstance(answer, Awaitable):
                 answer = await answer
             if answer.policy and answer.policy.bundle != walk.bundle:

@@ -12,6 +12,7 @@ from granting import ASKING, FILES, asking_request, grant_for
 from polled_host import REQUEST
 from signed_store import ONCALL, SignedStore, bundle, denial, entry, rules
 
+from agent_sidecar.decision_log.log import NoLog
 from agent_sidecar.durable import StateError
 from agent_sidecar.explaining import explain_in_force
 from agent_sidecar.inspecting import answer
@@ -407,7 +408,7 @@ def test_revoking_an_approver_takes_effect(store, host):
 
 
 def _status(host):
-    found = status_of(host.enforcement, host.updater, host.clock, host.new_memory())
+    found = status_of(host.enforcement, host.updater, host.clock, host.new_memory(), NoLog().status())
     return msgspec.json.decode(msgspec.json.encode(found))
 
 

@@ -6,6 +6,8 @@ from typing import Any
 import msgspec
 from signed_store import SignedStore, bundle, rules
 
+from agent_sidecar.decision_log.log import LogStatus, NoLog
+from agent_sidecar.decision_log.settings import Durability, WhenFull
 from agent_sidecar.fleet import FleetStore
 from agent_sidecar.status import LimitsStatus, PublishedStatus, Status, status_of
 from agent_sidecar.texts import status_text
@@ -14,7 +16,7 @@ ALLOW, DENY = bundle(rules("allow"), number=1), bundle(rules("deny", "deny"), nu
 
 
 def status(host: Any) -> Status:
-    return status_of(host.enforcement, host.updater, host.clock, host.new_memory())
+    return status_of(host.enforcement, host.updater, host.clock, host.new_memory(), NoLog().status())
 
 
 def text(host: Any) -> str:
@@ -154,8 +156,21 @@ def test_it_names_who_published_what_the_channel_lists(store: SignedStore, host:
 def test_it_says_what_is_remembered_and_that_the_fleet_store_is_away(host: Any) -> None:
     store = FleetStore("redis://127.0.0.1:1/0", channel="prod")
     store.probe()
-    found = msgspec.to_builtins(status_of(host.enforcement, host.updater, host.clock, host.new_memory(store)))
+    memory, log = host.new_memory(store), NoLog().status()
+    found = msgspec.to_builtins(status_of(host.enforcement, host.updater, host.clock, memory, log))
 
     assert found["memory"]["fleet"]["store"] == "redis://127.0.0.1:1/0"
     assert "memory     0 counted keys, 0 spent grants, host id host-1" in status_text(found)
     assert "fleet      redis://127.0.0.1:1/0 ConnectionError" in status_text(found)
+
+
+def test_it_says_what_the_decision_log_takes_and_what_is_wrong_with_it(host: Any) -> None:
+    log = LogStatus(
+        durability=Durability.PROCESS, when_full=WhenFull.BLOCK, bytes=3 << 20, max_bytes=1 << 30, records=12,
+        given_up=4, denied=7, problem="decision log: the disk is full",
+    )  # fmt: skip
+    found = msgspec.to_builtins(status_of(host.enforcement, host.updater, host.clock, host.new_memory(), log))
+
+    assert "log        process, 12 records, 3 of 1024 MiB, 4 given up, 7 answers denied" in status_text(found)
+    assert "           decision log: the disk is full" in status_text(found)
+    assert "log        off: no decision is recorded" in text(host)

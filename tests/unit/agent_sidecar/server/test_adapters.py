@@ -9,6 +9,7 @@ from asking import Asking
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent_sidecar.decision_log.log import NoLog
 from agent_sidecar.ext_authz import TrustedHeaders
 from agent_sidecar.freshness import FreshnessState
 from agent_sidecar.host_clock import HostClock
@@ -49,7 +50,7 @@ def decisions(tmp_path_factory: pytest.TempPathFactory) -> DecisionApi:
     memory = HostMemory(tmp_path_factory.mktemp("memory"), host_id="host-1", clock=HostClock(), fleet=None)
     return DecisionApi(
         in_force=Failing, clock=lambda: 5.0, memory=memory, status=lambda: None, metrics=lambda: b"",
-        health=lambda: Health(ready=False, state=FreshnessState.STALE),
+        health=lambda: Health(ready=False, state=FreshnessState.STALE), log=NoLog(),
     )  # fmt: skip
 
 

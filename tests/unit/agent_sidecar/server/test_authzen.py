@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from asking import Asking
 
+from agent_sidecar.decision_log.log import NoLog
 from agent_sidecar.freshness import FreshnessState
 from agent_sidecar.host_clock import HostClock
 from agent_sidecar.memory import AtOnce, HostMemory, WouldWaitError
@@ -65,6 +66,7 @@ def make(tmp_path: Path) -> Callable[[Deciding], AuthZenApi]:
                 status=lambda: None,
                 health=lambda: Health(ready=True, state=FreshnessState.FRESH),
                 metrics=lambda: b"",
+                log=NoLog(),
             )
         )
 

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from asking import Asking
 
+from agent_sidecar.decision_log.log import NoLog
 from agent_sidecar.freshness import FreshnessState
 from agent_sidecar.host_clock import HostClock
 from agent_sidecar.memory import AtOnce, HostMemory, WouldWaitError
@@ -53,6 +54,7 @@ def make_api(tmp_path: Path) -> Callable[[Any], DecisionApi]:
             status=lambda: {"state": "fresh"},
             health=lambda: Health(ready=False, state=FreshnessState.STALE),
             metrics=lambda: b"up 1\n",
+            log=NoLog(),
         )
 
     return make

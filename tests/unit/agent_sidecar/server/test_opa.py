@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from asking import Asking
 
+from agent_sidecar.decision_log.log import NoLog
 from agent_sidecar.freshness import FreshnessState
 from agent_sidecar.host_clock import HostClock
 from agent_sidecar.memory import HostMemory
@@ -57,6 +58,7 @@ def make(tmp_path: Path) -> Callable[..., Ask]:
             status=lambda: None,
             health=health,
             metrics=lambda: b"",
+            log=NoLog(),
         )
         routes = OpaApi(decisions, default=default, status=lambda: None, health=health).routes  # type: ignore[arg-type, return-value]
 

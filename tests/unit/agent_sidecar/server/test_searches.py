@@ -12,6 +12,8 @@ import pytest
 from asking import Asking
 
 from agent_sidecar.activation import Activation, Answering, Unavailable
+from agent_sidecar.decision_log.log import NoLog
+from agent_sidecar.decision_log.records import Spoken
 from agent_sidecar.freshness import FreshnessState
 from agent_sidecar.host_clock import HostClock
 from agent_sidecar.memory import HostMemory
@@ -70,6 +72,7 @@ class Host:
             status=lambda: None,
             health=lambda: Health(ready=True, state=FreshnessState.FRESH),
             metrics=lambda: b"",
+            log=NoLog(),
         )
         self.api = SearchApi(self.decisions)
 
@@ -158,7 +161,7 @@ def test_every_result_asked_about_alone_gets_true(host: Host) -> None:
     found = host.ask({**WHO, "page": {"limit": 1000}})[1]["results"]
 
     for each in found:
-        answer = host.decisions.answer({**WHO, "subject": each}, lambda answer: answer.allowed, Asking())  # type: ignore[arg-type]
+        answer = host.decisions.answer({**WHO, "subject": each}, lambda answer: answer.allowed, Asking(), Spoken.AUTHZEN)  # type: ignore[arg-type]
         assert answer is True
 
 
@@ -178,7 +181,7 @@ def test_nothing_is_counted_by_searching(make: Callable[[Answering], Host]) -> N
     assert [len(host.pages(WHO, limit=1000)[0]) for _ in range(3)] == [250] * 3
     assert host.memory.rates.keys == 0
 
-    host.decisions.answer({**WHO, "subject": {"type": "user", "id": "u"}}, lambda answer: answer, Asking())  # type: ignore[arg-type]
+    host.decisions.answer({**WHO, "subject": {"type": "user", "id": "u"}}, lambda answer: answer, Asking(), Spoken.AUTHZEN)  # type: ignore[arg-type]
     assert host.pages(WHO) == [[]]
 
 

@@ -1,0 +1,280 @@
+"""What decisions are written to before their answers leave.
+
+A record is in the spool when `write` returns. With durability ``host`` the reply is also held back until the record is
+on the disk: `durable` is how far that is, and `wait` calls back. A reply that could not be made durable is not sent; a
+denial goes out in its place, and a record of type ``withheld`` says so.
+"""
+
+import math
+import threading
+from asyncio import AbstractEventLoop
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import msgspec
+
+from agent_sidecar import logs
+from agent_sidecar.decision_log.records import DECISION, Asker, Decided, Moments, spell, spell_fields
+from agent_sidecar.decision_log.settings import Durability, LogSettings, WhenFull
+from agent_sidecar.decision_log.spool import Entry, Spool, SpoolError
+from agent_sidecar.durable import StateError
+from agent_sidecar.history import moment
+
+UNLOGGED, WITHHELD = b"unlogged", b"withheld"
+_REPORT_EVERY = 10_000  # denials between two warnings while nothing can be logged
+
+Told = Callable[[bool], None]
+"""Called in the event loop once a record is durable (True), or cannot be made so."""
+
+
+class LogStatus(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The decision log: how sure it is, what it takes, and what could not be logged.
+
+    `records` is the number of the newest record; `given_up` how many were deleted to make room. `denied` answers were
+    deny because of the log since the process began, and `problem` is why.
+    """
+
+    durability: Durability
+    when_full: WhenFull | None = None
+    bytes: int = 0
+    max_bytes: int = 0
+    records: int = 0
+    given_up: int = 0
+    denied: int = 0
+    problem: str = ""
+
+
+class Log(Protocol):
+    """What the decision API needs."""
+
+    durable: float
+
+    def write(self, decided: Decided, peer: Asker) -> int:
+        """Write a decision and return its position. Raises StateError, and then it is not in the log."""
+        ...
+
+    def wait(self, position: int, decision_id: str, told: Told) -> None:
+        """Call back once `durable` is `position` or more, or that is known to fail."""
+        ...
+
+
+class NoLog:
+    """Durability ``off``: nothing is written."""
+
+    durable = math.inf
+
+    def write(self, decided: Decided, peer: Asker) -> int:  # noqa: ARG002 - the port's signature
+        """Write nothing."""
+        return 0
+
+    def wait(self, position: int, decision_id: str, told: Told) -> None:  # noqa: ARG002 - the port's signature
+        """Call back at once."""
+        told(True)
+
+    def event(self, kind: str, fields: Mapping[str, object]) -> None:
+        """Write nothing."""
+
+    def status(self) -> LogStatus:
+        """Return that there is none."""
+        return LogStatus(durability=Durability.OFF)
+
+    def start(self, loop: AbstractEventLoop) -> None:
+        """Have nothing to start."""
+
+    def tend(self) -> None:
+        """Have nothing to tend."""
+
+    def end(self) -> None:
+        """Have nothing to end."""
+
+
+class DecisionLog:
+    """Writes decisions and events to a spool; `host` are the labels that policies see. `write` is for the event loop.
+
+    `owns` if this process owns the state directory: it alone tends the spool.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        settings: LogSettings,
+        *,
+        clock: Callable[[], float],
+        host: Mapping[str, str],
+        owns: bool = True,
+    ) -> None:
+        self.spool = spool
+        self.durable: float = math.inf
+        self._settings = settings
+        self._clock = clock
+        self._host = dict(host)
+        self._owns = owns
+        self._moment = Moments()
+        self._append = spool.append
+        self._pending: tuple[Entry, ...] = ()
+        self._denied = 0
+        self._denied_in_all = 0
+        self._denied_since = ""
+        self._problem = ""
+        self._committing = GroupCommit(self, spool) if settings.durability is Durability.HOST else None
+
+    def write(self, decided: Decided, peer: Asker) -> int:
+        """Write a decision and return its position. Raises StateError, and then it is not in the log."""
+        entry = DECISION, self._moment(decided.now), spell(decided, peer, self._host)
+        if self._denied or self._pending:
+            return self._write_first_what_was_not(entry)
+        try:
+            return self._append(entry)
+        except StateError as error:
+            self._deny(error)
+            raise
+
+    def wait(self, position: int, decision_id: str, told: Told) -> None:
+        """Call back once `durable` is `position` or more, or that is known to fail."""
+        if self._committing is None:
+            told(True)
+        else:
+            self._committing.wait(position, decision_id, told)
+
+    def event(self, kind: str, fields: Mapping[str, object]) -> None:
+        """Write what happened to this host. A log that refuses is reported: what happened has happened."""
+        try:
+            self.spool.append((kind.encode(), moment(self._clock()), spell_fields(fields)))
+        except StateError as error:
+            logs.warning("decision_log_unwritable", reason=error.message, hint=error.hint, event_not_logged=kind)
+
+    def withhold(self, decision_ids: list[str], error: StateError) -> None:
+        """Say that these decisions, which are in the log, were not given as answers: the next record is that."""
+        self._denied_in_all += len(decision_ids)
+        self._report(error)
+        entry = WITHHELD, moment(self._clock()), spell_fields({"decision_ids": decision_ids, "reason": error.message})
+        self._pending = (*self._pending, entry)
+
+    def status(self) -> LogStatus:
+        """Return how it goes."""
+        return LogStatus(
+            durability=self._settings.durability,
+            when_full=self._settings.when_full,
+            bytes=self.spool.used_bytes,
+            max_bytes=self._settings.max_bytes,
+            records=self.spool.last_seq,
+            given_up=self.spool.shed_records,
+            denied=self._denied_in_all,
+            problem=self._problem,
+        )
+
+    def start(self, loop: AbstractEventLoop) -> None:
+        """Begin to make records durable, if replies wait for that."""
+        if self._committing:
+            self.durable = self.spool.position
+            self._committing.start(loop)
+
+    def tend(self) -> None:
+        """Sync, seal at the hour, count: once a second, in a thread. What goes wrong is logged once."""
+        if not self._owns:
+            return
+        try:
+            self.spool.tend()
+            if not self._denied:
+                self._problem = ""
+        except StateError as error:
+            self._report(error)
+
+    def end(self) -> None:
+        """End the thread that syncs, and leave the spool signed and on the disk."""
+        if self._committing:
+            self._committing.stop()
+        try:
+            if self._owns:
+                self.spool.checkpoint()
+                self.spool.tend()
+        except StateError as error:
+            self._report(error)
+
+    def _write_first_what_was_not(self, entry: Entry) -> int:
+        """Write how many answers were denied unlogged, and which were withheld, in front of a decision."""
+        before = self._pending
+        if self._denied:
+            told = {"count": self._denied, "since": self._denied_since, "reason": self._problem}
+            before = (*before, (UNLOGGED, entry[1], spell_fields(told)))
+        try:
+            position = self._append(*before, entry)
+        except StateError as error:
+            self._deny(error)
+            raise
+        logs.info("decision_log_writable", denied=self._denied)
+        self._pending, self._denied, self._problem = (), 0, ""
+        return position
+
+    def _deny(self, error: StateError) -> None:
+        if not self._denied:
+            self._denied_since = moment(self._clock())
+        self._denied += 1
+        self._denied_in_all += 1
+        self._report(error)
+
+    def _report(self, error: StateError) -> None:
+        if error.message != self._problem or (self._denied and self._denied % _REPORT_EVERY == 0):
+            logs.warning("decision_log_unwritable", reason=error.message, hint=error.hint, denied=self._denied)
+        self._problem = error.message
+
+
+class GroupCommit:
+    """One thread that syncs the spool for everybody who waits: all that came during one sync share the next."""
+
+    def __init__(self, log: DecisionLog, spool: Spool) -> None:
+        self._log = log
+        self._spool = spool
+        self._waiting: deque[tuple[int, str, Told]] = deque()
+        self._wanted = threading.Event()
+        self._is_busy = False
+        self._stopping = False
+        self._loop: AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._run, name="log-sync", daemon=True)
+
+    def start(self, loop: AbstractEventLoop) -> None:
+        """Start the thread."""
+        self._loop = loop
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stopping = True
+        self._wanted.set()
+
+    def wait(self, position: int, decision_id: str, told: Told) -> None:
+        """Queue a callback; in the event loop, by rising positions."""
+        self._waiting.append((position, decision_id, told))
+        if not self._is_busy:
+            self._is_busy = True
+            self._wanted.set()
+
+    def _run(self) -> None:
+        loop = self._loop
+        while loop and self._wanted.wait() and not self._stopping:
+            self._wanted.clear()
+            position, error = self._spool.position, None
+            try:
+                position = self._spool.sync()
+            except SpoolError as refused:
+                error = refused
+            try:
+                loop.call_soon_threadsafe(self._synced, position, error)
+            except RuntimeError:  # the loop is closed: nobody waits any more
+                return
+
+    def _synced(self, position: int, error: SpoolError | None) -> None:
+        """Let go of what is durable now, or is known not to be; in the event loop."""
+        waiting, done = self._waiting, []
+        while waiting and waiting[0][0] <= position:
+            done.append(waiting.popleft())
+        if error:
+            self._log.withhold([decision_id for _, decision_id, _ in done], error)
+        else:
+            self._log.durable = position
+        for _, _, told in done:
+            told(error is None)
+        self._is_busy = bool(waiting)
+        if waiting:
+            self._wanted.set()
