@@ -8,7 +8,7 @@ import gc
 import math
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import agent_sidecar.lean_imports  # noqa: F401 - before TUF
 from agent_sidecar.snapshots import SnapshotRef
@@ -48,6 +48,19 @@ class Activation:
         """Return the name of its snapshot."""
         return SnapshotRef.of(self.release)
 
+    @property
+    def cache_hits(self) -> int:
+        """Return how many answers came from the decision cache; right after one that did, it is one more than before.
+
+        Begins at 0 with every activation, as its cache does.
+        """
+        return self.matcher.cache_hits
+
+    @property
+    def cache_misses(self) -> int:
+        """Return how many answers the decision cache was asked for and did not have."""
+        return self.matcher.cache_misses
+
     def listed_as(self, release: Release, *, now: float) -> "Activation | None":
         """Return the same policy as a verified release lists its bytes again; None if these are not they."""
         if _bytes_of(release) != _bytes_of(self.release):
@@ -68,6 +81,9 @@ class Activation:
 @dataclass(frozen=True, slots=True)
 class Unavailable:
     """In force while there is no policy to enforce: denies everything, and says why."""
+
+    cache_hits: ClassVar[int] = 0
+    cache_misses: ClassVar[int] = 0
 
     reason: str
 

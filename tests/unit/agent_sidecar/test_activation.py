@@ -33,6 +33,42 @@ def test_from_its_limit_on_it_denies_as_stale(store: SignedStore) -> None:
     assert activation.answer(REQUEST, now=10.0, decision_id="").reason_code == POLICY_STALE
 
 
+def test_whether_an_answer_came_from_the_cache_shows_right_after_it(
+    store: SignedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("policy_core.matcher.matcher.FEW_RULES", 0)
+    monkeypatch.setattr("policy_core.matcher.caching.WARM_AFTER", 1)
+    blob = bundle(rules("allow"), number=1)
+    activation = prepare(blob, store.publish(blob), host={}, now=0.0)
+    seen = []
+    for number in range(5):
+        before = activation.cache_hits
+        activation.answer(REQUEST, now=float(number), decision_id="d")
+        seen.append(activation.cache_hits - before)
+
+    assert seen == [0, 0, 0, 1, 1]
+    assert activation.cache_misses == 1
+
+
+def test_the_same_bytes_released_again_begin_with_an_empty_cache_and_name_the_newer_release(
+    store: SignedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("policy_core.matcher.matcher.FEW_RULES", 0)
+    monkeypatch.setattr("policy_core.matcher.caching.WARM_AFTER", 1)
+    blob = bundle(rules("allow"), number=1)
+    first, second = store.publish(blob), store.publish(blob)
+    activation = prepare(blob, first, host={}, now=0.0)
+    for _ in range(5):
+        activation.answer(REQUEST, now=0.0, decision_id="d")
+
+    again = activation.listed_as(second, now=1.0)
+
+    assert again
+    assert (activation.cache_hits, again.cache_hits) == (2, 0)
+    answers = [again.answer(REQUEST, now=1.0, decision_id="d").policy for _ in range(5)]
+    assert {policy.release for policy in answers if policy} == {second.release}
+
+
 def test_the_self_test_must_hold(store: SignedStore) -> None:
     blob = bundle(rules("deny"), number=1, selftest=[SelfTestCase(request=REQUEST, decision="allow")])
 

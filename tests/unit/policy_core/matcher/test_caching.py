@@ -97,6 +97,9 @@ ODD = [
         {"match": Clauses(attributes={"context.value": AttributeTests(exists=True)})},
         {"match": Clauses(attributes={"context.value.a": AttributeTests(eq=1)})},
         {"match": Clauses(tenants=("1",)), "skip_errors": True},
+        {"unless": Clauses(attributes={"context.value": AttributeTests(eq=1)})},
+        {"unless": Clauses(none_of=Clauses(attributes={"context.value": AttributeTests(eq=1)}))},
+        {"match": Clauses(none_of=Clauses(attributes={"context.value": AttributeTests(eq=1)}))},
         {"when": ["==", ["var", "context", "value"], 1]},
         {"when": ["==", ["var", "context", "value"], True]},
         {"when": ["==", ["var", "context", "value", "a"], 1]},
@@ -123,6 +126,20 @@ def test_types_are_told_apart_below_the_top_too():
     check(matcher, [request(list=[value]) for value in (1, True, 1.0, "1", None, [1])])
 
     assert matcher.cache_hits
+
+
+def test_rules_do_not_share_answers_with_others_that_read_alike():
+    def keyed(name, path, value):
+        return rule(name, Clauses(attributes={path: AttributeTests(eq=value)}), name=f"{name}-{path}-{value}")
+
+    others = [keyed("allow", path, value) for path in ("context.a", "context.b") for value in "wyz"]
+    matcher = matcher_of(keyed("deny", "context.a", "x"), keyed("allow", "context.b", "x"), *others)
+    denied, allowed = request(a="x", b="other"), request(a="other", b="x")
+
+    hits = check(matcher, [denied, allowed])
+
+    assert hits
+    assert [matcher.decide(each).allowed for each in (denied, allowed)] == [False, True]
 
 
 def test_an_error_is_told_in_the_words_of_its_own_cause():
@@ -254,6 +271,17 @@ def test_approvals_are_looked_at_every_time():
     matcher = matcher_of(
         rule("require_approval", approval=Approval({"security": 1}, 60)), approvers=strategies.APPROVERS
     )
+
+    memories = [Assumed({}, by) for by in [()] * 5 + [("ana",)] + [()]]
+    said = [matcher.decide(request(), memory=memory).decision for memory in memories]
+
+    assert said == ["require_approval"] * 5 + ["allow", "require_approval"]
+    assert matcher.cache_hits == 0
+
+
+def test_an_approval_that_is_asked_for_by_mistake_is_looked_at_every_time():
+    asking = rule("require_approval", when=["==", ["var", "context", "x"], 1], approval=Approval({"security": 1}, 60))
+    matcher = matcher_of(ALLOW, asking, approvers=strategies.APPROVERS)
 
     memories = [Assumed({}, by) for by in [()] * 5 + [("ana",)] + [()]]
     said = [matcher.decide(request(), memory=memory).decision for memory in memories]
