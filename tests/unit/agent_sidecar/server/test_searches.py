@@ -161,7 +161,9 @@ def test_every_result_asked_about_alone_gets_true(host: Host) -> None:
     found = host.ask({**WHO, "page": {"limit": 1000}})[1]["results"]
 
     for each in found:
-        answer = host.decisions.answer({**WHO, "subject": each}, lambda answer: answer.allowed, Asking(), Spoken.AUTHZEN)  # type: ignore[arg-type]
+        answer = host.decisions.answer(
+            {**WHO, "subject": each}, lambda answer: answer.allowed, Asking(), Spoken.AUTHZEN
+        )  # type: ignore[arg-type]
         assert answer is True
 
 
@@ -181,7 +183,9 @@ def test_nothing_is_counted_by_searching(make: Callable[[Answering], Host]) -> N
     assert [len(host.pages(WHO, limit=1000)[0]) for _ in range(3)] == [250] * 3
     assert host.memory.rates.keys == 0
 
-    host.decisions.answer({**WHO, "subject": {"type": "user", "id": "u"}}, lambda answer: answer, Asking(), Spoken.AUTHZEN)  # type: ignore[arg-type]
+    host.decisions.answer(
+        {**WHO, "subject": {"type": "user", "id": "u"}}, lambda answer: answer, Asking(), Spoken.AUTHZEN
+    )  # type: ignore[arg-type]
     assert host.pages(WHO) == [[]]
 
 

@@ -1,0 +1,195 @@
+"""Sidecars killed with SIGKILL at random while clients ask as fast as they can: no reply is missing in the log.
+
+A slice is one state directory and `KILLS` kills; the nightly profile runs fifty. In each, whatever was read from a
+socket must be in the log exactly once, nothing in it is torn, and the chain and its signatures hold.
+"""
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import spooled
+from asking_load import UNLOGGED, Load
+from effort import examples
+from forking import Forker, forker
+from signed_store import SignedStore, bundle, rules
+
+from agent_sidecar.decision_log.files import SEALED
+from agent_sidecar.host_key import KEY_FILE
+
+KILLS = 20
+SLICES = examples(1, nightly=50)
+SHORT_SLICES = examples(1, nightly=5)
+TOKEN = "a-token-of-enough-length"
+AS_ROOT = [] if os.geteuid() == 0 else [shutil.which("sudo") or "false", "-n"]
+PATIENCE_S = 30.0
+
+
+@dataclass
+class Scene:
+    """A host, killed again and again, and what its clients have heard."""
+
+    folder: Path
+    state: Path
+    forker: Forker
+    settings: str
+    seed: int
+    answered: dict[str, str] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
+    kills: int = 0
+
+    def __post_init__(self) -> None:
+        store = SignedStore(self.folder / "store")
+        store.publish(bundle(rules("allow"), number=1))
+        (self.folder / "root.json").write_bytes(store.root)
+        (self.folder / "token").write_text(TOKEN)
+        (self.folder / "token").chmod(0o600)
+        (self.folder / "shipped").mkdir()
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.socket = self.folder / "d.sock"
+        (self.folder / "sidecar.toml").write_text(self.settings)
+        self._arguments = [
+            "--config", str(self.folder / "sidecar.toml"), "--store", store.url, "--channel", "prod", "--poll", "1h",
+            "--root", str(self.folder / "root.json"), "--state", str(self.state), "--socket", str(self.socket),
+            "--listen", f"127.0.0.1:{self.port}", "--token-file", str(self.folder / "token"), "--host-id", spooled.HOST,
+        ]  # fmt: skip
+        self._chance = random.Random(self.seed)  # noqa: S311 - no secret
+
+    def start(self) -> int:
+        process = self.forker.start(*self._arguments)
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as sock:
+                sock.connect(str(self.socket))
+                sock.sendall(b"GET /health/ready HTTP/1.1\r\nHost: x\r\n\r\n")
+                if sock.recv(100).startswith(b"HTTP/1.1 200"):
+                    return process
+            time.sleep(0.005)
+        raise AssertionError((self.folder / "log").read_text()[-4000:])
+
+    def kill_under_load(self) -> None:
+        process = self.start()
+        load = Load(unix=self.socket, port=self.port, token=TOKEN, seed=self._chance.randrange(2**32))
+        load.start()
+        time.sleep(self._chance.uniform(0.005, 0.12))
+        os.kill(process, signal.SIGKILL)
+        load.join()
+        self.answered |= load.answered
+        self.wrong += load.wrong
+        self.kills += 1
+
+    def ship(self) -> None:
+        """Take finished segments away, as a shipper does."""
+        for path in sorted((self.state / "spool").glob(f"*{SEALED}")):
+            shutil.move(path, self.folder / "shipped")
+
+    def whole_log(self) -> Path:
+        """Return a folder with all segments, after the sidecar has recovered what the last kill left."""
+        process = self.start()
+        os.kill(process, signal.SIGTERM)
+        end = time.monotonic() + PATIENCE_S
+        while self.socket.exists() and time.monotonic() < end:
+            time.sleep(0.01)
+        time.sleep(0.2)
+        for path in (self.state / "spool").glob("*.jsonl"):
+            shutil.copy(path, self.folder / "shipped")
+        return self.folder / "shipped"
+
+    def check(self) -> Counter[str]:
+        """Assert what the log promises; return how many records it has of each type."""
+        log = self.whole_log()
+        public = bytes.fromhex(json.loads((self.state / KEY_FILE).read_bytes())["public"])
+        assert spooled.flaws(log, public=public) == []
+        assert not list((self.state / "spool").glob("*.damaged"))
+        found = spooled.records(log)
+        logged = Counter(each["answer"]["decision_id"] for each in found if each["type"] == "decision")
+        withheld = {name for each in found if each["type"] == "withheld" for name in each["decision_ids"]}
+        assert set(logged.values()) <= {1}
+        assert [each["seq"] for each in found] == list(range(1, len(found) + 1))
+        told = {name for name, reason_code in self.answered.items() if reason_code != UNLOGGED}
+        assert told - logged.keys() == set()
+        assert (self.answered.keys() - told) & logged.keys() <= withheld
+        assert self.wrong == []
+        return Counter(each["type"] for each in found)
+
+
+@contextlib.contextmanager
+def new_scene(settings: str, *, seed: int, state: Path | None = None) -> Iterator[Scene]:
+    folder = Path(tempfile.mkdtemp(prefix="writ-"))  # short, for the sockets
+    try:
+        with forker(folder / "log") as starts:
+            yield Scene(folder, state or folder / "state", starts, settings, seed)
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def small_disk(mib: int) -> Iterator[Path]:
+    folder = tempfile.mkdtemp(prefix="writ-")
+    mount = [*AS_ROOT, "mount", "-t", "tmpfs", "-o", f"size={mib}m,mode=1777", "tmpfs", folder]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        Path(folder).rmdir()
+        pytest.skip("a disk can be mounted neither here nor with sudo")
+    try:
+        yield Path(folder)
+    finally:
+        subprocess.run([*AS_ROOT, "umount", "--lazy", folder], check=True)
+        Path(folder).rmdir()
+
+
+@pytest.mark.parametrize("number", range(SLICES))
+def test_killed_at_random_every_reply_is_in_the_log_once(number: int) -> None:
+    with new_scene('[log]\nmax_bytes = "16MiB"\n', seed=number) as scene:
+        for _ in range(KILLS):
+            scene.kill_under_load()
+            scene.ship()
+
+        types = scene.check()
+
+    assert len(scene.answered) > 100 * KILLS / 20
+    assert UNLOGGED not in scene.answered.values()
+    print(f"slice {number}: {scene.kills} kills, {len(scene.answered)} replies read, records {dict(types)}")
+
+
+@pytest.mark.parametrize("number", range(SHORT_SLICES))
+def test_so_it_is_when_replies_wait_for_the_disk(number: int) -> None:
+    with new_scene('[log]\ndurability = "host"\nmax_bytes = "16MiB"\n', seed=1_000 + number) as scene:
+        for _ in range(KILLS // 2):
+            scene.kill_under_load()
+            scene.ship()
+
+        types = scene.check()
+
+    assert len(scene.answered) > 100
+    assert UNLOGGED not in scene.answered.values()
+    print(f"slice {number}: {scene.kills} kills, {len(scene.answered)} replies read, records {dict(types)}")
+
+
+@pytest.mark.parametrize("number", range(SHORT_SLICES))
+def test_on_a_disk_that_fills_up_what_is_not_logged_is_denied(number: int) -> None:
+    with small_disk(3) as disk, new_scene("", seed=2_000 + number, state=disk / "state") as scene:
+        for turn in range(KILLS):
+            scene.kill_under_load()
+            if turn % 7 == 6:  # full for some turns, then there is room again
+                scene.ship()
+
+        scene.ship()
+        types = scene.check()
+
+    reasons = Counter(scene.answered.values())
+    assert reasons[UNLOGGED] > 0
+    assert reasons["matched_rule"] > 100
+    print(f"slice {number}: {scene.kills} kills, replies {dict(reasons)}, records {dict(types)}")
