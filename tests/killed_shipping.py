@@ -73,7 +73,7 @@ def _run(kill_before: int | None, state: str, logs: str, records: str, numbers: 
     from agent_sidecar.decision_log.spool import Spool
     from agent_sidecar.history import moment
     from agent_sidecar.host_key import open_host_key
-    from agent_sidecar.reports.enrolling import enrol
+    from agent_sidecar.reports.enrolling import Enrolment
     from bundle_store.file import FileStore
     from bundle_store.opening import open_records
     from bundle_store.s3 import S3Store
@@ -106,8 +106,8 @@ def _run(kill_before: int | None, state: str, logs: str, records: str, numbers: 
     for number in numbers:
         spool.append((b"decision", moment(at), b',"n":%d' % number))
         print(number, file=tell)
-    fleet = open_records(records)
-    Shipper(spool, open_records(logs), enrol=lambda: enrol(fleet, signer), every_s=60.0).last_turn()
+    Enrolment(open_records(records), signer).tend()
+    Shipper(spool, open_records(logs), every_s=60.0).last_turn()
     os._exit(0)
 
 

@@ -26,7 +26,10 @@ REFUSED_AGAIN_S = 3_600.0
 
 
 class ShippingStatus(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """Where the log goes, how much of it is only here, and what went wrong last; `enrolled` is the host's key."""
+    """Where the log goes ("": nowhere), how much of it is only here, and what is wrong.
+
+    `refused` segments lie in the store with other content; `failures` are attempts that did not succeed.
+    """
 
     to: str = ""
     waiting: Backlog = Backlog()
@@ -35,31 +38,26 @@ class ShippingStatus(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
     failures: int = 0
     refused: int = 0
     problem: str = ""
-    enrolled: bool = False
 
 
 class Shipper:
-    """Looks after a spool; `store` None ships nothing, and `enrol` None makes the host's key known to nobody."""
+    """Looks after a spool; `store` None ships nothing."""
 
     def __init__(
         self,
         spool: Spool,
         store: RecordsStore | None,
         *,
-        enrol: Callable[[], bool] | None,
         every_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._spool = spool
         self._store = store
-        self._enrol = enrol
         self._every_s = every_s
         self._clock = clock
         self._shipped_segments = self._shipped_records = 0
         self._shipping = Retrying("log_shipping")
-        self._enrolling = Retrying("host_enrolment")
         self._refused: dict[int, float] = {}
-        self._is_enrolled = False
         self._next_checkpoint = self._next_seal = 0.0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="shipper", daemon=True)
@@ -77,7 +75,7 @@ class Shipper:
 
     def status(self) -> ShippingStatus:
         """Return how it goes. A spool that cannot be read shows as a problem."""
-        problem = self._shipping.problem or self._enrolling.problem
+        problem = self._shipping.problem
         try:
             waiting = backlog(self._spool.directory)
         except OSError as error:
@@ -87,10 +85,9 @@ class Shipper:
             waiting=waiting,
             shipped_segments=self._shipped_segments,
             shipped_records=self._shipped_records,
-            failures=self._shipping.failures + self._enrolling.failures,
+            failures=self._shipping.failures,
             refused=len(self._refused),
             problem=problem,
-            enrolled=self._is_enrolled,
         )
 
     def turn(self) -> float:
@@ -102,11 +99,9 @@ class Shipper:
         if now >= self._next_checkpoint:
             self._next_checkpoint = now + CHECKPOINT_S
             self._write(self._spool.checkpoint)
-        if self._enrol and not self._is_enrolled:
-            self._is_enrolled = self._enrolling.attempt(self._enrol, now)
         if self._store and self._shipping.attempt(partial(self._ship_oldest, self._store, now), now):
             return 0.0
-        times = (self._next_checkpoint, self._next_seal, self._shipping.not_before, self._enrolling.not_before)
+        times = (self._next_checkpoint, self._next_seal, self._shipping.not_before)
         return min(time for time in times if time > now) - now
 
     def last_turn(self) -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,10 @@ from agent_sidecar.decision_log.shipping import backlog, ship_segment
 from agent_sidecar.decision_log.spool import Spool
 from agent_sidecar.history import moment
 from agent_sidecar.host_key import HostSigner, open_host_key
-from agent_sidecar.reports.enrolling import enrol
 from bundle_store.delivering import DifferentObjectError
 from bundle_store.opening import open_records
 from bundle_store.port import RecordsStore
 from policy_core import gzipped
-from policy_core.decision_log.enrolment import decode_enrolment
 from policy_core.decision_log.segment import read_sealed
 from policy_core.decision_log.sequence import ChainReport, Finding, HostVerifier
 
@@ -142,7 +139,7 @@ def proxy(bucket: str, aws: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[s3
 class TestTheShipper:
     @pytest.fixture
     def ship(self, spool: Spool, clock: Clock) -> Callable[[RecordsStore | None], Shipper]:
-        return lambda store: Shipper(spool, store, enrol=None, every_s=EVERY_S, clock=clock)
+        return lambda store: Shipper(spool, store, every_s=EVERY_S, clock=clock)
 
     def run(self, shipper: Shipper, clock: Clock, *, for_s: float) -> None:
         """Let time pass as the thread would."""
@@ -239,7 +236,7 @@ class TestTheShipper:
     ) -> None:
         """Host time never goes back, but it may leap; how long things take is measured otherwise."""
         store, monotonic = open_records(file_url), Clock()
-        shipper = Shipper(spool, store, enrol=None, every_s=EVERY_S, clock=monotonic)
+        shipper = Shipper(spool, store, every_s=EVERY_S, clock=monotonic)
         for leap_s in (0, 86_400 * 400, 0, 5, 3_600):
             clock.now += leap_s
             write(spool, clock, leap_s)
@@ -261,39 +258,3 @@ class TestTheShipper:
         (report,), findings = verify(store, signer)
         assert (report.records["decision"], findings) == (2, [])
         assert backlog(spool.directory).oldest_at == ""
-
-
-class TestEnrolment:
-    def test_is_written_once_and_found_again(self, signer: HostSigner, store_url: str) -> None:
-        store = open_records(store_url)
-        enrol(store, signer)
-        enrol(store, signer)
-
-        (found,) = store.listing("hosts/")
-        object_ = store.get(found.name, max_bytes=10_000)
-        assert object_ is not None
-        assert decode_enrolment(object_.body, name=found.name) == signer.key
-
-    def test_by_somebody_else_under_our_name_is_an_error(self, signer: HostSigner, file_url: str) -> None:
-        store = open_records(file_url)
-        store.put(signer.enrolment()[0], b"forged", if_etag=None)
-
-        with pytest.raises(DifferentObjectError):
-            enrol(store, signer)
-
-    def test_is_tried_until_it_works_and_holds_up_nothing(
-        self, spool: Spool, clock: Clock, signer: HostSigner, file_url: str, tmp_path: Path
-    ) -> None:
-        logs, records = open_records(file_url), open_records((tmp_path / "records").as_uri())
-        (tmp_path / "records").touch()  # no directory can be made there
-        shipper = Shipper(spool, logs, enrol=lambda: enrol(records, signer), every_s=EVERY_S, clock=clock)
-        write(spool, clock, 1)
-        TestTheShipper().run(shipper, clock, for_s=EVERY_S + 1)
-        assert len(list(logs.listing())) == 1
-        assert not shipper.status().enrolled
-
-        os.unlink(tmp_path / "records")  # noqa: PTH108
-        TestTheShipper().run(shipper, clock, for_s=200)
-
-        assert shipper.status().enrolled
-        assert len(list(records.listing("hosts/web-1/"))) == 1
