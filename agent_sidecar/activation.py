@@ -11,11 +11,13 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
 import agent_sidecar.lean_imports  # noqa: F401 - before TUF
+from agent_sidecar.recording import RecordByPolicy, Recording, RecordNothing
 from agent_sidecar.snapshots import SnapshotRef
 from policy_core.bundle import MATCHER, SELFTEST, BundleError, read_bundle
 from policy_core.decision import POLICY_STALE, POLICY_UNAVAILABLE, Answer, PolicyRef, refusal
 from policy_core.matcher import Matcher, loading
 from policy_core.memory import Memory, Oblivious
+from policy_core.redacting import Redactor
 from policy_core.request import normalise
 from policy_core.selftest import run_selftest
 from policy_core.trust.errors import MetadataError
@@ -26,6 +28,11 @@ OBLIVIOUS = Oblivious()
 
 class Answering(Protocol):
     """What the decision API needs of whatever is in force."""
+
+    @property
+    def recording(self) -> Recording | None:
+        """Return what the decision log holds of decisions, None for everything."""
+        ...
 
     def answer(self, raw: object, *, now: float, decision_id: str, memory: Memory = OBLIVIOUS) -> Answer:
         """Return the answer to a decoded request at host time `now`. Raises RequestError for a wrong shape."""
@@ -42,6 +49,7 @@ class Activation:
     host: Mapping[str, str]
     activated_at: float
     deny_after: float
+    recording: Recording | None = None
 
     @property
     def ref(self) -> SnapshotRef:
@@ -84,6 +92,7 @@ class Unavailable:
 
     cache_hits: ClassVar[int] = 0
     cache_misses: ClassVar[int] = 0
+    recording: ClassVar[Recording] = RecordNothing()
 
     reason: str
 
@@ -115,10 +124,13 @@ def load(
     if (bundle.revision, bundle.content_sha256) != (release.revision, release.content_sha256):
         raise MetadataError(f"bundle {bundle.name}: is not the content of revision {release.revision} that was signed")
     policy = _policy_of(release)
-    matcher = _run(loading(bundle.files[MATCHER], policy=policy, provisions=bundle.provisions), pause)
+    provisions = bundle.provisions
+    matcher = _run(loading(bundle.files[MATCHER], policy=policy, provisions=provisions), pause)
     for _ in run_selftest(matcher, bundle.files.get(SELFTEST, b"")):
         pause()
-    return Activation(release, policy, matcher, host, now, deny_after=math.inf)
+    rules = provisions.log
+    recording = RecordByPolicy(Redactor(rules, provisions.data), matcher, host) if rules else None
+    return Activation(release, policy, matcher, host, now, deny_after=math.inf, recording=recording)
 
 
 def _bytes_of(release: Release) -> tuple[str, str, str]:

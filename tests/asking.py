@@ -1,6 +1,7 @@
-"""A peer as handlers see it, without a connection."""
+"""What decisions need beside a request, without a connection or a policy: a peer, and a policy that fails."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from agent_sidecar.server.caller import Caller, CallerKind
 
@@ -16,3 +17,12 @@ class Asking:
     kept_headers: tuple[tuple[bytes, bytes], ...] = ()
     request_id: bytes = b""
     caller: Caller = UID_7
+
+
+class Failing:
+    """A policy with a bug."""
+
+    recording = None
+
+    def answer(self, *_: object, **__: object) -> Any:
+        raise ZeroDivisionError

@@ -17,11 +17,14 @@ import msgspec
 from agent_sidecar import logs
 from agent_sidecar.decision_log.records import DECISION, Asker, Decided, Moments, spell, spell_fields
 from agent_sidecar.decision_log.settings import Durability, LogSettings, WhenFull
+from agent_sidecar.decision_log.shipper import Shipper, ShippingStatus
 from agent_sidecar.decision_log.spool import Entry, Spool, SpoolError
 from agent_sidecar.durable import StateError
 from agent_sidecar.history import moment
 
 UNLOGGED, WITHHELD = b"unlogged", b"withheld"
+SHIPPING_STOP_S = 5.0
+"""How long an end waits for what is being shipped; the rest is shipped after the next start."""
 _REPORT_EVERY = 10_000  # denials between two warnings while nothing can be logged
 
 Told = Callable[[bool], None]
@@ -32,7 +35,8 @@ class LogStatus(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The decision log: how sure it is, what it takes, and what could not be logged.
 
     `records` is the number of the newest record; `given_up` how many were deleted to make room. `denied` answers were
-    deny because of the log since the process began, and `problem` is why.
+    deny because of the log since the process began, and `problem` is why. Of `left_out`, since then, the policy wants no
+    record.
     """
 
     durability: Durability
@@ -42,7 +46,9 @@ class LogStatus(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     records: int = 0
     given_up: int = 0
     denied: int = 0
+    left_out: int = 0
     problem: str = ""
+    shipping: ShippingStatus | None = None
 
 
 class Log(Protocol):
@@ -92,7 +98,7 @@ class NoLog:
 class DecisionLog:
     """Writes decisions and events to a spool; `host` are the labels that policies see. `write` is for the event loop.
 
-    `owns` if this process owns the state directory: it alone tends the spool.
+    `shipper` is for the process that owns the state directory, which alone tends the spool, too.
     """
 
     def __init__(
@@ -102,26 +108,34 @@ class DecisionLog:
         *,
         clock: Callable[[], float],
         host: Mapping[str, str],
-        owns: bool = True,
+        shipper: Shipper | None,
     ) -> None:
         self.spool = spool
         self.durable: float = math.inf
         self._settings = settings
         self._clock = clock
         self._host = dict(host)
-        self._owns = owns
+        self._shipper = shipper
         self._moment = Moments()
         self._append = spool.append
         self._pending: tuple[Entry, ...] = ()
         self._denied = 0
+        self._left_out = 0
         self._denied_in_all = 0
         self._denied_since = ""
         self._problem = ""
         self._committing = GroupCommit(self, spool) if settings.durability is Durability.HOST else None
 
     def write(self, decided: Decided, peer: Asker) -> int:
-        """Write a decision and return its position. Raises StateError, and then it is not in the log."""
-        entry = DECISION, self._moment(decided.now), spell(decided, peer, self._host)
+        """Write a decision and return its position, 0 if the policy wants no record of it.
+
+        Raises StateError, and then it is not in the log.
+        """
+        spelt = spell(decided, peer, self._host)
+        if spelt is None:
+            self._left_out += 1
+            return 0
+        entry = DECISION, self._moment(decided.now), spelt
         if self._denied or self._pending:
             return self._write_first_what_was_not(entry)
         try:
@@ -161,18 +175,22 @@ class DecisionLog:
             records=self.spool.last_seq,
             given_up=self.spool.shed_records,
             denied=self._denied_in_all,
+            left_out=self._left_out,
             problem=self._problem,
+            shipping=self._shipper.status() if self._shipper else None,
         )
 
     def start(self, loop: AbstractEventLoop) -> None:
-        """Begin to make records durable, if replies wait for that."""
+        """Begin to sign and ship what is written, and to make records durable, if replies wait for that."""
+        if self._shipper:
+            self._shipper.start()
         if self._committing:
             self.durable = self.spool.position
             self._committing.start(loop)
 
     def tend(self) -> None:
         """Sync, seal at the hour, count: once a second, in a thread. What goes wrong is logged once."""
-        if not self._owns:
+        if self._shipper is None:
             return
         try:
             self.spool.tend()
@@ -182,13 +200,16 @@ class DecisionLog:
             self._report(error)
 
     def end(self) -> None:
-        """End the thread that syncs, and leave the spool signed and on the disk."""
+        """End the threads, and leave the spool signed, on the disk, and shipped as far as the store takes it."""
         if self._committing:
             self._committing.stop()
+        if self._shipper is None:
+            return
+        self.event("stopped", {})
+        self._shipper.stop(timeout_s=SHIPPING_STOP_S)
         try:
-            if self._owns:
-                self.spool.checkpoint()
-                self.spool.tend()
+            self.spool.checkpoint()
+            self.spool.tend()
         except StateError as error:
             self._report(error)
 

@@ -14,16 +14,17 @@ from typing import Any, Protocol
 import msgspec
 
 from agent_sidecar.history import moment
+from agent_sidecar.recording import Recording
 from agent_sidecar.server.caller import Caller
 from policy_core.decision import Answer
-from policy_core.grants import claims_of, encoded_request_digest
+from policy_core.grants import Grant, claims_of, encoded_request_digest
+from policy_core.redacting import Parts
 from policy_core.request import RequestError, canonical
 
 DECISION = b"decision"
 _encode = msgspec.json.Encoder().encode
 _sorted = msgspec.json.Encoder(order="sorted").encode
 _TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
-_NO_GRANTS: tuple[object, ...] = ()
 
 
 class Spoken(StrEnum):
@@ -57,7 +58,10 @@ class Asker(Protocol):
 
 @dataclass(slots=True)
 class Decided:
-    """A decision on its way out: the decoded request, its answer, host time, and how long it took."""
+    """A decision on its way out: the decoded request, its answer, host time, and how long it took.
+
+    `recording` says what the log holds of it, None for everything.
+    """
 
     raw: object
     answer: Answer
@@ -65,6 +69,7 @@ class Decided:
     eval_us: int
     protocol: Spoken
     is_trial: bool
+    recording: Recording | None = None
 
 
 class _Fields(msgspec.Struct, omit_defaults=True):
@@ -77,8 +82,9 @@ class _Fields(msgspec.Struct, omit_defaults=True):
     trial: bool = False
     host: Mapping[str, str] = {}
     input: object = None
+    erased: Sequence[str] = ()
     input_digest: str = ""
-    grants: Sequence[object] = _NO_GRANTS
+    grants: Sequence[object] = ()
     answer: Answer | None = None
     eval_us: int = 0
 
@@ -98,23 +104,27 @@ class Moments:
         return f"{self._text}{int((seconds - whole) * 1000):03}Z"
 
 
-def spell(decided: Decided, peer: Asker, host: Mapping[str, str]) -> bytes:
-    """Return what a record of a decision has after its time, a comma first; `host` are the labels the policy sees."""
-    raw, caller = decided.raw, peer.caller
-    given: object = raw
+def spell(decided: Decided, peer: Asker, host: Mapping[str, str]) -> bytes | None:
+    """Return what a record of a decision has after its time, a comma first; None if the policy wants none.
+
+    `host` are the labels the policy sees.
+    """
+    caller, answer = peer.caller, decided.answer
+    parts, grants = _asked(decided.raw)
+    erased: Sequence[str] = ()
+    given: object = decided.raw  # denied without being looked at: the policy is too stale
+    if decided.recording is not None:
+        kept = decided.recording.keep(parts, decided.raw, now=decided.now, answer=answer)
+        if kept is None:
+            return None
+        parts, erased, given = kept.parts, kept.erased, None
     digest = ""
-    grants: Sequence[object] = _NO_GRANTS
-    try:
-        subject, action, resource, context = canonical(raw)
-    except RequestError:
-        pass  # denied without being looked at: no policy, or one that is too stale
-    else:
-        if "grants" in context:
-            grants = claims_of(context["grants"])
-            context = {name: value for name, value in context.items() if name != "grants"}
-        parts = _sorted(subject), _sorted(action), _sorted(resource), _sorted(context)
-        digest = encoded_request_digest(*parts)
-        given = msgspec.Raw(b'{"subject":%b,"action":%b,"resource":%b,"context":%b}' % parts)
+    if parts is not None:
+        spelt = [_sorted(part) for part in parts]
+        given = msgspec.Raw(b'{"subject":%b,"action":%b,"resource":%b,"context":%b}' % tuple(spelt))
+        digest = encoded_request_digest(*spelt)
+    if erased:  # nothing may be left that what is missing could be guessed with
+        digest, grants, answer = "", [_undigested(each) for each in grants], _without_digest(answer)
     fields = _Fields(
         decided.protocol,
         caller.name,
@@ -124,12 +134,35 @@ def spell(decided: Decided, peer: Asker, host: Mapping[str, str]) -> bytes:
         decided.is_trial,
         host,
         given,
+        erased,
         digest,
         grants,
-        decided.answer,
+        answer,
         decided.eval_us,
     )
     return b"," + _encode(fields)[1:-1]
+
+
+def _asked(raw: object) -> tuple[Parts | None, Sequence[Grant | dict[str, str]]]:
+    """Return a request in its canonical form without its grants, and what those say; None for what is no request."""
+    try:
+        subject, action, resource, context = canonical(raw)
+    except RequestError:
+        return None, ()
+    if "grants" not in context:
+        return (subject, action, resource, context), ()
+    rest = {name: value for name, value in context.items() if name != "grants"}
+    return (subject, action, resource, rest), claims_of(context["grants"])
+
+
+def _undigested(grant: Grant | dict[str, str]) -> Grant | dict[str, str]:
+    return msgspec.structs.replace(grant, request_digest="") if isinstance(grant, Grant) else grant
+
+
+def _without_digest(answer: Answer) -> Answer:
+    if answer.approval is None:
+        return answer
+    return msgspec.structs.replace(answer, approval=msgspec.structs.replace(answer.approval, request_digest=""))
 
 
 def _trace(headers: Sequence[tuple[bytes, bytes]]) -> tuple[str, str]:

@@ -20,12 +20,15 @@ from agent_sidecar.decision_log.log import Log
 from agent_sidecar.decision_log.records import Asker, Decided, Spoken
 from agent_sidecar.durable import StateError
 from agent_sidecar.memory import AtOnce, Elsewhere, HostMemory, WouldWaitError
+from agent_sidecar.recording import Recording
 from agent_sidecar.server.caller import Caller
 from agent_sidecar.server.connection import Connection
 from agent_sidecar.server.replies import Reply, Text, encode, error_reply
 from agent_sidecar.server.service import Handler, Routes
 from agent_sidecar.server.waiting import WaitingRoom
 from agent_sidecar.status import Health
+from agent_sidecar.tally import Tally
+from agent_sidecar.traces.exporting import SpanExporter
 from policy_core.decision import EVALUATION_ERROR, LOG_UNAVAILABLE, Answer, refusal
 from policy_core.decoding import decode_request
 from policy_core.memory import Looking, Memory
@@ -48,6 +51,7 @@ class DecisionApi:
         health: Callable[[], Health],
         metrics: Callable[[], bytes],
         log: Log,
+        spans: SpanExporter | None = None,
     ) -> None:
         self.in_force = in_force
         self.clock = clock
@@ -56,6 +60,8 @@ class DecisionApi:
         self._metrics = metrics
         self._memory = memory
         self._log = log
+        self._spans = spans
+        self.tally = Tally()
         self._at_once: Memory = memory if isinstance(memory, Elsewhere) else AtOnce(memory)
         self._trial_at_once = Looking(self._at_once)
         self.waiting_room = WaitingRoom()
@@ -113,12 +119,14 @@ class DecisionApi:
         except RequestError:
             raise
         except WouldWaitError:
-            asked = _Asked(raw, decision_id, now, started, protocol, is_trial, _Asker.of(peer))
+            asked = _Asked(raw, decision_id, now, started, protocol, is_trial, active.recording, _Asker.of(peer))
             return self._reply_later(self._aside(active, raw, now, decision_id, is_trial=is_trial), asked, spell, peer)
         except Exception as error:  # noqa: BLE001 - request boundary: what cannot be evaluated is denied
             answer = _failed(error, decision_id, peer.caller)
         took_us = (perf_counter_ns() - started) // 1000
-        return spell(self._logged(Decided(raw, answer, now, took_us, protocol, is_trial), peer, spell, peer))
+        return spell(
+            self._logged(Decided(raw, answer, now, took_us, protocol, is_trial, active.recording), peer, spell, peer)
+        )
 
     def _aside(
         self, active: Answering, raw: object, now: float, decision_id: str, *, is_trial: bool
@@ -141,8 +149,16 @@ class DecisionApi:
         except Exception as error:  # noqa: BLE001 - request boundary: what cannot be evaluated is denied
             answer = _failed(error, asked.decision_id, asked.asker.caller)
         took_us = (perf_counter_ns() - asked.started) // 1000
-        decided = Decided(asked.raw, answer, asked.now, took_us, asked.protocol, asked.is_trial)
-        return spell(self._logged(decided, asked.asker, spell, peer))
+        decided = Decided(asked.raw, answer, asked.now, took_us, asked.protocol, asked.is_trial, asked.recording)
+        return spell(self._given(decided, asked.asker, spell, peer))
+
+    def _given(self, decided: Decided, asker: Asker, spell: Callable[[Answer], Spelt], peer: Connection) -> Answer:
+        """Log a decision, count it, export its span if its caller records the trace; return the answer to give."""
+        answer = self._logged(decided, asker, spell, peer)
+        self.tally.count(answer.decision, decided.eval_us)
+        if self._spans:
+            self._spans.decided(asker.kept_headers, answer, decided.protocol, took_us=decided.eval_us)
+        return answer
 
     def _logged(self, decided: Decided, asker: Asker, spell: Callable[[Answer], Spelt], peer: Connection) -> Answer:
         """Write a decision to the log and return its answer: deny if it cannot be written, whatever was decided.
@@ -186,6 +202,7 @@ class _Asked:
     started: int
     protocol: Spoken
     is_trial: bool
+    recording: Recording | None
     asker: _Asker
 
 

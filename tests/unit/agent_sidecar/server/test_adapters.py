@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from asking import Asking
+from asking import Asking, Failing
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,13 +32,6 @@ REVIEW = {
 }  # fmt: skip
 HEADERS = ((b"host", b"shop"), (b"x-user", b"ada"))
 BYTES = st.binary(max_size=40) | st.text("/.%2eEfF?aA;\\", max_size=20).map(str.encode)
-
-
-class Failing:
-    """A policy with a bug."""
-
-    def answer(self, *_: object, **__: object) -> Any:
-        raise ZeroDivisionError
 
 
 def peer(method: bytes, target: bytes, headers: object = HEADERS) -> Any:

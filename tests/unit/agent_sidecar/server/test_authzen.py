@@ -34,6 +34,8 @@ JSON = ((b"content-type", b"application/json"),)
 class Deciding:
     """Allows reading, cannot tell about waiting at once, and remembers in which order it was asked."""
 
+    recording = None
+
     def __init__(self, *, waits: Callable[[], object] = lambda: None) -> None:
         self.asked: list[Any] = []
         self._waits = waits

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from asking import Asking
+from asking import Asking, Failing
 
 from agent_sidecar.decision_log.log import NoLog
 from agent_sidecar.freshness import FreshnessState
@@ -29,6 +29,8 @@ AUTHZEN = b'{"subject":{"type":"user","id":"a"},"action":{"name":"x"},"resource"
 
 class Recording:
     """Allows, and remembers what it was asked."""
+
+    recording = None
 
     def __init__(self) -> None:
         self.asked: list[tuple[object, float]] = []
@@ -110,7 +112,7 @@ def test_what_is_no_request_gets_400_and_a_message(api: DecisionApi, body: bytes
 
 
 def test_a_failure_of_ours_is_a_deny(make_api: Callable[[Any], DecisionApi], caplog: pytest.LogCaptureFixture) -> None:
-    status, reply = ask(make_api(None), b"/access/v1/evaluation", AUTHZEN)
+    status, reply = ask(make_api(Failing()), b"/access/v1/evaluation", AUTHZEN)
 
     assert (status, reply["decision"], reply["context"]["reason_code"]) == (200, False, "evaluation_error")
     assert caplog.records[0].exc_info
@@ -135,6 +137,8 @@ def test_readiness_is_told_apart_from_being_alive(api: DecisionApi) -> None:
 
 class Waiting:
     """Needs to wait, and then allows, fails or takes too long."""
+
+    recording = None
 
     def __init__(self, then: Callable[[], Answer]) -> None:
         self._then = then

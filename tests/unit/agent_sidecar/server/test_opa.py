@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import msgspec
 import pytest
-from asking import Asking
+from asking import Asking, Failing
 
 from agent_sidecar.decision_log.log import NoLog
 from agent_sidecar.freshness import FreshnessState
@@ -28,6 +28,8 @@ Ask = Callable[..., tuple[int, Any]]
 
 class Deciding:
     """Gives the same decision to every request, and counts them."""
+
+    recording = None
 
     def __init__(self, decision: Decision = Decision.ALLOW, **more: Any) -> None:
         self.decision = decision
@@ -186,5 +188,5 @@ def test_health_asks_for_a_policy_only_if_it_is_asked_to(make: Callable[..., Ask
 
 
 def test_a_failure_of_ours_is_no_permission(make: Callable[..., Ask]) -> None:
-    assert make(None)("POST", "/v1/data/writ/allow", {"input": INPUT})[1]["result"] is False
-    assert make(None)("POST", "/", INPUT) == (200, False)
+    assert make(Failing())("POST", "/v1/data/writ/allow", {"input": INPUT})[1]["result"] is False
+    assert make(Failing())("POST", "/", INPUT) == (200, False)
