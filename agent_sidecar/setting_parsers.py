@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from bundle_store.opening import StoreUrlError, open_records
 from policy_core.errors import InvalidError
 
 Parser = Callable[[Any], Any]
@@ -46,6 +47,15 @@ def count(value: object) -> int:
     if type(value) is not int or not 0 <= value < 2**53:
         raise ValueError(f"is not a count (found {value!r})")
     return value
+
+
+def records_url(value: object) -> str:
+    """Return the URL of a store that hosts write records to; nothing is contacted."""
+    url = text(value)
+    try:
+        return open_records(url).url
+    except StoreUrlError as error:
+        raise ValueError(f"{error.message} (expected for example s3://bucket/prefix)") from error
 
 
 def switch(value: object) -> bool:

@@ -6,8 +6,10 @@ from pathlib import Path
 from agent_sidecar import logs
 from agent_sidecar.decision_log.log import DecisionLog, NoLog
 from agent_sidecar.decision_log.settings import Durability, LogSettings, WhenFull
+from agent_sidecar.decision_log.shipper import Shipper
 from agent_sidecar.decision_log.spool import Signer, Spool
 from agent_sidecar.durable import StateError
+from bundle_store.opening import open_records
 
 SPOOL = "spool"
 """Where segments are, in the state directory."""
@@ -35,7 +37,9 @@ def open_log(
         spool.open()
     except StateError as error:
         logs.warning("decision_log_unwritable", reason=error.message, hint=error.hint)
-    return DecisionLog(spool, settings, clock=clock, host=host)
+    store = open_records(settings.ship) if settings.ship else None
+    shipper = Shipper(spool, store, every_s=settings.ship_every_s)
+    return DecisionLog(spool, settings, clock=clock, host=host, shipper=shipper)
 
 
 def join_log(
@@ -52,7 +56,7 @@ def join_log(
         return NoLog()
     syncs = settings.durability is Durability.HOST
     spool = _spool(state, settings, signer(), host_id=host_id, clock=clock, syncs=syncs)
-    return DecisionLog(spool, settings, clock=clock, host=host, owns=False)
+    return DecisionLog(spool, settings, clock=clock, host=host, shipper=None)
 
 
 def _spool(

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from agent_sidecar.setting_parsers import one_of, table
+from agent_sidecar.setting_parsers import between, one_of, records_url, table
 
 MIN_BYTES, DEFAULT_BYTES, MAX_BYTES = 16 << 20, 1 << 30, 1 << 44
+MIN_SHIP_S, DEFAULT_SHIP_S, MAX_SHIP_S = 1.0, 60.0, 86_400.0
 _UNITS = {"MB": 10**6, "GB": 10**9, "MiB": 1 << 20, "GiB": 1 << 30}
 _SIZE = re.compile(r"(\d{1,9})(MB|GB|MiB|GiB)")
 
@@ -29,11 +30,16 @@ class WhenFull(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogSettings:
-    """The settings of the decision log; `ship` is a store, empty if nothing is shipped."""
+    """The settings of the decision log; `ship` is a store, empty if nothing is shipped.
+
+    What is shipped nowhere stays here, so the oldest must go at some time: else every host would deny in the end.
+    """
 
     durability: Durability = Durability.PROCESS
-    when_full: WhenFull = WhenFull.BLOCK
+    when_full: WhenFull = WhenFull.DROP_OLDEST
     max_bytes: int = DEFAULT_BYTES
+    ship: str = ""
+    ship_every_s: float = DEFAULT_SHIP_S
 
 
 def size(value: object) -> int:
@@ -47,14 +53,30 @@ def size(value: object) -> int:
     return size_bytes
 
 
-_parse = table({"durability": one_of(*Durability), "when_full": one_of(*WhenFull), "max_bytes": size})
+_parse = table(
+    {
+        "durability": one_of(*Durability),
+        "when_full": one_of(*WhenFull),
+        "max_bytes": size,
+        "ship": records_url,
+        "ship_every": between(MIN_SHIP_S, MAX_SHIP_S),
+    }
+)
 
 
 def log_settings(value: object) -> LogSettings:
     """Return what a configuration's table ``[log]`` says. Raises ValueError."""
     found: dict[str, Any] = _parse(value)
-    return LogSettings(
+    ship = found.get("ship", "")
+    settings = LogSettings(
         durability=Durability(found.get("durability", Durability.PROCESS)),
-        when_full=WhenFull(found.get("when_full", WhenFull.BLOCK)),
+        when_full=WhenFull(found.get("when_full", WhenFull.BLOCK if ship else WhenFull.DROP_OLDEST)),
         max_bytes=found.get("max_bytes", DEFAULT_BYTES),
+        ship=ship,
+        ship_every_s=found.get("ship_every", DEFAULT_SHIP_S),
     )
+    if ship and settings.durability is Durability.OFF:
+        raise ValueError('ship: there is nothing to ship (durability is "off")')
+    if "ship_every" in found and not ship:
+        raise ValueError("ship_every: nothing is shipped (expected ship beside it)")
+    return settings
