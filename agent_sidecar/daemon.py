@@ -16,15 +16,18 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
 import agent_sidecar.lean_imports  # noqa: F401 - before TUF
 from agent_sidecar import logs
+from agent_sidecar.activation import Activation, Unavailable
 from agent_sidecar.announcing import BEAT_EVERY_S, Announcer, Silent
 from agent_sidecar.configuration import Configuration
 from agent_sidecar.decision_log.opening import open_log
 from agent_sidecar.durable import StateError
+from agent_sidecar.emergencies import Entries
 from agent_sidecar.enforcement import Enforcement
 from agent_sidecar.fleet import FleetStore
 from agent_sidecar.history import History
@@ -35,6 +38,7 @@ from agent_sidecar.metrics import metrics_text
 from agent_sidecar.notifying import Notifier
 from agent_sidecar.polling import Poller
 from agent_sidecar.rehearsal.rehearsing import Rehearsal
+from agent_sidecar.rehearsal.room import room_bytes
 from agent_sidecar.reloading import Reloader
 from agent_sidecar.server.administration import AdminApi
 from agent_sidecar.server.decisions import DecisionApi
@@ -48,6 +52,9 @@ from agent_sidecar.state import ADMIN_SOCKET, Settings, StateDirectory
 from agent_sidecar.status import Health, Status, health_of, status_of, summary_of
 from agent_sidecar.supervision import Supervision
 from agent_sidecar.updating import Updater
+from agent_sidecar.workers.crew import Crew
+from agent_sidecar.workers.deciding import Deciding
+from agent_sidecar.workers.messages import Told
 from bundle_store.client import TrustedClient
 from bundle_store.opening import open_reader
 from policy_core import __version__
@@ -74,13 +81,15 @@ class Daemon:
         self._clock = HostClock()
         history = History(directory.path)
         self._announcer = (Announcer if configuration.in_process else Silent)(directory.path)
+        self._crew: Crew | None = None
         self._enforcement = Enforcement(
             directory,
             clock=self._clock,
             history=history,
             min_release=configuration.min_release,
             max_pin_s=configuration.max_pin_s,
-            announce=self._announcer.say,
+            announce=self._announce,
+            spread=self._spread,
         )
         host_id = configuration.host_id
         self._log = open_log(
@@ -95,7 +104,8 @@ class Daemon:
         fleet_url = configuration.fleet_store
         self._fleet = FleetStore(fleet_url, channel=configuration.channel) if fleet_url else None
         self._memory = HostMemory(directory.path, host_id=configuration.host_id, clock=self._clock, fleet=self._fleet)
-        self._rehearsal = Rehearsal()
+        loading = 1 if configuration.workers == 1 else 1 + configuration.workers
+        self._rehearsal = Rehearsal(room=partial(room_bytes, processes=loading))
         store = open_reader(configuration.store)
         self._updater = Updater(
             store=store,
@@ -125,6 +135,8 @@ class Daemon:
             metrics=self.metrics,
             log=self._log,
         )
+        if configuration.workers > 1:
+            self._crew = self._new_crew(configuration)
         self._admin_api = AdminApi(
             enforcement=self._enforcement,
             poller=self._poller,
@@ -146,8 +158,8 @@ class Daemon:
             read=reread,
             appliers={
                 "poll_s": self._poller.set_interval,
-                "token": partial(setattr, self._tcp, "token"),
-                "log_level": logs.set_level,
+                "token": self._everywhere("token", partial(setattr, self._tcp, "token")),
+                "log_level": self._everywhere("log_level", logs.set_level),
             },
         )
 
@@ -160,7 +172,8 @@ class Daemon:
             self._memory,
             self._log.status(),
             polls=self._poller.polls,
-            decisions=self._api.decisions,
+            decisions=self._api.decisions + (self._crew.counts().decisions if self._crew else 0),
+            workers=self._crew.status() if self._crew else (),
         )
 
     def health(self) -> Health:
@@ -206,7 +219,7 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, _on_signal, stop)
         loop.add_signal_handler(signal.SIGHUP, reload.set)
-        serving = Serving(listeners)
+        serving = Serving(self._own(listeners))
         await serving.open()
         self._log.start(loop)
         self._poller.start()
@@ -231,12 +244,63 @@ class Daemon:
             self._notifier.stopping()
             self._announcer.end()
             cut = await serving.drain()
+            if self._crew:
+                cut += await self._crew.drain()
             for task in ticking:
                 task.cancel()
             self._api.waiting_room.close()
             self._rehearsal.close()
             await asyncio.to_thread(self._poller.stop, timeout_s=POLLER_STOP_S)
         return cut
+
+    def _new_crew(self, configuration: Configuration) -> Crew:
+        return Crew(
+            configuration.workers,
+            configuration,
+            decide=Deciding(
+                in_force=lambda: self._enforcement.active,
+                clock=self._clock,
+                memory=self._memory,
+                room=self._api.waiting_room,
+            ),
+            told=lambda: Told(self.status(), self.metrics(), self._clock()),
+            keep=lambda: [loaded.release for loaded in self._enforcement.loaded],
+        )
+
+    def _own(self, listeners: list[Listener]) -> list[Listener]:
+        """Return what this process accepts on; workers, if there are any, are started on the rest."""
+        if self._crew is None:
+            return listeners
+        services = {"decision": self._local, "tcp": self._tcp}
+        self._crew.start(
+            {
+                name: listener.sock
+                for name, service in services.items()
+                for listener in listeners
+                if listener.service is service
+            }
+        )
+        return [listener for listener in listeners if listener.service is self._admin]
+
+    def _announce(self, active: Activation | Unavailable, entries: Entries) -> None:
+        """Tell all who answer beside this process what is about to be in force; workers have confirmed it then."""
+        self._announcer.say(active, entries)
+        if self._crew:
+            self._crew.follow(active, entries)
+
+    def _everywhere(self, name: str, apply: Callable[[Any], None]) -> Callable[[Any], None]:
+        """Return how a setting changes here and in all workers."""
+
+        def change(value: Any) -> None:
+            apply(value)
+            if self._crew:
+                self._crew.adjust(name, value)
+
+        return change
+
+    def _spread(self, activation: Activation) -> None:
+        if self._crew:
+            self._crew.load(activation)
 
     def start(self) -> None:
         """Enforce what is on disk, without network."""

@@ -21,6 +21,7 @@ import msgspec
 import agent_sidecar.lean_imports  # noqa: F401 - before TUF
 from agent_sidecar import logs
 from agent_sidecar.activation import Activation, Unavailable, prepare
+from agent_sidecar.disposal import unshared
 from agent_sidecar.durable import StateError
 from agent_sidecar.emergencies import Emergencies, Entries
 from agent_sidecar.history import History, HistoryEvent, moment
@@ -52,8 +53,13 @@ class Enforcement:
         min_release: int,
         max_pin_s: float,
         announce: Callable[[Activation | Unavailable, Entries], None] = lambda active, entries: None,  # noqa: ARG005
+        spread: Callable[[Activation], None] = lambda activation: None,  # noqa: ARG005
     ) -> None:
-        """`announce` is told what is about to be in force, and under which emergency entries."""
+        """`announce` is told what is about to be in force, and under which emergency entries.
+
+        `spread` has other processes load a policy that is about to be in force, and raises RehearsalError if it must
+        not be; its bundle is in the snapshots by then.
+        """
         self.active: Activation | Unavailable = NO_POLICY
         self.unusable: dict[SnapshotRef, str] = {}
         self._directory = directory
@@ -64,6 +70,7 @@ class Enforcement:
         self._loaded: dict[SnapshotRef, Activation] = {}
         self._deny_after = math.inf
         self._announce = announce
+        self._spread = spread
         self._lock = threading.RLock()
         clock.raise_to(self.state.time_seen)
         self.emergencies = Emergencies(directory, clock=clock, history=history, select=self._select)
@@ -82,6 +89,11 @@ class Enforcement:
     def limits(self) -> Limits:
         """Return how far a host rollback may go: the stricter of configuration and newest verified policy."""
         return stricter(self._own_limits, self.state.limits)
+
+    @property
+    def loaded(self) -> tuple[Activation, ...]:
+        """Return the policies that could take effect at once."""
+        return tuple(self._loaded.values())
 
     def is_loaded(self, ref: SnapshotRef | None) -> bool:
         """Tell whether a snapshot could take effect at once."""
@@ -116,8 +128,8 @@ class Enforcement:
         """Load the snapshot that is not in force, so that going back or forth is instant."""
         for ref in self.state.referenced:
             with self._lock:
-                if ref in self.state.referenced and not self.is_loaded(ref):
-                    self._load(ref)
+                if ref in self.state.referenced and not self.is_loaded(ref) and self._load(ref):
+                    self._select()
 
     def believe_until(self, expires: float) -> None:
         """Take note when (host time) the newest verified metadata expires, which may bound how long it is enforced."""
@@ -135,6 +147,7 @@ class Enforcement:
         """
         ref = activation.ref
         self._snapshots.save(ref, blob, chain)
+        self._spread(activation)
         with self._lock:
             state = self.state
             previous = state.previous
@@ -144,7 +157,7 @@ class Enforcement:
             self._take_over(chain, verified, previous, limits, current=ref, highest_release=ref.release)
             before, loaded = self._loaded, {**self._loaded, ref: activation}
             self._loaded = {kept: loaded[kept] for kept in self.state.referenced if kept in loaded}
-            gone = _unshared([old.matcher for old in before.values()], [kept.matcher for kept in self._loaded.values()])
+            gone = unshared([old.matcher for old in before.values()], [kept.matcher for kept in self._loaded.values()])
             self.unusable = {kept: why for kept, why in self.unusable.items() if kept in self.state.referenced}
             self.unusable.pop(ref, None)
             self._select()
@@ -367,15 +380,6 @@ class Enforcement:
                 channel=self.state.settings.channel, release=ref.release, reason=reason, by=by,
             )
         )  # fmt: skip
-
-
-def _unshared(old: list[Matcher], kept: list[Matcher]) -> list[Matcher]:
-    """Return old matchers, one for each index, whose index none that is kept has."""
-    gone: list[Matcher] = []
-    for matcher in old:
-        if not any(matcher.shares_rules(other) for other in (*kept, *gone)):
-            gone.append(matcher)
-    return gone
 
 
 _HELD_LONG_ENOUGH = "the longest time a rollback may hold is over"

@@ -58,6 +58,17 @@ def records_url(value: object) -> str:
         raise ValueError(f"{error.message} (expected for example s3://bucket/prefix)") from error
 
 
+def whole(least: int, most: int) -> Parser:
+    """Return a parser of whole numbers within two bounds."""
+
+    def parse(value: object) -> int:
+        if type(value) is not int or not least <= value <= most:
+            raise ValueError(f"is not a whole number from {least} to {most} (found {value!r})")
+        return value
+
+    return parse
+
+
 def switch(value: object) -> bool:
     """Return true or false."""
     if not isinstance(value, bool):

@@ -118,6 +118,16 @@ class PublishedStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str = ""
 
 
+class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker process: whether it accepts connections, and the release it answers from (0: none)."""
+
+    pid: int
+    ready: bool
+    release: int
+    decisions: int
+    connections: int
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """The document; times are RFC 3339, empty where there is none yet."""
 
@@ -146,6 +156,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     log: LogStatus
     polls: int
     decisions: int
+    workers: tuple[WorkerStatus, ...] = ()
 
 
 def status_of(
@@ -157,6 +168,7 @@ def status_of(
     *,
     polls: int = 0,
     decisions: int = 0,
+    workers: tuple[WorkerStatus, ...] = (),
 ) -> Status:
     """Return the status as of now."""
     now, state, active, freshness = clock(), enforcement.state, enforcement.active, updater.freshness
@@ -186,6 +198,7 @@ def status_of(
         log=log,
         polls=polls,
         decisions=decisions,
+        workers=workers,
     )
 
 

@@ -31,6 +31,7 @@ from agent_sidecar.acceptance import (
 )
 from agent_sidecar.activation import Activation, prepare
 from agent_sidecar.alarms import Alarms
+from agent_sidecar.disposal import take_apart
 from agent_sidecar.durable import StateError
 from agent_sidecar.enforcement import Enforcement
 from agent_sidecar.freshness import Freshness
@@ -42,7 +43,6 @@ from agent_sidecar.state import Rejection
 from bundle_store.port import Store, StoredObject
 from policy_core import __version__
 from policy_core.errors import InvalidError, KnownError, RemoteError, TrustError
-from policy_core.matcher import Matcher
 from policy_core.trust.chain import MetadataChain, VerifiedRelease
 from policy_core.trust.layout import MAX_TIMESTAMP_BYTES, TIMESTAMP
 from policy_core.trust.release import Release
@@ -198,7 +198,7 @@ class Updater:
             return Outcome.REJECTED
         gone = self._enforcement.install(activation, chain, blob, verified)
         self.rejection = None
-        self._take_apart(gone)
+        take_apart(gone, wait_for_requests=self._wait_for_requests, pause=_let_others_run)
         return Outcome.ACTIVATED
 
     def _prepared(self, blob: bytes, release: Release) -> Activation:
@@ -212,13 +212,6 @@ class Updater:
             return prepare(blob, release, host=host, now=now, pause=_let_others_run)
         except MemoryError:
             raise RehearsalError("bundle: no memory is left to load it") from None
-
-    def _take_apart(self, gone: list[Matcher]) -> None:
-        """Free matchers in slices: at once, a large one would hold up requests for milliseconds."""
-        if gone and self._wait_for_requests():
-            for matcher in gone:
-                for _ in matcher.dismantle():
-                    _let_others_run()
 
     def _refused_before(self, release: Release) -> Rejection | None:
         """Return the refusal of these very bytes by this version of the sidecar, which would end the same way."""

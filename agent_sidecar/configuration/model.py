@@ -13,11 +13,12 @@ from agent_sidecar.configuration.settings import Form, setting, settings_of
 from agent_sidecar.decision_log.settings import LogSettings, log_settings
 from agent_sidecar.ext_authz import TrustedHeaders, trusted_headers
 from agent_sidecar.logs import LEVELS
-from agent_sidecar.setting_parsers import between, count, duration_s, file_mode, one_of, path, switch, text
+from agent_sidecar.setting_parsers import between, count, duration_s, file_mode, one_of, path, switch, text, whole
 from policy_core.model import MAX_PIN_S
 
 MIN_POLL_S, MAX_POLL_S = 0.1, 3600.0
 MAX_AGING_S = 365 * 86_400.0
+MAX_WORKERS = 64
 SOCKET = "decision.sock"
 """Name of the decision socket in the state directory, where no path is given."""
 
@@ -78,6 +79,13 @@ class Configuration:
             "token_file", values.token, "Bearer token TCP callers must send.", metavar="FILE", form=Form.PATH,
             shown="none", live=True,
             more="One line of at least 16 ASCII characters, in a file that is closed to others",
+        ),
+    )  # fmt: skip
+    workers: int = field(
+        default=1,
+        metadata=setting(
+            "workers", whole(1, MAX_WORKERS), "Processes that answer.", metavar="N", form=Form.TOML, shown="`1`",
+            more="With more than one, another leads them: [workers](../how-to/run-workers.md)",
         ),
     )  # fmt: skip
     poll_s: float = field(

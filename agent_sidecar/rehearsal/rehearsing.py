@@ -4,17 +4,15 @@ What the child says of the bytes holds for good. What keeps it from saying anyth
 for lack of memory, its own bounds) may be over in a while: that is no verdict on the bytes, and is asked again.
 """
 
-import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 import msgspec
 
 from agent_sidecar import logs
+from agent_sidecar.children import child_command, child_environment
 from agent_sidecar.rehearsal.report import NO_MEMORY, Report
 from agent_sidecar.rehearsal.room import MAX_CPU_S, room_bytes
 from policy_core.errors import InvalidError
@@ -22,7 +20,6 @@ from policy_core.errors import InvalidError
 PATIENCE_S = 300.0
 """How long one may take on a machine that is busy with other things; its processor time has a bound of its own."""
 MAX_SAID_BYTES = 64 << 10
-_KEPT_VARIABLES = ("LD_LIBRARY_PATH", "SYSTEMROOT")
 
 
 class RefusedError(InvalidError):
@@ -79,18 +76,16 @@ class Rehearsal:
                 child.kill()
 
     def _start(self, room: int | None) -> "subprocess.Popen[bytes]":
-        """Start a child that looks for modules where this process does, and knows nothing else of it."""
-        environment = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
-        environment["PYTHONPATH"] = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
+        """Start a child that knows nothing of this process."""
         limits = (str(0 if room is None else max(room, 1)), str(self._max_cpu_s))
         with self._lock:
             if self._is_closed:
                 raise RehearsalError("rehearsal: this sidecar is ending")
             try:
                 self._child = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "agent_sidecar.rehearsal", *limits],
+                    child_command("agent_sidecar.rehearsal", *limits),
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                    env=environment, cwd="/",
+                    env=child_environment(), cwd="/",
                 )  # fmt: skip
             except OSError as error:
                 raise RehearsalError(f"rehearsal: cannot be started: {error.strerror}") from error
