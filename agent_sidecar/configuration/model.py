@@ -14,6 +14,7 @@ from agent_sidecar.decision_log.settings import LogSettings, log_settings
 from agent_sidecar.ext_authz import TrustedHeaders, trusted_headers
 from agent_sidecar.logs import LEVELS
 from agent_sidecar.setting_parsers import between, count, duration_s, file_mode, one_of, path, switch, text, whole
+from agent_sidecar.traces.settings import TraceSettings, trace_settings
 from policy_core.model import MAX_PIN_S
 
 MIN_POLL_S, MAX_POLL_S = 0.1, 3600.0
@@ -195,6 +196,14 @@ class Configuration:
             "envoy", trusted_headers, "Headers that checks of Envoy are read from.", form=Form.TOML, shown="off",
             more="Table that opens [`/envoy/`](envoy.md#who-acts): `subject_header` (required), `subject_type`, "
             "`roles_header`, `tenant_header`, `constraints_header`",
+        ),
+    )  # fmt: skip
+    traces: TraceSettings = field(
+        default=TraceSettings(),
+        metadata=setting(
+            "traces", trace_settings, "Where spans of decisions are sent.", form=Form.TOML, shown="off",
+            more='Table: `endpoint = "http://127.0.0.1:4318/v1/traces"`, a collector that takes OTLP over HTTP; for '
+            "requests whose caller [records their trace](sidecar-api.md#traces)",
         ),
     )  # fmt: skip
     log_level: str = field(

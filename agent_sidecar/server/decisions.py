@@ -125,7 +125,7 @@ class DecisionApi:
             answer = _failed(error, decision_id, peer.caller)
         took_us = (perf_counter_ns() - started) // 1000
         return spell(
-            self._logged(Decided(raw, answer, now, took_us, protocol, is_trial, active.recording), peer, spell, peer)
+            self._given(Decided(raw, answer, now, took_us, protocol, is_trial, active.recording), peer, spell, peer)
         )
 
     def _aside(
