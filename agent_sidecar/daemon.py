@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ from agent_sidecar.polling import Poller
 from agent_sidecar.rehearsal.rehearsing import Rehearsal
 from agent_sidecar.rehearsal.room import room_bytes
 from agent_sidecar.reloading import Reloader
+from agent_sidecar.reports.telling import Telling
 from agent_sidecar.server.administration import AdminApi
 from agent_sidecar.server.decisions import DecisionApi
 from agent_sidecar.server.front import decision_services
@@ -92,10 +93,11 @@ class Daemon:
             spread=self._spread,
         )
         host_id = configuration.host_id
+        signer = cache(lambda: open_host_key(directory.path, host=host_id, now=self._clock()))
         self._log = open_log(
             directory.path,
             configuration.log,
-            lambda: open_host_key(directory.path, host=host_id, now=self._clock()),
+            signer,
             host_id=host_id,
             host=configuration.host,
             clock=self._clock,
@@ -153,6 +155,8 @@ class Daemon:
         )
         self._admin = Service({**self._admin_api.routes, **self._insight_api.routes}, max_connections=32)
 
+        reports = configuration.reports
+        self._telling = Telling(reports, signer(), status=self.status, clock=self._clock) if reports else None
         self._reloader = Reloader(
             configuration,
             read=reread,
@@ -230,6 +234,8 @@ class Daemon:
         ticking.append(loop.create_task(self._beat()))
         if self._fleet:
             ticking.append(loop.create_task(_every_tick(self._fleet.probe)))
+        if self._telling:
+            ticking.append(loop.create_task(_every_tick(self._telling.tend)))
         logs.info(
             "serving",
             version=__version__,

@@ -13,7 +13,18 @@ from agent_sidecar.configuration.settings import Form, setting, settings_of
 from agent_sidecar.decision_log.settings import LogSettings, log_settings
 from agent_sidecar.ext_authz import TrustedHeaders, trusted_headers
 from agent_sidecar.logs import LEVELS
-from agent_sidecar.setting_parsers import between, count, duration_s, file_mode, one_of, path, switch, text, whole
+from agent_sidecar.setting_parsers import (
+    between,
+    count,
+    duration_s,
+    file_mode,
+    one_of,
+    path,
+    records_url,
+    switch,
+    text,
+    whole,
+)
 from agent_sidecar.traces.settings import TraceSettings, trace_settings
 from policy_core.model import MAX_PIN_S
 
@@ -150,6 +161,13 @@ class Configuration:
             " `ssl_certfile`, `ssl_keyfile`). Needs the extra `fleet`. A file with a password must be closed to others",
         ),
     )  # fmt: skip
+    reports: str = field(
+        default="",
+        metadata=setting(
+            "reports", records_url, "Where this host enrols its key and reports.", metavar="URL", shown="none",
+            more="`s3://bucket/prefix` or `file:///dir`, the same for the whole [fleet](fleet.md)",
+        ),
+    )  # fmt: skip
     in_process: bool = field(
         default=False,
         metadata=setting(
@@ -187,7 +205,8 @@ class Configuration:
         metadata=setting(
             "log", log_settings, "The decision log: what it survives, and what it may take.", form=Form.TOML,
             shown="`{}`",
-            more="Table: `durability`, `when_full`, `max_bytes`: [decision log](decision-log.md#settings)",
+            more="Table: `durability`, `when_full`, `max_bytes`, `ship`, `ship_every`: "
+            "[decision log](decision-log.md#settings)",
         ),
     )  # fmt: skip
     envoy: TrustedHeaders | None = field(
