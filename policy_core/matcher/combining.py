@@ -50,13 +50,10 @@ def decider(applied: Iterable[int], ranks: Ranks) -> tuple[int, int]:
 class Combiner:
     """Puts answers together from ordinals of the rules of one policy."""
 
-    __slots__ = ("_has_gates", "_plain", "names", "policy", "ranks", "rules")
+    __slots__ = ("_has_gates", "_plain", "policy", "ranks", "rules")
 
-    def __init__(
-        self, rules: list[Rule], names: list[str], ranks: list[int], *, has_gates: bool, policy: PolicyRef
-    ) -> None:
+    def __init__(self, rules: list[Rule], ranks: list[int], *, has_gates: bool, policy: PolicyRef) -> None:
         self.rules = rules
-        self.names = names
         self.ranks = ranks
         self.policy = policy
         self._has_gates = has_gates
@@ -64,7 +61,7 @@ class Combiner:
 
     def naming(self, policy: PolicyRef) -> "Combiner":
         """Return a combiner of the same rules whose answers name another release of them."""
-        return Combiner(self.rules, self.names, self.ranks, has_gates=self._has_gates, policy=policy)
+        return Combiner(self.rules, self.ranks, has_gates=self._has_gates, policy=policy)
 
     def plain(self, applied: tuple[int, ...]) -> Answer:
         """Return the answer where nothing but these rules counts, each for what it says; `issued` makes it a caller's.
@@ -84,10 +81,10 @@ class Combiner:
     def answer(self, applied: Sequence[int], narrowing: Sequence[int], ranks: Ranks) -> Answer:
         """Put the answer together; `applied` and `narrowing` (whose constraints count) are sorted ordinals."""
         rank, ordinal = decider(applied, ranks)
-        rules, names = self.rules, self.names
+        rules = self.rules
         if rank == NOTHING:
             answer = refusal(NO_MATCHING_RULE, "no rule grants this", policy=self.policy)
-            answer.applied_rules = [names[number] for number in applied]
+            answer.applied_rules = [rules[number].name for number in applied]
         else:
             rule = rules[ordinal]
             answer = Answer(
@@ -95,8 +92,8 @@ class Combiner:
                 allowed=rank == ALLOWED,
                 reason=rule.reason,
                 reason_code=rule.reason_code or MATCHED_RULE,
-                matched_rule=names[ordinal],
-                applied_rules=[names[number] for number in applied],
+                matched_rule=rule.name,
+                applied_rules=[rules[number].name for number in applied],
                 remediations=rule.remediations,
                 policy=self.policy,
             )
@@ -120,7 +117,7 @@ class Combiner:
         other = next(number for number in others if not agree(self.rules[number].constraints[constraint], value))
         answer.decision, answer.allowed, answer.matched_rule = Decision.DENY, False, ""
         answer.reason_code, answer.remediations = CONSTRAINT_CONFLICT, ()
-        answer.reason = f"constraint {constraint}: {self.names[first]} and {self.names[other]} do not agree"
+        answer.reason = f"constraint {constraint}: {self.rules[first].name} and {self.rules[other].name} do not agree"
 
     def _gate_words(self, applied: Iterable[int], ranks: Ranks) -> dict[str, str]:
         """Return what each gate says: the strongest word of the rules with that label which apply."""

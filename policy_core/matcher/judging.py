@@ -316,10 +316,10 @@ class Judge:
 
     def _complete(self, answer: Answer, case: _Case) -> Answer:
         """Add what circumstances say: errors, how long to wait, what is asked, and (6) what would have been."""
-        names, rules = self._combiner.names, self._combiner.rules
+        rules = self._combiner.rules
         in_force = [number for number in sorted(case.failed) if number not in self._dry_run]
         answer.errors = [
-            RuleError(names[number], case.failed[number] or self._why(number, case.request))
+            RuleError(rules[number].name, case.failed[number] or self._why(number, case.request))
             for number in in_force[:MAX_REPORTED_ERRORS]
         ]
         answer.exception = case.exception

@@ -14,6 +14,7 @@ from policy_core.matcher.combining import RANK, Combiner
 from policy_core.matcher.encoding import MatcherFormatError, clause_problem, decode_rules
 from policy_core.matcher.index import Index, Rules
 from policy_core.matcher.judging import Judge, ScopedException
+from policy_core.matcher.sharing import Sharer
 from policy_core.memory import Memory, Oblivious
 from policy_core.model import GRANTING, PolicyException, Provisions, Rule
 from policy_core.request import Request
@@ -28,13 +29,12 @@ NOTHING_BESIDE = Provisions()
 class Matcher:
     """A loaded policy: immutable, safe to share between threads (its parts only remember what they worked out)."""
 
-    __slots__ = ("_cache", "_classify", "_combiner", "_index", "_judge", "_names", "policy", "provisions", "rules")
+    __slots__ = ("_cache", "_classify", "_combiner", "_index", "_judge", "policy", "provisions", "rules")
 
     def __init__(self, index: Index, combiner: Combiner, judge: Judge, provisions: Provisions) -> None:
         self.rules = combiner.rules
         self.policy = combiner.policy
         self.provisions = provisions
-        self._names = combiner.names
         self._index = index
         self._combiner = combiner
         self._judge = judge
@@ -76,10 +76,9 @@ class Matcher:
         yield from index.dismantle()
         yield from cache.forget()
         yield from self._combiner.forget()
-        for part in (self.rules, self._names):
-            while part:
-                del part[-_SLICE:]
-                yield
+        while self.rules:
+            del self.rules[-_SLICE:]
+            yield
 
     def classified(self, request: Request) -> Request:
         """Return a request as the rules see it: with the risk tags that the policy's classifications add."""
@@ -141,9 +140,8 @@ def loading(
     Raises MatcherFormatError for content that `encode_rules` would not have written, or provisions that do not fit it.
     """
     rules: list[Rule] = []
-    names: list[str] = []
     ranks: list[int] = []
-    index = Index()
+    index, sharer = Index(), Sharer()
     dry_run: set[int] = set()
     stateful: set[int] = set()
     has_gates = False
@@ -151,6 +149,7 @@ def loading(
         for number, rule in enumerate(line):
             if number % _SLICE == 0:
                 yield
+            sharer.share(rule)
             index.add(len(rules), rule)
             if rule.dry_run:
                 dry_run.add(len(rules))
@@ -158,11 +157,11 @@ def loading(
                 stateful.add(len(rules))
             has_gates = has_gates or bool(rule.gate)
             rules.append(rule)
-            names.append(rule.name)
             ranks.append(RANK[rule.decision])
+    del sharer
     compiler = CheckCompiler(provisions.data)
     yield from index.build(compiler)
-    combiner = Combiner(rules, names, ranks, has_gates=has_gates, policy=policy)
+    combiner = Combiner(rules, ranks, has_gates=has_gates, policy=policy)
     exceptions = yield from _scoped(provisions.exceptions, combiner, compiler)
     judge = Judge(
         combiner,
@@ -193,8 +192,8 @@ def _scoped(
     if not exceptions:
         return {}
     wanted = frozenset(name for each in exceptions for name in each.rules)
-    ordinals = {name: number for number, name in enumerate(combiner.names) if name in wanted}
     rules = combiner.rules
+    ordinals = {name: number for number, rule in enumerate(rules) if (name := rule.name) in wanted}
     found: dict[int, list[ScopedException]] = {}
     for count, each in enumerate(exceptions):
         if count % _SLICE == 0:
