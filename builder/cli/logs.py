@@ -150,6 +150,41 @@ def intervals(
     outcome.check()
 
 
+@logs.command()
+@click.argument("store", metavar="STORE")
+@click.option(
+    "--as", "form", type=click.Choice(["ocsf", "otlp"]), required=True,
+    help="OCSF events, or batches of OpenTelemetry log records.",
+)  # fmt: skip
+@_span_options
+@click.pass_context
+def export(
+    context: click.Context, store: str, form: str, host: str | None, first: str | None, last: str | None
+) -> None:
+    """Print records in the form of another system, a JSON object a line.
+
+    With `ocsf`, decisions are API Activity (6003), and what happened to policies is Application Lifecycle (6002). With
+    `otlp`, each line is a body for POST /v1/logs, and for the collector's otlpjsonfile receiver. Whether hosts have
+    signed what is exported, `writ logs verify` tells.
+
+    \b
+    Example:
+      writ logs export s3://acme-logs/decisions --as ocsf --from 2026-03-01 --to 2026-03-01 > decisions.ocsf.jsonl
+      writ logs export /var/lib/writ --as otlp
+    """
+    import msgspec
+
+    from builder.logs.ocsf import to_ocsf
+    from builder.logs.otlp import batches
+    from builder.logs.showing import Choice, chosen
+    from builder.logs.sources import open_source
+
+    records = chosen(open_source(store, base=context.obj), Choice(host, _span(first, last)))
+    lines = batches(records) if form == "otlp" else (to_ocsf(found, record) for found, record in records)
+    for line in lines:
+        click.echo(msgspec.json.encode(line))
+
+
 class _Progress:
     """A bar on stderr, if somebody watches it."""
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from builder.logs.parts import part
 from builder.logs.sources import EVER, LogSource, Span
 from policy_core.decision_log.errors import LogError
 from policy_core.decision_log.lines import CHECKPOINT, Record
@@ -43,40 +44,29 @@ def chosen(source: LogSource, choice: Choice) -> Iterator[tuple[str, dict[str, A
         for read in source.read(found[host]):
             if read.misplaced:
                 raise LogError(read.name, read.misplaced)
-            for part in read.parts():
-                if isinstance(part, Record) and choice.wants(part):
-                    content: dict[str, Any] = msgspec.json.decode(part.line)
-                    if not choice.decisions or _answer(content).get("decision") in choice.decisions:
+            for line in read.parts():
+                if isinstance(line, Record) and choice.wants(line):
+                    content: dict[str, Any] = msgspec.json.decode(line.line)
+                    if not choice.decisions or part(content, "answer").get("decision") in choice.decisions:
                         yield host, content
 
 
 def describe_record(host: str, content: dict[str, Any]) -> str:
     """Return a record as one line for people."""
-    given, answer = content.get("input"), _answer(content)
+    given, answer = part(content, "input"), part(content, "answer")
     words = [content["ts"], host, str(content["seq"]), content["type"]]
     if content["type"] == "decision":
-        parts = given if isinstance(given, dict) else {}
         words += [
             str(answer.get("decision", "?")),
-            _text(parts, "subject", "id"),
-            _text(parts, "action", "name"),
-            _text(parts, "resource", "id"),
+            str(part(given, "subject").get("id", "")),
+            str(part(given, "action").get("name", "")),
+            str(part(given, "resource").get("id", "")),
             str(answer.get("matched_rule") or answer.get("reason_code") or ""),
         ]
     else:
         shown = ("release", "bundle_digest", "reason", "by", "entry", "first_seq", "last_seq")
         words += [f"{name}={content[name]}" for name in shown if content.get(name)]
     return "  ".join(_plain(word) for word in words if word)
-
-
-def _answer(content: dict[str, Any]) -> dict[str, Any]:
-    answer = content.get("answer")
-    return answer if isinstance(answer, dict) else {}
-
-
-def _text(parts: dict[str, Any], part: str, name: str) -> str:
-    found = parts.get(part)
-    return str(found.get(name, "")) if isinstance(found, dict) else ""
 
 
 def _plain(word: str) -> str:

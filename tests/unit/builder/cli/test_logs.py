@@ -232,3 +232,19 @@ def test_intervals_say_which_bundle_a_host_enforced(
         (1, "14:00", "14:10", ""),
         (2, "15:00", "", ""),
     ]
+
+
+class TestExport:
+    def test_decisions_are_events_of_ocsf(self, shipped: str, capsys: pytest.CaptureFixture[str]) -> None:
+        code, out, _ = run(capsys, "export", shipped, "--as", "ocsf", "--to", "2026-03-01")
+
+        events = [json.loads(line) for line in out.splitlines()]
+        assert code == 0
+        assert [(each["class_uid"], each["disposition_id"]) for each in events] == [(6003, 1), (6003, 2)]
+
+    def test_batches_are_lines_of_otlp(self, shipped: str, capsys: pytest.CaptureFixture[str]) -> None:
+        code, out, _ = run(capsys, "export", shipped, "--as", "otlp")
+
+        (batch,) = [json.loads(line) for line in out.splitlines()]
+        assert code == 0
+        assert len(batch["resourceLogs"][0]["scopeLogs"][0]["logRecords"]) == 6
