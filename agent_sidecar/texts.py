@@ -71,6 +71,21 @@ def _log_lines(log: Mapping[str, Any]) -> Iterator[str]:
     yield f"log        {', '.join(filter(None, facts))}"
     if log.get("problem"):
         yield f"           {plain(log['problem'])}"
+    yield from _shipping_lines(log.get("shipping") or {})
+
+
+def _shipping_lines(shipping: Mapping[str, Any]) -> Iterator[str]:
+    if not shipping.get("to"):
+        return
+    waiting = shipping.get("waiting", {})
+    since = waiting.get("oldest_at")
+    facts = [
+        f"{waiting.get('bytes', 0)} bytes wait since {since}" if since else "nothing waits",
+        f"{shipping['refused']} REFUSED" if shipping.get("refused") else "",
+    ]
+    yield f"ships to   {plain(shipping['to'])}, {', '.join(filter(None, facts))}"
+    if shipping.get("problem"):
+        yield f"           {plain(shipping['problem'])}"
 
 
 def explanation_text(record: Mapping[str, Any]) -> str:

@@ -77,7 +77,7 @@ class Shipper:
         """Return how it goes. A spool that cannot be read shows as a problem."""
         problem = self._shipping.problem
         try:
-            waiting = backlog(self._spool.directory)
+            waiting = backlog(self._spool.directory, used_bytes=self._spool.used_bytes)
         except OSError as error:
             waiting, problem = Backlog(), f"the spool cannot be read: {error.strerror}"
         return ShippingStatus(
@@ -93,7 +93,7 @@ class Shipper:
     def turn(self) -> float:
         """Do what is due, and return the seconds until there may be more to do."""
         now = self._clock()
-        if self._store and now >= self._next_seal:
+        if self._store and now >= self._next_seal and not self._waiting(now):  # small ones would pile up behind it
             self._next_seal = now + self._every_s
             self._write(self._finish_segment)
         if now >= self._next_checkpoint:
@@ -133,15 +133,20 @@ class Shipper:
         self._spool.seal()
         self._spool.tend()
 
+    def _waiting(self, now: float) -> list[int]:
+        """Return the finished segments that are not refused, or were refused long ago; none if the disk fails."""
+        try:
+            found = numbers(self._spool.directory, SEALED)
+        except OSError:  # the status says so
+            return []
+        return [number for number in found if self._refused.get(number, 0.0) <= now]
+
     def _ship_oldest(self, store: RecordsStore, now: float) -> bool:
         """Ship the oldest finished segment that is not refused, if there is one, and tell whether there was."""
-        try:
-            waiting = numbers(self._spool.directory, SEALED)
-        except OSError as error:
-            raise StateError(f"{self._spool.directory}: cannot be read: {error.strerror}") from error
-        number = next((each for each in waiting if self._refused.get(each, 0.0) <= now), None)
-        if number is None:
+        waiting = self._waiting(now)
+        if not waiting:
             return False
+        number = waiting[0]
         try:
             records = ship_segment(store, sealed_path(self._spool.directory, number))
         except (DifferentObjectError, LogError) as error:

@@ -4,6 +4,7 @@ A segment is deleted only when its object was read back and is the same. So a cr
 there, or in both places, and the next attempt finds out which.
 """
 
+import contextlib
 import hashlib
 from pathlib import Path
 
@@ -22,7 +23,10 @@ _BEGINNING_BYTES = 4_096
 
 
 class Backlog(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is only on this host: finished segments, bytes of all, and the time of the oldest record ("": none)."""
+    """What is only on this host: finished segments, bytes of all, and the time of the oldest record ("": none).
+
+    Without a record there are no bytes either: a header is nothing to lose.
+    """
 
     segments: int = 0
     bytes: int = 0
@@ -55,21 +59,18 @@ def ship_segment(store: RecordsStore, path: Path) -> int:
     return seal.count
 
 
-def backlog(directory: Path) -> Backlog:
-    """Return what of a spool has not been shipped. Raises OSError."""
+def backlog(directory: Path, *, used_bytes: int) -> Backlog:
+    """Return what of a spool, whose segments take so many bytes, has not been shipped. Raises OSError."""
     sealed = numbers(directory, SEALED)
-    paths = [
+    segments = [
         *(sealed_path(directory, number) for number in sealed),
         *(open_path(directory, number) for number in numbers(directory, OPEN)),
     ]
-    sizes, oldest_at = 0, ""
-    for path in paths:
-        try:
-            sizes += path.stat().st_size
-            oldest_at = oldest_at or _first_record_at(path)
-        except FileNotFoundError:  # shipped, or moved to its final name, meanwhile
-            continue
-    return Backlog(len(sealed), sizes, oldest_at)
+    for path in segments:
+        with contextlib.suppress(FileNotFoundError):  # shipped, or moved to its final name, meanwhile
+            if oldest_at := _first_record_at(path):
+                return Backlog(len(sealed), used_bytes, oldest_at)
+    return Backlog(len(sealed))
 
 
 def _first_record_at(path: Path) -> str:

@@ -8,6 +8,8 @@ from signed_store import SignedStore, bundle, rules
 
 from agent_sidecar.decision_log.log import LogStatus, NoLog
 from agent_sidecar.decision_log.settings import Durability, WhenFull
+from agent_sidecar.decision_log.shipper import ShippingStatus
+from agent_sidecar.decision_log.shipping import Backlog
 from agent_sidecar.fleet import FleetStore
 from agent_sidecar.status import LimitsStatus, PublishedStatus, Status, status_of
 from agent_sidecar.texts import status_text
@@ -168,9 +170,16 @@ def test_it_says_what_the_decision_log_takes_and_what_is_wrong_with_it(host: Any
     log = LogStatus(
         durability=Durability.PROCESS, when_full=WhenFull.BLOCK, bytes=3 << 20, max_bytes=1 << 30, records=12,
         given_up=4, denied=7, problem="decision log: the disk is full",
+        shipping=ShippingStatus(
+            to="s3://acme/logs", waiting=Backlog(2, 4711, "2026-03-01T12:00:00.000Z"), refused=1, problem="403"
+        ),
     )  # fmt: skip
     found = msgspec.to_builtins(status_of(host.enforcement, host.updater, host.clock, host.new_memory(), log))
 
     assert "log        process, 12 records, 3 of 1024 MiB, 4 given up, 7 answers denied" in status_text(found)
     assert "           decision log: the disk is full" in status_text(found)
+    shipping = (
+        "ships to   s3://acme/logs, 4711 bytes wait since 2026-03-01T12:00:00.000Z, 1 REFUSED\n           403 AccessD"
+    )
+    assert shipping in status_text(found)
     assert "log        off: no decision is recorded" in text(host)
