@@ -112,10 +112,10 @@ def issued(answer: Answer, decision_id: str) -> Answer:
     """Return a copy of an answer under an id of its own; whoever gets it cannot change the original."""
     own: Answer = _copy(answer)
     own.decision_id = decision_id
-    own.applied_rules = answer.applied_rules[:]
-    own.constraints = answer.constraints.copy()
-    own.gates = answer.gates.copy()
-    own.errors = answer.errors[:]
+    own.applied_rules = [*answer.applied_rules]
+    own.constraints = {**answer.constraints}
+    own.gates = {**answer.gates}
+    own.errors = [*answer.errors]
     return own
 
 

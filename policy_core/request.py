@@ -26,15 +26,21 @@ class Request:
     """A normalised request with the circumstances the host adds.
 
     `subject`, `action`, `resource` and `context` are plain JSON objects; the first three always hold their scalars and
-    ``properties``. `tags`, `roles`, `requires` (sets) and `labels` are taken out of them once: absent is empty, and
-    ``None`` stands for a value of the wrong type, which makes a clause over it an error. `host` holds the host's
-    labels, `now` seconds since the epoch.
+    ``properties``, which are there by themselves too, and are put together when first asked for as a whole. `tags`,
+    `roles`, `requires` (sets) and `labels` are taken out of them once: absent is empty, and ``None`` stands for a value
+    of the wrong type, which makes a clause over it an error. `host` holds the host's labels, `now` seconds since the
+    epoch.
     """
 
     __slots__ = (
-        "action", "action_name", "context", "host", "labels", "now", "requires", "resource", "resource_id",
-        "resource_roles", "resource_type", "roles", "subject", "subject_id", "subject_type", "tags",
+        "action", "action_name", "action_properties", "context", "host", "labels", "now", "requires", "resource",
+        "resource_id", "resource_properties", "resource_roles", "resource_type", "roles", "subject", "subject_id",
+        "subject_properties", "subject_type", "tags",
     )  # fmt: skip
+
+    subject: dict[str, Any]
+    action: dict[str, Any]
+    resource: dict[str, Any]
 
     def __init__(
         self,
@@ -42,7 +48,6 @@ class Request:
         action: dict[str, Any],
         resource: dict[str, Any],
         context: dict[str, Any],
-        *,
         now: float,
         host: Mapping[str, str],
     ) -> None:
@@ -51,20 +56,30 @@ class Request:
         self.action_name: str = action["name"]
         self.resource_type: str = resource["type"]
         self.resource_id: str = resource["id"]
-        subject_properties = _properties(subject)
-        resource_properties = _properties(resource)
-        self.subject = {"type": self.subject_type, "id": self.subject_id, "properties": subject_properties}
-        self.action = {"name": self.action_name, "properties": _properties(action)}
-        self.resource = {"type": self.resource_type, "id": self.resource_id, "properties": resource_properties}
+        self.subject_properties = of_subject = _properties(subject)
+        self.action_properties = _properties(action)
+        self.resource_properties = of_resource = _properties(resource)
         self.context = context
         self.now = now
         self.host = host
-        self.roles = _string_set(subject_properties.get("roles"))
-        self.resource_roles = _string_set(resource_properties.get("roles"))
+        self.roles = _string_set(of_subject.get("roles"))
+        self.resource_roles = _string_set(of_resource.get("roles"))
         self.tags = _string_set(context.get("risk_tags"))
         self.requires = _string_set(context.get("requires"))
         labels = context.get("labels")
         self.labels: dict[str, Any] | None = _NO_LABELS if labels is None else labels if type(labels) is dict else None
+
+    def __getattr__(self, name: str) -> Any:
+        """Put one of the objects together: asked for only what no slot holds yet. Raises AttributeError."""
+        if name == "subject":
+            self.subject = {"type": self.subject_type, "id": self.subject_id, "properties": self.subject_properties}
+        elif name == "action":
+            self.action = {"name": self.action_name, "properties": self.action_properties}
+        elif name == "resource":
+            self.resource = {"type": self.resource_type, "id": self.resource_id, "properties": self.resource_properties}
+        else:
+            raise AttributeError(name)
+        return getattr(self, name)
 
     def carrying(self, tags: frozenset[str]) -> "Request":
         """Return this request with more risk tags: claimed ones are never taken away, a broken claim stays broken."""
@@ -91,7 +106,7 @@ def normalise(raw: object, *, now: float, host: Mapping[str, str]) -> Request:
         context = body.get("context")
         if context is None:
             context = {}
-        request = Request(body["subject"], body["action"], body["resource"], context, now=now, host=host)
+        request = Request(body["subject"], body["action"], body["resource"], context, now, host)
         if (
             type(request.subject_type) is type(request.subject_id) is type(request.action_name) is str
             and type(request.resource_type) is type(request.resource_id) is type(request.action_name)

@@ -58,9 +58,9 @@ def holder(node: Value, field: str) -> Run | None:
     if node == ["var", "context"]:
         return lambda r, _f: field in r.context
     if node == ["var", "subject", "properties"]:
-        return lambda r, _f: field in r.subject["properties"]
+        return lambda r, _f: field in r.subject_properties
     if node == ["var", "resource", "properties"]:
-        return lambda r, _f: field in r.resource["properties"]
+        return lambda r, _f: field in r.resource_properties
     return None
 
 
@@ -95,7 +95,7 @@ def _context_field(field: str) -> Run:
 def _subject_property(field: str) -> Run:
     def run(r: Request, _f: Frame) -> Value:
         try:
-            value = r.subject["properties"][field]
+            value = r.subject_properties[field]
         except KeyError:
             return follow("subject", r.subject, ("properties", field))
         if type(value) is int and not INT_MIN <= value <= INT_MAX:
@@ -108,7 +108,7 @@ def _subject_property(field: str) -> Run:
 def _resource_property(field: str) -> Run:
     def run(r: Request, _f: Frame) -> Value:
         try:
-            value = r.resource["properties"][field]
+            value = r.resource_properties[field]
         except KeyError:
             return follow("resource", r.resource, ("properties", field))
         if type(value) is int and not INT_MIN <= value <= INT_MAX:

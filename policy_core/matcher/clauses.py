@@ -226,12 +226,12 @@ def _fact(key: str) -> Maker:
 
 
 def _property(attribute: str) -> Maker:
-    get = attrgetter(attribute)
+    get = attrgetter(f"{attribute}_properties")
 
     def make(wanted: tuple[str, tuple[Scalar, ...], object]) -> Check:
         key, values = wanted[0], wanted[1]
         accepts = accepting(values, any_glob(value for value in values if isinstance(value, str)))
-        return lambda request: accepts(get(request)["properties"].get(key))
+        return lambda request: accepts(get(request).get(key))
 
     return make
 

@@ -288,8 +288,8 @@ def _reader(dimension: str) -> Read:
         return reader(dimension.removeprefix("attributes."))
     part, _, key = dimension.partition(".properties.")
     if part == "subject":
-        return lambda request: request.subject["properties"].get(key)
-    return lambda request: request.resource["properties"].get(key)
+        return lambda request: request.subject_properties.get(key)
+    return lambda request: request.resource_properties.get(key)
 
 
 def _label_pairs(request: Request) -> Iterable[Any] | None:

@@ -96,15 +96,16 @@ class Matcher:
         """
         request = claimed if self._classify is None else self._classify(claimed)
         candidates = self._index.plan(request.action_name).candidates(request)
-        if len(candidates) > FEW_RULES:
-            key, answer = self._cache.look_up(candidates, request)
-            if answer is None:
-                answer, lasts = self._work_out(request, claimed, candidates, memory)
-                if lasts and key:
-                    self._cache.put(key, answer)
-        else:
-            answer, _ = self._work_out(request, claimed, candidates, memory)
-        return issued(answer, decision_id)
+        if not candidates:
+            return issued(self._combiner.plain(()), decision_id)
+        if len(candidates) <= FEW_RULES:
+            return issued(self._work_out(request, claimed, candidates, memory)[0], decision_id)
+        key, known = self._cache.look_up(candidates, request)
+        if known is None:
+            known, lasts = self._work_out(request, claimed, candidates, memory)
+            if lasts and key:
+                self._cache.put(key, known)
+        return issued(known, decision_id)
 
     def _work_out(self, request: Request, claimed: Request, candidates: Rules, memory: Memory) -> tuple[Answer, bool]:
         """Return an answer, of which callers get copies, and whether it depends on nothing that is remembered."""

@@ -134,9 +134,9 @@ def _fields(parent: Path, fields: tuple[str, ...]) -> Read:
     if parent == ("context",):
         return lambda request: [*map(request.context.get, fields, absent)]
     if parent == ("subject", "properties"):
-        return lambda request: [*map(request.subject["properties"].get, fields, absent)]
+        return lambda request: [*map(request.subject_properties.get, fields, absent)]
     if parent == ("resource", "properties"):
-        return lambda request: [*map(request.resource["properties"].get, fields, absent)]
+        return lambda request: [*map(request.resource_properties.get, fields, absent)]
     root = _host if parent[0] == "host" else attrgetter(parent[0])
     steps = parent[1:]
 

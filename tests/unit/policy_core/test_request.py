@@ -108,3 +108,19 @@ def test_the_input_is_left_untouched():
     _normalised(AUTHZEN)
 
     assert repr(AUTHZEN) == before
+
+
+def test_whole_parts_are_what_was_sent_and_no_more():
+    raw = {
+        "subject": {"type": "user", "id": "ann", "properties": {"roles": ["sre"]}, "extra": 1},
+        "action": {"name": "act", "extra": 1},
+        "resource": {"type": "service", "id": "web", "properties": None},
+    }
+
+    request = normalise(raw, now=0.0, host={})
+
+    assert request.subject == {"type": "user", "id": "ann", "properties": {"roles": ["sre"]}}
+    assert request.action == {"name": "act", "properties": {}}
+    assert request.resource == {"type": "service", "id": "web", "properties": {}}
+    assert request.subject is request.subject
+    assert not hasattr(request, "extra")
