@@ -6,7 +6,7 @@ import click
 
 from benchmarks.measuring import machine
 
-NAMES = ("decisions", "conditions", "building", "loading", "simulating", "polling", "sidecar")
+NAMES = ("decisions", "conditions", "building", "loading", "simulating", "polling", "fleet", "sidecar", "swapping")
 
 
 @click.command()
