@@ -101,6 +101,7 @@ class Daemon:
             host_id=host_id,
             host=configuration.host,
             clock=self._clock,
+            is_alone=configuration.workers == 1,
         )
         history.also(self._log.event)
         fleet_url = configuration.fleet_store

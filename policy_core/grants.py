@@ -299,10 +299,8 @@ def _folded(name: str) -> str:
 
 
 def _digest(domain: bytes, *parts: bytes) -> str:
-    hasher = hashlib.sha256(domain)
-    for part in parts:
-        hasher.update(len(part).to_bytes(8, "big") + part)
-    return f"sha256:{hasher.hexdigest()}"
+    content = domain + b"".join([len(part).to_bytes(8, "big") + part for part in parts])
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def _base64(content: bytes) -> str:

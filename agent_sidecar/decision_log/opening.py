@@ -23,8 +23,11 @@ def open_log(
     host_id: str,
     host: Mapping[str, str],
     clock: Callable[[], float],
+    is_alone: bool = False,
 ) -> DecisionLog | NoLog:
     """Return the log of the process that owns a state directory; `host` are the labels policies see.
+
+    `is_alone` if no other process will join it.
 
     A disk that refuses is reported, and tried again by each decision; all of them are denied until then. Raises
     StateError if the key or the spool's own files cannot be used at all.
@@ -32,7 +35,7 @@ def open_log(
     if settings.durability is Durability.OFF:
         logs.warning("decision_log_off", hint="no decision is recorded: nobody can tell later what was allowed")
         return NoLog()
-    spool = _spool(state, settings, signer(), host_id=host_id, clock=clock, syncs=True)
+    spool = _spool(state, settings, signer(), host_id=host_id, clock=clock, is_alone=is_alone)
     try:
         spool.open()
     except StateError as error:
@@ -60,7 +63,14 @@ def join_log(
 
 
 def _spool(
-    state: Path, settings: LogSettings, signer: Signer, *, host_id: str, clock: Callable[[], float], syncs: bool
+    state: Path,
+    settings: LogSettings,
+    signer: Signer,
+    *,
+    host_id: str,
+    clock: Callable[[], float],
+    is_alone: bool = False,
+    syncs: bool = True,
 ) -> Spool:
     return Spool(
         state / SPOOL,
@@ -69,5 +79,6 @@ def _spool(
         clock=clock,
         max_bytes=settings.max_bytes,
         drops_oldest=settings.when_full is WhenFull.DROP_OLDEST,
+        is_alone=is_alone,
         syncs=syncs,
     )

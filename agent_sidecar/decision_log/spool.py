@@ -30,7 +30,7 @@ from agent_sidecar.decision_log.files import (
     temporary,
     write_all,
 )
-from agent_sidecar.decision_log.head import End, SharedHead, Shed
+from agent_sidecar.decision_log.head import End, OwnHead, SharedHead, Shed
 from agent_sidecar.durable import StateError, make_directory, sync_directory
 from agent_sidecar.history import moment
 from policy_core import __version__
@@ -80,8 +80,8 @@ class Spool:
     """One process's hand on the log of a host. `open` is for the one that owns the state directory, `join` for others.
 
     `max_bytes` bounds what all segments together take; beyond it `drops_oldest` gives up finished ones, and otherwise
-    nothing is appended. A process that never calls `tend` or `sync` says so with `syncs`. Locks are not inherited: a
-    forked process makes a spool of its own.
+    nothing is appended. `is_alone` if no other process ever joins, which saves the locking; one that never calls `tend`
+    or `sync` says so with `syncs`. Locks are not inherited: a forked process makes a spool of its own.
     """
 
     def __init__(
@@ -93,6 +93,7 @@ class Spool:
         clock: Callable[[], float],
         max_bytes: int,
         drops_oldest: bool = False,
+        is_alone: bool = False,
         syncs: bool = True,
     ) -> None:
         self.directory = directory
@@ -119,13 +120,16 @@ class Spool:
             self._processes = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StateError(f"{directory}: cannot be locked: {error.strerror}") from error
-        self._head = SharedHead(directory / "head")
+        self._is_alone = is_alone
+        self._head: SharedHead | OwnHead = (OwnHead if is_alone else SharedHead)(directory / "head")
 
     def open(self) -> None:
         """Recover what an earlier process has left, and begin a segment if the machine or the version is another one.
 
         Raises SpoolError; what needs the spool then may try again.
         """
+        if self._is_alone:
+            fcntl.flock(self._processes, fcntl.LOCK_EX)  # for as long as this process lives
         with self._exclusive():
             discard_temporaries(self.directory)
             self._head.mark()
@@ -141,13 +145,15 @@ class Spool:
         Raises SpoolError, and then none is written.
         """
         with self._threads:
-            fcntl.flock(self._processes, fcntl.LOCK_EX)
+            if not self._is_alone:
+                fcntl.flock(self._processes, fcntl.LOCK_EX)
             try:
                 self._append(entries)
             except OSError as error:
                 raise _refused(error) from error
             finally:
-                fcntl.flock(self._processes, fcntl.LOCK_UN)
+                if not self._is_alone:
+                    fcntl.flock(self._processes, fcntl.LOCK_UN)
             return self.position
 
     def checkpoint(self) -> None:
@@ -242,7 +248,7 @@ class Spool:
     # with both locks held
 
     def _append(self, entries: tuple[Entry, ...]) -> None:
-        _, _, length, *_ = self._end()
+        length = self._end()[2]
         if length >= self._segment_bytes or entries[0][1][:13] > self._hour:
             self._move_on(length)
         while True:
@@ -256,7 +262,7 @@ class Spool:
                 return
 
     def _write(self, entries: tuple[Entry, ...]) -> None:
-        generation, segment, length, seq, head, _ = self._head.read()
+        generation, segment, length, seq, head = self._head.read()
         shed = self._head.shed if self._drops_oldest else None
         if shed and not shed[4]:
             entries = (_dropped(shed, entries[0][1]), *entries)
@@ -291,9 +297,8 @@ class Spool:
     def _end(self) -> End:
         """Return the end of the log, with the file open that it is in, after a recovery if need be."""
         end = self._head.read()
-        generation, _, length, *_, mark = end
-        is_known = not mark and generation == self._generation and not self._is_file_suspect
-        if is_known and os.lseek(self._file, 0, os.SEEK_END) == length:
+        is_known = end[0] == self._generation and not self._head.is_marked and not self._is_file_suspect
+        if is_known and os.lseek(self._file, 0, os.SEEK_END) == end[2]:
             return end
         self._catch_up()
         return self._head.read()
@@ -302,11 +307,12 @@ class Spool:
         """Follow other processes to the file they write to now; recover if one of them died on the way."""
         if time.monotonic() < self._fails_until:
             raise SpoolError("decision log: the disk has just refused it")
-        generation, segment, length, _, _, mark = self._head.read()
+        generation, segment, length, _, _ = self._head.read()
+        is_marked = self._head.is_marked
         try:
-            if not mark and generation != self._generation:
+            if not is_marked and generation != self._generation:
                 self._use(segment, generation)
-            if mark or os.lseek(self._file, 0, os.SEEK_END) != length:
+            if is_marked or os.lseek(self._file, 0, os.SEEK_END) != length:
                 self._recover()
             if self._is_file_suspect:
                 self._renew()
@@ -382,7 +388,7 @@ class Spool:
         header = self._header
         if header is None:
             raise SpoolError("decision log: is not open")
-        _, segment, length, seq, head, _ = self._head.read()
+        _, segment, length, seq, head = self._head.read()
         if seq < header.first_seq:
             self._head.mark()
             self._begin(segment, first_seq=header.first_seq, previous=header.previous, chain=header.chain)
@@ -408,7 +414,7 @@ class Spool:
         return line, seq + 1, head
 
     def _put_checkpoint(self) -> None:
-        generation, segment, length, seq, head, _ = self._head.read()
+        generation, segment, length, seq, head = self._head.read()
         line, seq, head = self._checkpoint(seq, head)
         self._put(line, length)
         self._head.move(generation, segment, length + len(line), seq, head)
@@ -417,7 +423,7 @@ class Spool:
     def _renew(self) -> None:
         """Write what the open file has to a new one, which takes its place: its disk has failed it before."""
         self._recover()
-        _, segment, length, seq, head, _ = self._head.read()
+        _, segment, length, seq, head = self._head.read()
         content = open_path(self.directory, segment).read_bytes()
         path = temporary(self.directory, content, durable=True)
         self._head.mark()
@@ -478,13 +484,15 @@ class Spool:
     def _exclusive(self) -> Iterator[None]:
         """Hold both locks. Raises SpoolError for whatever the disk refuses within."""
         with self._threads:
-            fcntl.flock(self._processes, fcntl.LOCK_EX)
+            if not self._is_alone:
+                fcntl.flock(self._processes, fcntl.LOCK_EX)
             try:
                 yield
             except OSError as error:
                 raise _refused(error) from error
             finally:
-                fcntl.flock(self._processes, fcntl.LOCK_UN)
+                if not self._is_alone:
+                    fcntl.flock(self._processes, fcntl.LOCK_UN)
 
 
 def boot_id() -> str:

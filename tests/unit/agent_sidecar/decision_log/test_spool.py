@@ -17,9 +17,9 @@ from agent_sidecar.decision_log.spool import Spool, SpoolError
 HOUR = 3600.0
 
 
-@pytest.fixture
-def spool(tmp_path: Path) -> Iterator[Spool]:
-    made = new_spool(tmp_path)
+@pytest.fixture(params=[False, True], ids=["shared", "alone"])
+def spool(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Spool]:
+    made = new_spool(tmp_path, is_alone=request.param)
     made.open()
     yield made
     made.close()
@@ -101,6 +101,17 @@ def test_a_restart_goes_on_where_it_was(tmp_path: Path) -> None:
 
     assert names(tmp_path) == ["0", "1", "2"]
     assert len(segments(tmp_path)) == 1
+    assert flaws(tmp_path) == []
+
+
+def test_the_end_is_found_by_processes_that_share_it_after_one_that_was_alone(tmp_path: Path) -> None:
+    for is_alone in (True, False, True):
+        spool = new_spool(tmp_path, is_alone=is_alone)
+        spool.open()
+        spool.append(entry(is_alone))
+        spool.close()
+
+    assert names(tmp_path) == ["True", "False", "True"]
     assert flaws(tmp_path) == []
 
 
