@@ -1,13 +1,16 @@
 """`@guard`: a function that runs only if a policy allows it, and only within the constraints the policy sets."""
 
+import contextlib
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, ParamSpec, TypeVar, cast
 
 from agent_sidecar.client.calls import Action, CallMapping, Context, Resource, Subject
 from agent_sidecar.client.obeying import Deciding, GrantSource, Patience, decide, decide_async
+from agent_sidecar.client.refusals import Denied
+from agent_sidecar.client.tools import refusal_text
 from policy_core.constraints import REGISTRY
 from policy_core.decision import Answer
 from policy_core.errors import UsageError
@@ -32,6 +35,7 @@ def guard(
     grants: GrantSource | None = None,
     approval_timeout_s: float = 0.0,
     throttle_timeout_s: float = 0.0,
+    raises: Callable[[str], Exception] | None = None,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Return a decorator for functions and methods, ``async`` or not, that asks before each call.
 
@@ -40,20 +44,26 @@ def guard(
     function with a keyword-only parameter ``constraints`` gets those that hold; `keeps` names all that it can keep.
 
     The function runs if the answer allows it. It raises Denied otherwise: ApprovalMissing if not enough `grants` came
-    within `approval_timeout_s`, Throttled if it would have to wait longer than `throttle_timeout_s`. Raises UsageError
-    for a function that it cannot guard.
+    within `approval_timeout_s`, Throttled if it would have to wait longer than `throttle_timeout_s`. With
+    `raises`, such as a framework's error whose text its models are told, that is raised from Denied, with such a text.
+    Raises UsageError for a function that it cannot guard.
     """
     mapping = CallMapping(subject, action, resource, context)
     patience = Patience(grants=grants, approval_timeout_s=approval_timeout_s, throttle_timeout_s=throttle_timeout_s)
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        return cast("Callable[P, R]", _guarded(function, policy, mapping, frozenset(keeps), patience))
+        return cast("Callable[P, R]", _guarded(function, policy, mapping, frozenset(keeps), patience, raises))
 
     return decorate
 
 
 def _guarded(
-    function: Callable[..., Any], policy: Deciding, mapping: CallMapping, keeps: frozenset[str], patience: Patience
+    function: Callable[..., Any],
+    policy: Deciding,
+    mapping: CallMapping,
+    keeps: frozenset[str],
+    patience: Patience,
+    raises: Callable[[str], Exception] | None,
 ) -> Callable[..., Any]:
     visible, takes = _visible_signature(function, keeps)
     mapping.check(visible.parameters)
@@ -72,7 +82,8 @@ def _guarded(
 
         @functools.wraps(function)
         async def guarded_async(*args: Any, **kwargs: Any) -> Any:
-            answer = await decide_async(policy, making(args, kwargs), keeps=keeps, patience=patience)
+            with _raising(raises):
+                answer = await decide_async(policy, making(args, kwargs), keeps=keeps, patience=patience)
             return await function(*args, **kwargs, **given(answer))
 
         wrapper: Callable[..., Any] = guarded_async
@@ -80,7 +91,8 @@ def _guarded(
 
         @functools.wraps(function)
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            answer = decide(policy, making(args, kwargs), keeps=keeps, patience=patience)
+            with _raising(raises):
+                answer = decide(policy, making(args, kwargs), keeps=keeps, patience=patience)
             return function(*args, **kwargs, **given(answer))
 
         wrapper = guarded
@@ -88,6 +100,16 @@ def _guarded(
     annotations = getattr(function, "__annotations__", {})
     wrapper.__annotations__ = {name: kind for name, kind in annotations.items() if name != CONSTRAINTS}
     return wrapper
+
+
+@contextlib.contextmanager
+def _raising(raises: Callable[[str], Exception] | None) -> Iterator[None]:
+    try:
+        yield
+    except Denied as denied:
+        if raises is None:
+            raise
+        raise raises(refusal_text(denied)) from denied
 
 
 def _visible_signature(function: Callable[..., Any], keeps: frozenset[str]) -> tuple[inspect.Signature, bool]:

@@ -33,6 +33,7 @@ ALLOWED = {
     "agent_sidecar": (
         {"policy_core", "bundle_store", "agent_sidecar"},
         {"msgspec", "tuf", "securesystemslib", "click", "httptools", "uvloop", "limits", "redis",
+         "agents", "langchain_core", "mcp",  # in applications: the frameworks their agents are made with
          "cryptography.hazmat.primitives.asymmetric.ed25519.Ed25519PrivateKey"},  # a host signs its log
     ),
 }  # fmt: skip
@@ -47,9 +48,10 @@ TESTING = Path("policy_core/testing")
 # the one place that imports by a name computed at run time: the lazy command table
 DYNAMIC = {Path("builder/cli/main.py")}
 # what a host's daemon must never load (no YAML, CEL, git or templates there; boto3 only for s3:// stores, re2 only for
-# a rule with a regex, limits and redis only for a fleet store)
+# a rule with a regex, limits and redis only for a fleet store, and frameworks of agents in applications alone)
 UNWANTED_ON_A_HOST = (
-    "boto3", "botocore", "builder", "cel_expr_python", "jinja2", "limits", "pygit2", "re2", "redis", "yaml",
+    "agents", "boto3", "botocore", "builder", "cel_expr_python", "jinja2", "langchain_core", "limits", "mcp", "pygit2",
+    "re2", "redis", "yaml",
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, get_type_hints
 
 import pytest
+from scripted_policy import ALLOW, ASK, ASKING, DENY, Script, answer, bound, throttle
 
 from agent_sidecar.client import (
     ApprovalMissing,
@@ -21,45 +22,9 @@ from agent_sidecar.client import (
     guard,
     obeying,
 )
-from policy_core.decision import Answer, Ask
+from policy_core.decision import Answer
 from policy_core.errors import UsageError
 from policy_core.model import Decision, Remediation
-
-ASK = Ask(("p/ask",), "sha256:r", "sha256:q", {"security": 1}, 3600, "host-1")
-
-
-def answer(decision: Decision = Decision.ALLOW, **more: Any) -> Answer:
-    allowed = decision in (Decision.ALLOW, Decision.ALLOW_WITH_CONSTRAINTS)
-    about = {"reason_code": "matched_rule", "matched_rule": "p/r", "decision_id": "d-1", "reason": "because"}
-    return Answer(decision=decision, allowed=allowed, **(about | more))
-
-
-ALLOW, DENY = answer(), answer(Decision.DENY)
-ASKING = answer(Decision.REQUIRE_APPROVAL, approval=ASK)
-
-
-def bound(**constraints: Any) -> Answer:
-    return answer(Decision.ALLOW_WITH_CONSTRAINTS, constraints=constraints)
-
-
-def throttle(seconds: float | None = 0.05) -> Answer:
-    return answer(Decision.THROTTLE, retry_after_s=seconds)
-
-
-class Script:
-    """A policy that gives these answers in turn, the last one for ever, and keeps what it was asked."""
-
-    def __init__(self, *answers: Answer) -> None:
-        self.answers = list(answers)
-        self.asked: list[dict[str, Any]] = []
-
-    def decide(self, request: dict[str, Any]) -> Answer:
-        self.asked.append(request)
-        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-
-    async def decide_async(self, request: dict[str, Any]) -> Answer:
-        await asyncio.sleep(0)
-        return self.decide(request)
 
 
 @pytest.fixture(autouse=True)
@@ -120,6 +85,13 @@ def test_what_is_denied_does_not_run_and_says_why(call: Callable[..., Any]) -> N
     assert denied.message == "service.restart: deny: because [p/r] (decision d-1)"
     assert (denied.reason, denied.reason_code) == ("because", "matched_rule")
     assert (denied.matched_rule, denied.decision_id, denied.remediations) == ("p/r", "d-1", (help_,))
+
+
+def test_another_error_can_be_raised_from_it(call: Callable[..., Any]) -> None:
+    with pytest.raises(RuntimeError, match=r"^Not done: service\.restart: deny: because") as caught:
+        call(Script(DENY), "web", raises=RuntimeError)
+
+    assert isinstance(caught.value.__cause__, Denied)
 
 
 def test_constraints_are_given_to_who_can_keep_them(call: Callable[..., Any]) -> None:

@@ -1,0 +1,96 @@
+"""LangChain: a tool of `langchain-core` as one whose calls are decided first.
+
+The guarded tool has the name, description and arguments of the other; what it may not do it tells the model as a
+message of status ``error``. Needs the package ``langchain-core``, version 1.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from agent_sidecar.client.calls import Action, CallMapping, Context, Resource, Subject
+from agent_sidecar.client.obeying import Deciding, GrantSource, Patience, decide, decide_async
+from agent_sidecar.client.refusals import Denied
+from agent_sidecar.client.tools import refusal_text, tool_mapping
+from policy_core.request import RequestError
+
+if TYPE_CHECKING:
+    from langchain_core.tools import BaseTool
+
+
+def guard_tool(
+    tool: "BaseTool",
+    policy: Deciding,
+    *,
+    subject: Subject = None,
+    action: Action | None = None,
+    resource: Resource | None = None,
+    context: Context | None = None,
+    grants: GrantSource | None = None,
+    approval_timeout_s: float = 0.0,
+    throttle_timeout_s: float = 0.0,
+) -> "BaseTool":
+    """Return the tool guarded: mapped as `agent_sidecar.client.tools` says, or as is given here, as with `guard`.
+
+    Constraints cannot be kept here and deny: make the tool of a function that is guarded itself.
+    """
+    mapping = tool_mapping(tool.name, subject=subject, action=action, resource=resource, context=context)
+    patience = Patience(grants=grants, approval_timeout_s=approval_timeout_s, throttle_timeout_s=throttle_timeout_s)
+    return _guarded_class()(
+        name=tool.name,
+        description=tool.description,
+        args_schema=tool.args_schema,
+        return_direct=tool.return_direct,
+        response_format=tool.response_format,
+        metadata=tool.metadata,
+        tags=tool.tags,
+        handle_tool_error=True,
+        handle_validation_error=tool.handle_validation_error,
+        guarded=tool,
+        policy=policy,
+        mapping=mapping,
+        patience=patience,
+    )
+
+
+@functools.cache
+def _guarded_class() -> Callable[..., "BaseTool"]:
+    """Return the class of guarded tools, made once LangChain is there."""
+    from langchain_core.runnables import RunnableConfig
+    from langchain_core.tools import BaseTool, ToolException
+
+    class GuardedTool(BaseTool):  # type: ignore[misc]  # its class is not looked at
+        """A tool whose calls are decided first, with the arguments that the tool will get."""
+
+        guarded: BaseTool
+        policy: Any
+        mapping: CallMapping
+        patience: Patience
+
+        def _run(self, *args: Any, config: RunnableConfig, **kwargs: Any) -> Any:
+            try:
+                decide(self.policy, self._making(args, kwargs), keeps=(), patience=self.patience)
+            except (Denied, RequestError) as refused:
+                raise ToolException(refusal_text(refused)) from refused
+            run = self.guarded._run  # noqa: SLF001 - what `BaseTool.run` calls, and its subclasses define
+            return run(*args, **kwargs, **_wanted(run, config))
+
+        async def _arun(self, *args: Any, config: RunnableConfig, **kwargs: Any) -> Any:
+            try:
+                await decide_async(self.policy, self._making(args, kwargs), keeps=(), patience=self.patience)
+            except (Denied, RequestError) as refused:
+                raise ToolException(refusal_text(refused)) from refused
+            run = self.guarded._arun  # noqa: SLF001 - as above
+            return await run(*args, **kwargs, **_wanted(run, config))
+
+        def _making(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], dict[str, Any]]:
+            """Return what makes the request, of the arguments that the model gave; a tool of one text gets it bare."""
+            arguments = {**({"input": args[0]} if args else {}), **self._filter_injected_args(kwargs)}
+            return functools.partial(self.mapping.request, arguments)
+
+    return GuardedTool
+
+
+def _wanted(run: Callable[..., Any], config: Any) -> dict[str, Any]:
+    return {"config": config} if "config" in inspect.signature(run).parameters else {}
