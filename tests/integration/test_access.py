@@ -20,8 +20,11 @@ from botocore.exceptions import ClientError
 from polled_host import Host
 from s3_fence import Asked, Fence, serving
 from tuf.api.metadata import Metadata
+from written_logs import LogWriter
 
 from builder.cli.main import main
+from bundle_store.delivering import deliver
+from bundle_store.opening import open_records
 
 EVERYBODY = {"publisher", "refresher", "approver", "oncall", "keeper", "auditor", "sidecar-staging", "sidecar-prod"}
 
@@ -229,3 +232,40 @@ def test_one_person_on_call_rolls_back_and_denies_without_being_refused_anything
     written = {asked.resource.partition("/metadata/")[2] for who, asked, _ in peopled.fence.seen
                if who == "oncall" and asked.action == "s3:PutObject" and "/metadata/" in asked.resource}  # fmt: skip
     assert {name.partition(".")[2] for name in written} == {"json", "snapshot.json", "prod.oncall.json"}
+
+
+def test_a_host_ships_its_log_and_enrols_and_an_auditor_proves_it_without_being_refused_anything(
+    fenced: Fenced, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs, fleet, writer = f"{fenced.url}/logs", f"{fenced.url}/fleet", LogWriter()
+    written = [writer.write(f'"n":{number}') for number in range(2)]
+    os.environ["AWS_ACCESS_KEY_ID"] = "sidecar-prod"
+    for _ in range(2):  # as after a crash between shipping and deleting
+        for segment in written:
+            deliver(open_records(logs), segment.name, segment.shipped, notes={"sha256": segment.digest.hex()})
+        deliver(open_records(fleet), *writer.enrolment())
+
+    assert fenced.run("auditor", "logs", "verify", logs, "--keys", fleet) == 0
+    assert fenced.refused() == []
+
+
+def test_a_host_neither_lists_nor_replaces_nor_removes_what_hosts_have_recorded(fenced: Fenced) -> None:
+    logs, fleet, writer = f"{fenced.url}/logs", f"{fenced.url}/fleet", LogWriter()
+    segment = writer.write('"n":1')
+    enrolment, content = writer.enrolment()
+    os.environ["AWS_ACCESS_KEY_ID"] = "sidecar-prod"
+    deliver(open_records(logs), segment.name, segment.shipped)
+    deliver(open_records(fleet), enrolment, content)
+    host = fenced.client("sidecar-prod")
+
+    for key in (f"policies/logs/{segment.name}", f"policies/fleet/{enrolment}"):
+        for act in (host.put_object, host.delete_object):
+            with pytest.raises(ClientError, match="AccessDenied"):
+                act(Bucket=fenced.bucket, Key=key)
+    for prefix in ("policies/logs/", "policies/fleet/hosts/", f"policies/logs/{segment.name[:20]}"):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            host.list_objects_v2(Bucket=fenced.bucket, Prefix=prefix)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        host.get_object(Bucket=fenced.bucket, Key=f"policies/logs/{segment.name.replace('web-1', 'web-2')}")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        host.put_object(Bucket=fenced.bucket, Key="policies/fleet/reports/staging/x.json", IfNoneMatch="*")
