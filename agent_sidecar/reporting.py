@@ -65,6 +65,8 @@ class Reporter:
         if self._monotonic() < self._not_before:
             return
         status, now = self._status(), self._clock()
+        if not (status.verified_at or status.failure or status.rejection):
+            return  # the first poll is under way: what there is to say comes in a moment
         state = host_state(status, host=self._signer.key.host, now=now)
         slot = int((now - self._offset_s) // SLOT_S)
         if slot == self._slot and _without_times(state) == self._told:

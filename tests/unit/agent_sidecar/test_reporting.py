@@ -84,6 +84,20 @@ def test_a_host_reports_when_it_starts(host: Host) -> None:
     assert msgspec.json.decode(report_of(host.store, found).status)["ready"] is True
 
 
+def test_a_host_that_has_not_polled_yet_has_nothing_to_say(host: Host) -> None:
+    host.after(5, verified_at="")
+    assert host.reports == 0
+
+    host.after(1, verified_at=TIME)
+    assert host.reports == 1
+
+
+def test_a_host_whose_first_poll_fails_says_so(host: Host) -> None:
+    host.after(1, verified_at="", state="unreachable", failure={"since": TIME, "message": "m", "hint": "h"})
+
+    assert host.newest.freshness == "unreachable"
+
+
 def test_a_host_reports_once_in_each_slot_at_a_moment_of_its_own(host: Host) -> None:
     host.after(10 * SLOT_S)
 
