@@ -8,10 +8,12 @@ configuration. The service manager is told of each.
 import asyncio
 import contextlib
 import gc
+import math
 import os
 import signal
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cache, partial
@@ -34,7 +36,7 @@ from agent_sidecar.history import History
 from agent_sidecar.host_clock import HostClock
 from agent_sidecar.host_key import open_host_key
 from agent_sidecar.memory import HostMemory
-from agent_sidecar.metrics import metrics_text
+from agent_sidecar.metrics import Readings, metrics_text
 from agent_sidecar.notifying import Notifier
 from agent_sidecar.polling import Poller
 from agent_sidecar.rehearsal.rehearsing import Rehearsal
@@ -52,10 +54,12 @@ from agent_sidecar.server.serving import Listener, Serving, listen_at
 from agent_sidecar.state import ADMIN_SOCKET, Settings, StateDirectory
 from agent_sidecar.status import Health, Status, health_of, status_of, summary_of
 from agent_sidecar.supervision import Supervision
+from agent_sidecar.tally import total
+from agent_sidecar.traces.exporting import new_exporter
 from agent_sidecar.updating import Updater
 from agent_sidecar.workers.crew import Crew
 from agent_sidecar.workers.deciding import Deciding
-from agent_sidecar.workers.messages import Told
+from agent_sidecar.workers.messages import Counts, Told
 from bundle_store.client import TrustedClient
 from bundle_store.opening import open_reader
 from policy_core import __version__
@@ -104,6 +108,9 @@ class Daemon:
             is_alone=configuration.workers == 1,
         )
         history.also(self._log.event)
+        self._events: Counter[str] = Counter()
+        history.also(lambda name, _facts: self._events.update((name,)))
+        self._spans = new_exporter(configuration)
         fleet_url = configuration.fleet_store
         self._fleet = FleetStore(fleet_url, channel=configuration.channel) if fleet_url else None
         self._memory = HostMemory(directory.path, host_id=configuration.host_id, clock=self._clock, fleet=self._fleet)
@@ -137,6 +144,7 @@ class Daemon:
             health=self.health,
             metrics=self.metrics,
             log=self._log,
+            spans=self._spans,
         )
         if configuration.workers > 1:
             self._crew = self._new_crew(configuration)
@@ -155,7 +163,6 @@ class Daemon:
             max_connections=connection_limit(MAX_CONNECTIONS, services=2),
         )
         self._admin = Service({**self._admin_api.routes, **self._insight_api.routes}, max_connections=32)
-
         reports = configuration.reports
         self._telling = Telling(reports, signer(), status=self.status, clock=self._clock) if reports else None
         self._reloader = Reloader(
@@ -187,13 +194,23 @@ class Daemon:
 
     def metrics(self) -> bytes:
         """Return the metrics document."""
+        active = self._enforcement.active
+        services = (self._local, self._tcp, self._admin)
+        workers = self._crew.counts() if self._crew else Counts()
+        spans = (self._spans.exported, self._spans.dropped) if self._spans else None
         return metrics_text(
-            self._updater.freshness,
-            now=self._clock(),
-            ready=self.health().ready,
-            clock_behind_s=self._clock.behind_s,
-            emergency_entries=len(self._enforcement.emergencies.entries),
-            log=self._log.status(),
+            Readings(
+                now=self._clock(),
+                status=self.status(),
+                freshness=self._updater.freshness,
+                activated_at=active.activated_at if isinstance(active, Activation) else math.nan,
+                tally=total([self._api.tally, workers.tally]),
+                polls=self._poller.outcomes,
+                events=self._events,
+                requests=sum(service.requests for service in services) + workers.requests,
+                connections=sum(len(service.connections) for service in services) + workers.connections,
+                spans=(spans[0] + workers.spans_exported, spans[1] + workers.spans_dropped) if spans else None,
+            )
         )
 
     def listen(self, state: Path, handed: HandedOver) -> list[Listener]:
@@ -227,6 +244,8 @@ class Daemon:
         serving = Serving(self._own(listeners))
         await serving.open()
         self._log.start(loop)
+        if self._spans:
+            self._spans.start()
         self._poller.start()
         supervision = Supervision(self._notifier, self._poller, summary=lambda: summary_of(self.status()))
         tending = (_every_tick(self._memory.tend), _every_tick(self._log.tend))
@@ -256,6 +275,8 @@ class Daemon:
             for task in ticking:
                 task.cancel()
             self._api.waiting_room.close()
+            if self._spans:
+                await asyncio.to_thread(self._spans.stop, timeout_s=POLLER_STOP_S)
             self._rehearsal.close()
             await asyncio.to_thread(self._poller.stop, timeout_s=POLLER_STOP_S)
         return cut

@@ -27,6 +27,7 @@ class Poller:
     def __init__(self, updater: Updater, *, poll_s: float, first: Callable[[], None]) -> None:
         """`first` is run once in the thread before the first poll."""
         self.polls = 0
+        self.outcomes: dict[str, int] = dict.fromkeys(Outcome, 0)
         self._updater = updater
         self._poll_s = poll_s
         self._first = first
@@ -100,6 +101,7 @@ class Poller:
         except Exception as error:  # noqa: BLE001 - thread boundary: a bug must not end the polling
             logs.bug("poll_failed", error)
             outcome = Outcome.UNREACHABLE
+        self.outcomes[outcome] += 1
         logs.debug("polled", outcome=outcome, full=full, seconds=round(time.monotonic() - began, 3))
         return outcome
 

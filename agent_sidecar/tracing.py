@@ -34,5 +34,7 @@ def parse_traceparent(value: bytes) -> Trace | None:
 
 def trace_of(headers: Sequence[tuple[bytes, bytes]]) -> Trace | None:
     """Return the trace of a request by its headers (lower-case names); two that claim it are none."""
+    if not headers:  # the usual case, in the path of every decision
+        return None
     values = [value for name, value in headers if name == HEADER]
     return parse_traceparent(values[0]) if len(values) == 1 else None

@@ -5,7 +5,6 @@ the approval grants it carried: of those the record has what they say, and not t
 that nobody who reads a log can use one.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,6 +16,7 @@ import msgspec
 from agent_sidecar.history import moment
 from agent_sidecar.recording import Recording
 from agent_sidecar.server.caller import Caller
+from agent_sidecar.tracing import trace_of
 from policy_core.decision import Answer
 from policy_core.grants import Grant, claims_of, encoded_request_digest
 from policy_core.redacting import Parts
@@ -27,7 +27,6 @@ _encode = msgspec.json.Encoder().encode
 _sorted = msgspec.json.Encoder(order="sorted").encode
 _USUAL = b',%b,"input":%b,"input_digest":"%b","answer":%b,"eval_us":%d'
 """What most records are, spelled in one go, as `_Fields` would be."""
-_TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
 
 
 class Spoken(StrEnum):
@@ -184,11 +183,9 @@ def _names_trace(headers: Sequence[tuple[bytes, bytes]]) -> bool:
 
 
 def _trace(headers: Sequence[tuple[bytes, bytes]]) -> tuple[str, str]:
-    """Return the ids of trace and span in a ``traceparent`` (W3C Trace Context), empty if there is none to be used."""
-    for name, value in headers:
-        if name == b"traceparent" and (found := _TRACEPARENT.fullmatch(value)):
-            return found[1].decode(), found[2].decode()
-    return "", ""
+    """Return the ids of trace and span that a request names, empty if it names none."""
+    trace = trace_of(headers)
+    return (trace.trace_id, trace.span_id) if trace else ("", "")
 
 
 def spell_fields(fields: Mapping[str, Any] | msgspec.Struct) -> bytes:

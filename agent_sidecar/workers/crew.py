@@ -28,6 +28,7 @@ from agent_sidecar.rehearsal.rehearsing import RehearsalError
 from agent_sidecar.server.service import TICK_S
 from agent_sidecar.server.serving import DRAIN_S
 from agent_sidecar.status import WorkerStatus
+from agent_sidecar.tally import total
 from agent_sidecar.workers.member import Member, ending_of
 from agent_sidecar.workers.messages import Adjust, Counts, Decide, Decided, Drain, Enforce, Load, Told
 from policy_core.decision import Answer
@@ -232,4 +233,5 @@ class Crew:
 
 def _sum(counts: Iterable[Counts]) -> Counts:
     every = list(counts)
-    return Counts(*(sum(getattr(each, field) for each in every) for field in Counts.__struct_fields__))
+    numbers = {name: sum(getattr(each, name) for each in every) for name in Counts.__struct_fields__ if name != "tally"}
+    return Counts(**numbers, tally=total(each.tally for each in every))

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from agent_sidecar.status import Status
+from agent_sidecar.tally import Tally
 from policy_core.decision import Answer
 from policy_core.trust.release import Release
 
@@ -97,6 +98,9 @@ class Counts(msgspec.Struct, frozen=True, tag=True):
     requests: int = 0
     connections: int = 0
     cut: int = 0
+    spans_exported: int = 0
+    spans_dropped: int = 0
+    tally: Tally = msgspec.field(default_factory=Tally)
 
 
 ToWorker = Begin | Load | Enforce | Open | Told | Adjust | Decided | Drain

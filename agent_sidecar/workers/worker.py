@@ -33,6 +33,7 @@ from agent_sidecar.server.serving import Listener, Serving
 from agent_sidecar.server.waiting import MAX_UNDERWAY, PATIENCE_S
 from agent_sidecar.snapshots import SnapshotFolder
 from agent_sidecar.status import Health, Status
+from agent_sidecar.traces.exporting import new_exporter
 from agent_sidecar.workers.channel import Channel
 from agent_sidecar.workers.following import Following
 from agent_sidecar.workers.messages import (
@@ -56,6 +57,8 @@ from policy_core.matcher import Matcher
 MAX_SILENT_TICKS = 10
 """How long a primary may be silent before its workers deny everything."""
 REQUESTS_S = 5.0
+SPANS_S = 1.0
+"""How long the end waits for the last spans to be exported."""
 ALONE = Unavailable("the primary process of this sidecar has not been heard of for too long")
 
 
@@ -90,6 +93,7 @@ class Worker:
             host=configuration.host,
             clock=self._clock,
         )
+        self._spans = new_exporter(configuration)
         self._api = DecisionApi(
             in_force=self._in_force,
             clock=self._clock,
@@ -98,6 +102,7 @@ class Worker:
             health=self._health,
             metrics=lambda: self._told.metrics if self._told else b"",
             log=self._log,
+            spans=self._spans,
         )
         local, tcp = decision_services(
             configuration,
@@ -133,6 +138,8 @@ class Worker:
                 gc.collect()
                 gc.freeze()
                 self._log.start(self._loop)
+                if self._spans:
+                    self._spans.start()
                 self._loop.create_task(self._serving.open())
             case Drain():
                 self.stop.set()
@@ -144,6 +151,8 @@ class Worker:
         cut = await self._serving.drain()
         ticking.cancel()
         self._log.end()
+        if self._spans:
+            await asyncio.to_thread(self._spans.stop, timeout_s=SPANS_S)
         self._channel.send(self._counts(cut=cut))
 
     async def _tick(self) -> None:
@@ -159,6 +168,9 @@ class Worker:
             requests=sum(service.requests for service in self._services),
             connections=sum(len(service.connections) for service in self._services),
             cut=cut,
+            spans_exported=self._spans.exported if self._spans else 0,
+            spans_dropped=self._spans.dropped if self._spans else 0,
+            tally=self._api.tally,
         )
 
     def _carry_out(self, order: Load | Enforce) -> None:

@@ -1,13 +1,10 @@
 """Spans reach a real collector over HTTP; one that is away, slow or hostile costs spans and nothing else."""
 
-import json
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
+from otlp_collector import Collector, running_collector
 
 from agent_sidecar.traces import exporting
 from agent_sidecar.traces.exporting import MAX_BATCH, MAX_QUEUED, SpanExporter
@@ -26,55 +23,10 @@ ANSWER = Answer(
 SPAN = Span(TRACE, ANSWER, "authzen", end_ns=1_700_000_000_000_000_500, took_ns=500)
 
 
-class Collector(ThreadingHTTPServer):
-    """Takes OTLP over HTTP, and answers with `status`."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.status = 200
-        self.bodies: list[dict[str, Any]] = []
-        self.came = threading.Semaphore(0)
-
-    @property
-    def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/v1/traces"
-
-    @property
-    def spans(self) -> list[dict[str, Any]]:
-        return [
-            span for body in self.bodies for part in body["resourceSpans"] for scope in part["scopeSpans"]
-            for span in scope["spans"]
-        ]  # fmt: skip
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Collector
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.path == "/v1/traces" and self.headers["Content-Type"] == "application/json":
-            self.server.bodies.append(json.loads(body))
-        self.send_response(self.server.status)
-        self.send_header("Location", "http://127.0.0.1:1/elsewhere")
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"{}")
-        self.server.came.release()
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name there
-        """Say nothing."""
-
-
 @pytest.fixture
 def collector() -> Iterator[Collector]:
-    with Collector() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with running_collector() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture(autouse=True)
