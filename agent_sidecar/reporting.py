@@ -114,6 +114,7 @@ def host_state(status: Status, *, host: str, now: float) -> HostState:
         Mark.ROLLED_BACK: status.pinned,
         Mark.CLOCK_BEHIND: status.clock_behind_s,
         Mark.EMERGENCY: status.emergency,
+        Mark.LOG_UNWRITABLE: status.log.problem,
         Mark.REJECTED: status.rejection,
     }
     return HostState(

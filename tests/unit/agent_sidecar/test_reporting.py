@@ -28,7 +28,7 @@ STATUS: dict[str, Any] = {
     "memory": {
         "host_id": "web-1", "counted_keys": 0, "spent_grants": 0, "journal_bytes": 0, "forgot_at": "", "fleet": None,
     },
-    "polls": 1, "decisions": 1,
+    "polls": 1, "decisions": 1, "log": {"durability": "process"},
 }  # fmt: skip
 
 
@@ -111,6 +111,20 @@ def test_a_change_is_reported_at_once(host: Host) -> None:
 
     assert host.newest.enforced == 8
     assert host.newest.marks == {Mark.ROLLED_BACK}
+
+
+@pytest.mark.parametrize(
+    ("changes", "mark"),
+    [
+        ({"rejection": {"at": TIME, "reason": "bundle: needs rules.v9"}}, Mark.REJECTED),
+        ({"clock_behind_s": 60.0}, Mark.CLOCK_BEHIND),
+        ({"log": {"durability": "process", "problem": "the disk is full"}}, Mark.LOG_UNWRITABLE),
+    ],
+)
+def test_what_somebody_should_look_at_is_marked(host: Host, changes: dict[str, Any], mark: Mark) -> None:
+    host.after(1, **changes)
+
+    assert host.newest.marks == {mark}
 
 
 def test_what_changes_without_a_cause_is_not_reported(host: Host) -> None:
