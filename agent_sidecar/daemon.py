@@ -46,10 +46,12 @@ from agent_sidecar.reports.telling import Telling
 from agent_sidecar.server.administration import AdminApi
 from agent_sidecar.server.decisions import DecisionApi
 from agent_sidecar.server.front import decision_services
+from agent_sidecar.server.gatekeeper import Gatekeeper
 from agent_sidecar.server.handed_over import HandedOver
 from agent_sidecar.server.insights import InsightApi
-from agent_sidecar.server.listening import check_socket_path, claim_socket, connection_limit, listen_tcp
-from agent_sidecar.server.service import MAX_CONNECTIONS, TICK_S, Service
+from agent_sidecar.server.listening import check_socket_path, claim_socket, listen_tcp
+from agent_sidecar.server.patience import TICK_S
+from agent_sidecar.server.service import Service
 from agent_sidecar.server.serving import Listener, Serving, listen_at
 from agent_sidecar.state import ADMIN_SOCKET, Settings, StateDirectory
 from agent_sidecar.status import Health, Status, health_of, status_of, summary_of
@@ -155,14 +157,17 @@ class Daemon:
             status=self.status,
         )
         self._insight_api = InsightApi(enforcement=self._enforcement, clock=self._clock, memory=self._memory)
+        self._gatekeeper = Gatekeeper(configuration, now=self._clock)
         self._local, self._tcp = decision_services(
             configuration,
             self._api,
             status=self.status,
             health=self.health,
-            max_connections=connection_limit(MAX_CONNECTIONS, services=2),
+            gatekeeper=self._gatekeeper,
         )
-        self._admin = Service({**self._admin_api.routes, **self._insight_api.routes}, max_connections=32)
+        routes = {**self._admin_api.routes, **self._insight_api.routes}
+        self._admin = Service(routes, self._gatekeeper.admin, limits=self._gatekeeper.admin_limits)
+        self._gatekeeper.services.append(self._admin)
         reports = configuration.reports
         self._telling = Telling(reports, signer(), status=self.status, clock=self._clock) if reports else None
         self._reloader = Reloader(
@@ -170,7 +175,7 @@ class Daemon:
             read=reread,
             appliers={
                 "poll_s": self._poller.set_interval,
-                "token": self._everywhere("token", partial(setattr, self._tcp, "token")),
+                **{field: self._everywhere(field, apply) for field, apply in self._gatekeeper.appliers.items()},
                 "log_level": self._everywhere("log_level", logs.set_level),
             },
         )
@@ -186,6 +191,7 @@ class Daemon:
             polls=self._poller.polls,
             decisions=self._api.decisions + (self._crew.counts().decisions if self._crew else 0),
             workers=self._crew.status() if self._crew else (),
+            access=self._gatekeeper.status(),
         )
 
     def health(self) -> Health:
@@ -256,6 +262,7 @@ class Daemon:
             ticking.append(loop.create_task(_every_tick(self._fleet.probe)))
         if self._telling:
             ticking.append(loop.create_task(_every_tick(self._telling.tend)))
+        ticking.append(loop.create_task(_every_tick(self._gatekeeper.refresh)))
         logs.info(
             "serving",
             version=__version__,
@@ -264,6 +271,7 @@ class Daemon:
             sockets=[listener.address for listener in listeners],
         )
         self._notifier.ready()
+        self._gatekeeper.announce()
         try:
             await stop.wait()
         finally:
@@ -375,6 +383,7 @@ class Daemon:
             try:
                 if wanted := await asyncio.to_thread(self._reloader.read):
                     self._reloader.apply(wanted)
+                await asyncio.to_thread(self._gatekeeper.reload)
             except Exception as error:  # noqa: BLE001 - task boundary: what was in force stays
                 logs.bug("reload_failed", error)
             self._notifier.ready()

@@ -101,6 +101,24 @@ class LimitsStatus(msgspec.Struct, frozen=True):
     min_release: int
 
 
+class AccessStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Who may ask, and whom it was refused.
+
+    `tcp` is how callers on TCP prove who they are (empty: it is off). `refused` counts users who are on no list,
+    `turned_away` connections beyond a limit. `problems` are of tokens and certificates that cannot be used.
+    """
+
+    tcp: str = ""
+    bound: bool = False
+    refused: int = 0
+    turned_away: int = 0
+    certificate_expires_at: str = ""
+    problems: tuple[str, ...] = ()
+
+
+NO_ACCESS = AccessStatus()
+
+
 class Health(msgspec.Struct, frozen=True):
     """Whether requests are answered from a policy, and how fresh that is."""
 
@@ -154,6 +172,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     clock_behind_s: float
     memory: MemoryStatus
     log: LogStatus
+    access: AccessStatus = NO_ACCESS
     polls: int
     decisions: int
     workers: tuple[WorkerStatus, ...] = ()
@@ -166,6 +185,7 @@ def status_of(
     memory: HostMemory,
     log: LogStatus,
     *,
+    access: AccessStatus = NO_ACCESS,
     polls: int = 0,
     decisions: int = 0,
     workers: tuple[WorkerStatus, ...] = (),
@@ -196,6 +216,7 @@ def status_of(
         clock_behind_s=round(clock.behind_s, 1),
         memory=memory.status(),
         log=log,
+        access=access,
         polls=polls,
         decisions=decisions,
         workers=workers,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from agent_sidecar import logs
 from agent_sidecar.notifying import Notifier
 from agent_sidecar.polling import Poller
-from agent_sidecar.server.service import TICK_S
+from agent_sidecar.server.patience import TICK_S
 
 
 class Supervision:

@@ -8,6 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from socket import gethostname
 
+from agent_sidecar.access.binding import Bind, binds
+from agent_sidecar.access.hosts import host_names, origins
+from agent_sidecar.access.limits import STANDARD, Limits, limits
+from agent_sidecar.access.peers import gids, uids
+from agent_sidecar.access.tls import TlsSettings, tls
+from agent_sidecar.access.tokens import TokenFile, token_file, token_files
 from agent_sidecar.configuration import values
 from agent_sidecar.configuration.settings import Form, setting, settings_of
 from agent_sidecar.decision_log.settings import LogSettings, log_settings
@@ -39,7 +45,7 @@ SOCKET = "decision.sock"
 class Configuration:
     """What ``writ-sidecar run`` needs to know; each field is documented by its setting.
 
-    `trusted_root` and `token` are what the files hold; `aging_after_s` None means three quarters of the timestamp's
+    `trusted_root` is what the file holds; `aging_after_s` None means three quarters of the timestamp's
     life.
     """
 
@@ -76,21 +82,91 @@ class Configuration:
         default=0o660,
         metadata=setting("socket_mode", file_mode, "File mode of the decision socket.", metavar="MODE", shown="`0660`"),
     )
+    allow_uids: frozenset[int] = field(
+        default=frozenset(),
+        metadata=setting(
+            "allow_uids", uids, "Users who may connect to the decision socket.", form=Form.TOML, shown="everyone",
+            live=True,
+            more="List of ids and names, beside what `socket_mode` says; neither root nor the owner is on it unasked",
+        ),
+    )  # fmt: skip
+    allow_gids: frozenset[int] = field(
+        default=frozenset(),
+        metadata=setting(
+            "allow_gids", gids, "Groups whose members may connect to it.", form=Form.TOML, shown="everyone",
+            live=True,
+            more="With `allow_uids`: who is in either list",
+        ),
+    )  # fmt: skip
     listen: tuple[str, int] | None = field(
         default=None,
         metadata=setting(
-            "listen", values.loopback, "Decide on loopback TCP too; needs --token-file.", metavar="ADDRESS:PORT",
-            shown="off",
-            more="Such as `127.0.0.1:8181`",
+            "listen", values.listen_address, "Decide on TCP too; needs tokens or client certificates.",
+            metavar="ADDRESS:PORT", shown="off",
+            more="Such as `127.0.0.1:8181`; beyond loopback with `[tls]` only",
         ),
     )  # fmt: skip
-    token: bytes = field(
-        default=b"",
-        repr=False,
+    default_token: TokenFile | None = field(
+        default=None,
         metadata=setting(
-            "token_file", values.token, "Bearer token TCP callers must send.", metavar="FILE", form=Form.PATH,
+            "token_file", token_file, "Bearer token TCP callers must send.", metavar="FILE", form=Form.PATH,
             shown="none", live=True,
-            more="One line of at least 16 ASCII characters, in a file that is closed to others",
+            more="One a line, of at least 16 ASCII characters, in a file that is closed to others and read again when"
+            " it changes; its name is `default`",
+        ),
+    )  # fmt: skip
+    tokens: tuple[TokenFile, ...] = field(
+        default=(),
+        metadata=setting(
+            "token", token_files, "More tokens, by name.", form=Form.TOML, shown="none", paths=("file",),
+            live=True,
+            more="Tables `[[token]]` with `name` and `file`: [let a network service "
+            "ask](../how-to/let-a-network-service-ask.md)",
+        ),
+    )  # fmt: skip
+    tls: TlsSettings | None = field(
+        default=None,
+        metadata=setting(
+            "tls", tls, "TLS on the TCP socket.", form=Form.TOML, shown="off",
+            paths=("certificate", "key", "client_ca"),
+            more="Table: `certificate` and `key` (PEM), `client_ca` for callers with certificates, `min_version` (`1.2`"
+            " or `1.3`). The files are read again when they change",
+        ),
+    )  # fmt: skip
+    listen_unauthenticated: bool = field(
+        default=False,
+        metadata=setting(
+            "listen_unauthenticated", switch, "Let anybody ask on loopback TCP.", form=Form.TOML, shown="`false`",
+            more="A mode for a machine of one user; [what it means](sidecar-api.md#who-may-ask)",
+        ),
+    )  # fmt: skip
+    hosts: frozenset[bytes] = field(
+        default=frozenset(),
+        metadata=setting(
+            "hosts", host_names, "Names that requests on TCP may be for.", form=Form.TOML, shown="none",
+            more="List; loopback, the address of `listen` and the host of `authzen_url` may always",
+        ),
+    )  # fmt: skip
+    origins: frozenset[bytes] = field(
+        default=frozenset(),
+        metadata=setting(
+            "origins", origins, "Web pages that may ask on TCP.", form=Form.TOML, shown="none",
+            more="List of `Origin` headers such as `https://console.example.com`; any other is refused",
+        ),
+    )  # fmt: skip
+    binds: tuple[Bind, ...] = field(
+        default=(),
+        metadata=setting(
+            "bind", binds, "As whom a caller may speak.", form=Form.TOML, shown="none", live=True,
+            more="Tables `[[bind]]`: one of `uid`, `token`, `certificate`; `subjects`, `tenants`, `roles`,"
+            " `on_behalf_of`: [binds](sidecar-api.md#binds). Who is in none then speaks for nobody",
+        ),
+    )  # fmt: skip
+    limits: Limits = field(
+        default=STANDARD,
+        metadata=setting(
+            "limits", limits, "How much callers may take.", form=Form.TOML, shown="[limits](sidecar-api.md#limits)",
+            more="Table",
         ),
     )  # fmt: skip
     workers: int = field(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from agent_sidecar.access.exclusions import contradictions
 from agent_sidecar.configuration.model import SETTINGS, SOCKET, Configuration
 from agent_sidecar.configuration.sources import ConfigurationError, Given, gather
 from agent_sidecar.setting_parsers import mistakes_of
@@ -28,7 +29,8 @@ def read_configuration(
                 problems += [given[each.key].problem(each.key, mistake) for mistake in mistakes_of(error)]
         elif each.is_required:
             problems.append(Problem("run", 0, 0, f"{each.key} is missing (expected {each.flag} or {each.variable})"))
-    problems += [given[key].problem(key, mistake) for key, mistake in _contradictions(given, file)]
+    contradicting = [*_contradictions(given, file), *contradictions(given, values)]
+    problems += [given[key].problem(key, mistake) for key, mistake in contradicting]
     if problems:
         raise ConfigurationError(problems)
     values.setdefault("socket", values["state"] / SOCKET)
@@ -60,10 +62,6 @@ def _contradictions(given: Mapping[str, Given], file: Path | None) -> Iterator[t
     """Yield settings that make no sense, or are not safe, beside others: key, and what is wrong."""
     if "max_stale" in given and ("on_stale" not in given or given["on_stale"].value == "keep"):
         yield "max_stale", 'bounds nothing while on_stale is "keep" (expected on_stale = "deny")'
-    if "listen" in given and "token_file" not in given:
-        yield "listen", "needs token_file (TCP is open to every user of this machine)"
-    if "token_file" in given and "listen" not in given:
-        yield "token_file", "guards nothing without listen"
     fleet_store = given.get("fleet_store")
     if file and fleet_store and fleet_store.in_file and _holds_password(fleet_store.value) and _is_open(file):
         yield "fleet_store", f"holds a password, and {file} is open to every user of this machine"

@@ -92,6 +92,8 @@ def _below(folder: Path, setting: Setting, value: Any) -> Any:
     """Return a value whose paths start from a folder."""
     if setting.form is Form.PATH and isinstance(value, str) and value:
         return folder / value
+    if setting.paths and isinstance(value, list):
+        return [_below(folder, setting, each) for each in value]
     if setting.paths and isinstance(value, dict):
         moved = {key: folder / value[key] for key in setting.paths if isinstance(value.get(key), str) and value[key]}
         return {**value, **moved}

@@ -4,12 +4,12 @@ import ipaddress
 import re
 from urllib.parse import parse_qs, urlsplit
 
-from agent_sidecar.setting_parsers import file_content, path, text
+from agent_sidecar.setting_parsers import file_content, text
 from policy_core.grants import ANY_AUDIENCE
 from policy_core.trust.layout import check_channel
 
 MAX_ROOT_BYTES = 1 << 20
-MIN_TOKEN_BYTES, MAX_TOKEN_BYTES = 16, 4096
+MAX_PORT = 65_535
 MAX_HOST_LABELS = 64
 MAX_HOST_ID_CHARS = 253
 TLS_FILES = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
@@ -29,28 +29,21 @@ def root(value: object) -> bytes:
     return file_content(value, max_bytes=MAX_ROOT_BYTES)
 
 
-def token(value: object) -> bytes:
-    """Return the bearer token of a file that is closed to others."""
-    file = path(value)
-    found = file_content(file, max_bytes=MAX_TOKEN_BYTES).strip()
-    if file.stat().st_mode & 0o007:
-        raise ValueError(f"{file} is open to every user of this machine (expected mode 0600)")
-    if len(found) < MIN_TOKEN_BYTES or not found.isascii() or len(found.split()) != 1:
-        raise ValueError(f"{file} holds no token (expected one line of at least {MIN_TOKEN_BYTES} ASCII characters)")
-    return found
-
-
-def loopback(value: object) -> tuple[str, int]:
-    """Return a loopback address and a port."""
+def listen_address(value: object) -> tuple[str, int]:
+    """Return an address and a port."""
     address, colon, port = text(value).rpartition(":")
+    address = address.strip("[]")
+    if not colon or not _is_address(address) or not (port.isascii() and port.isdigit()) or int(port) > MAX_PORT:
+        raise ValueError(f"is not an address and a port (expected for example 127.0.0.1:8181, found {value})")
+    return address, int(port)
+
+
+def _is_address(text: str) -> bool:
     try:
-        is_loopback = ipaddress.ip_address(address.strip("[]")).is_loopback
-        number = int(port)
+        ipaddress.ip_address(text)
     except ValueError:
-        is_loopback, number = False, -1
-    if not colon or not is_loopback or not 0 <= number < 65536:
-        raise ValueError(f"is not a loopback address (expected for example 127.0.0.1:8181, found {value})")
-    return address.strip("[]"), number
+        return False
+    return "%" not in text
 
 
 def host_labels(value: object) -> dict[str, str]:

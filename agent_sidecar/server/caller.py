@@ -2,35 +2,46 @@
 
 import socket
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agent_sidecar.access.binding import Bounds
 
 
 class CallerKind(StrEnum):
-    """How a caller is known: by the kernel, by a token it showed, or not at all."""
+    """How a caller is known: by the kernel, by a token or a certificate it showed, or not at all."""
 
     UNIX = "unix"
     TOKEN = "token"  # noqa: S105 - a kind
+    CERTIFICATE = "certificate"
     UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """One caller; `name` is what records and logs say, such as ``uid 1000``."""
+    """One caller; `name` is what records and logs say, such as ``uid 1000``.
+
+    `bounds` is what it may say in a request: None, which is anything, only where no caller is bound.
+    """
 
     kind: CallerKind
     name: str
     uid: int | None = None
+    bounds: "Bounds | None" = field(default=None, repr=False, compare=False)
 
 
 UNKNOWN = Caller(CallerKind.UNKNOWN, "unknown")
-TOKEN_HOLDER = Caller(CallerKind.TOKEN, "token")
+_CREDENTIALS = struct.Struct("3i")
 
 
-def unix_caller(sock: socket.socket | None) -> Caller:
-    """Return who is at the other end of a Unix socket, as the kernel says; unknown at any other socket."""
+def peer_credentials(sock: socket.socket | None) -> tuple[int, int] | None:
+    """Return user and group id at the other end of a Unix socket, as the kernel noted them when it connected.
+
+    None at any other socket, and on systems that do not tell.
+    """
     if sock is None or sock.family != socket.AF_UNIX or not hasattr(socket, "SO_PEERCRED"):
-        return UNKNOWN
-    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    uid = struct.unpack("3i", credentials)[1]
-    return Caller(CallerKind.UNIX, f"uid {uid}", uid)
+        return None
+    _pid, uid, gid = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    return uid & 0xFFFFFFFF, gid & 0xFFFFFFFF

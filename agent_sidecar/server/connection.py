@@ -1,103 +1,58 @@
 """HTTP/1.1 for decisions: parsed by httptools, answered in the event loop, bounded in every direction.
 
 Limits: bytes and number of headers, body, idle time, time for headers and body, connections. Pipelined requests are
-answered in order, and together in one write. A peer that does not read its answers is no longer read from. After a
-refusal that ends the connection (413, 431, 400) what the peer still sends is read and dropped for a moment, as closing
-at once would reset the connection before the answer arrives.
+answered in order, together in one write, a slice of what has arrived at a time, so that nobody waits long for one who
+sends much. A peer that does not read its answers is no longer read from. After a refusal that ends the connection (413,
+431, 400) what the peer still sends is read and dropped for a moment, as closing at once would reset the connection
+before the answer arrives.
 """
 
 import asyncio
-import hmac
 from collections.abc import Awaitable, Callable
-from enum import Enum
 from functools import partial
 from typing import cast
 
 import httptools
 
 from agent_sidecar import logs
+from agent_sidecar.access.entrance import NotAdmittedError
 from agent_sidecar.decision_log.log import Log
-from agent_sidecar.server.caller import TOKEN_HOLDER, Caller, unix_caller
+from agent_sidecar.server.head import Head
 from agent_sidecar.server.holding import HeldReplies
+from agent_sidecar.server.patience import Phase
 from agent_sidecar.server.replies import HEADS, TEXT_HEAD, Headed, Reply, Text, error_reply, known_error_reply
 from agent_sidecar.server.service import Handler, Service
 from policy_core.errors import KnownError
 
-MAX_HEADER_BYTES = 16 << 10
-MAX_HEADERS = 64
-MAX_BODY_BYTES = 1 << 20
-MAX_REQUEST_BYTES = 4 << 20  # with chunk framing and trailers, which are no part of the body
 MAX_DRAINED_BYTES = 16 << 20
-MAX_REQUEST_ID_CHARS = 128
+SLICE_BYTES = 16 << 10
+"""How much of what one peer has sent is answered before others get their turn: some hundred small requests at most."""
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_NO_PLACE = object()
 
 
-class Phase(Enum):
-    """What a connection waits for; each has its own patience."""
-
-    IDLE = "idle"
-    HEADERS = "headers"
-    BODY = "body"
-    ANSWERING = "answering"
-    DRAINING = "draining"
-
-
-PATIENCE_TICKS = {Phase.IDLE: 75, Phase.HEADERS: 10, Phase.BODY: 10, Phase.DRAINING: 2}
-"""Seconds (ticks of `TICK_S`) a connection may stay in a phase. An answer under way is bounded by its handler."""
-
-
-class Connection(asyncio.Protocol):
+class Connection(Head, asyncio.Protocol):
     """One connection; httptools calls the ``on_`` methods while `data_received` feeds it."""
 
     __slots__ = (
-        "_authorised", "_body", "_body_bytes", "_caller", "_expects_continue", "_head_bytes", "_headers", "_held",
-        "_is_encoded", "_is_overtaken", "_is_unread", "_keeps", "_kept", "_out", "_parser", "_phase", "_request_id",
-        "_seen_bytes", "_service", "_since", "_transport", "_url",
+        "_backlog", "_body", "_held", "_is_overtaken", "_is_refused", "_is_unread", "_out", "_place", "_seen_bytes",
+        "_since", "_transport",
     )  # fmt: skip
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        self._parser = httptools.HttpRequestParser(self)
+    def __init__(self, service: Service, *, place: object = _NO_PLACE) -> None:
+        """`place` is in whose share of the connections this one has been counted already, if it has."""
+        super().__init__(service)
         self._transport: asyncio.Transport | None = None
-        self._phase = Phase.IDLE
         self._since = service.tick
-        self._keeps = service.kept_headers
-        self._caller: Caller | None = None
+        self._place = place
         self._out: list[bytes] = []
         self._held: HeldReplies | None = None
+        self._body: bytes | bytearray = b""
         self._seen_bytes = 0
+        self._backlog = b""  # has arrived, and waits until others have had their turn
         self._is_overtaken = False  # more than one request has come while an answer is under way
         self._is_unread = False  # the peer does not read its answers
-        self._reset()
-
-    @property
-    def caller(self) -> Caller:
-        """Return who is at the other end, as far as the connection proves it."""
-        if self._caller is None:
-            sock = self._transport.get_extra_info("socket") if self._transport else None
-            self._caller = TOKEN_HOLDER if self._service.token else unix_caller(sock)
-        return self._caller
-
-    @property
-    def request_id(self) -> bytes:
-        """Return the X-Request-ID of the request that has just arrived, empty if it has none."""
-        return self._request_id
-
-    @property
-    def method(self) -> bytes:
-        """Return the method of the request that has just arrived."""
-        method: bytes = self._parser.get_method()
-        return method
-
-    @property
-    def target(self) -> bytes:
-        """Return its target: path and query, as they were sent."""
-        return self._url
-
-    @property
-    def kept_headers(self) -> tuple[tuple[bytes, bytes], ...]:
-        """Return its headers that the service keeps, in the order they were sent."""
-        return self._kept
+        self._is_refused = False  # the peer may still be sending what nobody will look at
 
     def hold(self, log: Log, position: int, decision_id: str, instead: Callable[[], Reply]) -> None:
         """Let the reply to the present request leave once the log is durable up to `position`, or else another one.
@@ -117,14 +72,22 @@ class Connection(asyncio.Protocol):
     # what asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the connection, or turn it away if there are too many."""
+        """Take the connection, or turn it away: who may not come in, and if there are too many."""
         self._transport = cast("asyncio.Transport", transport)
-        service = self._service
-        if service.closing or len(service.connections) >= service.max_connections:
-            reply = error_reply(503, "too_many_connections", "this sidecar serves no more connections at once")
-            self._transport.write(_message(reply, keep_alive=False))
-            self._transport.close()
+        service, entrance = self._service, self._entrance
+        try:
+            self._known = entrance.admit(transport)
+        except NotAdmittedError:
+            self._turn_peer_away(403, "caller_not_allowed", "this user may not connect here")
             return
+        if self._place is _NO_PLACE:
+            place = entrance.place(transport)
+            if not service.take_place(place):
+                self._turn_peer_away(503, "too_many_connections", "this sidecar serves no more connections at once")
+                return
+            self._place = place
+        if entrance.hosts is not None:
+            self._come_to(transport.get_extra_info("sockname"))
         service.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol's signature
@@ -133,10 +96,61 @@ class Connection(asyncio.Protocol):
         self._transport = None
         if self._held:
             self._held.clear()
+        self._backlog = b""
+        self.leave()
         del self._parser  # it refers to this connection; without the cycle both go at once
 
+    def leave(self) -> None:
+        """Give the place of this connection to others, once."""
+        if self._place is not _NO_PLACE:
+            self._service.leave_place(self._place)
+            self._place = _NO_PLACE
+
+    def admit_again(self) -> None:
+        """Ask again who is at the other end, and end the connection at once if they may not come in any more."""
+        try:
+            self._known = self._entrance.admit(self._transport) if self._transport else None
+        except NotAdmittedError:
+            self.abort()
+
     def data_received(self, data: bytes) -> None:
-        """Feed what arrived to the parser; answers of all requests completed by it leave in one write."""
+        """Feed what arrived to the parser, a slice at a time."""
+        if self._backlog or len(data) > SLICE_BYTES:
+            self._queue(data)
+        else:
+            self._take(data)
+
+    def _queue(self, data: bytes) -> None:
+        """Read no more until what has arrived is looked at, beginning in this turn if it is the first of it."""
+        is_first = not self._backlog
+        self._backlog += data
+        if self._transport:
+            self._transport.pause_reading()
+        if is_first:
+            self._take_slice()
+
+    def _take_slice(self) -> None:
+        if self._is_stopped or not self._backlog or not self._transport:
+            return  # until the peer reads, or the log is written, or for ever
+        data, self._backlog = self._backlog[:SLICE_BYTES], self._backlog[SLICE_BYTES:]
+        self._take(data)
+        if self._backlog:
+            asyncio.get_running_loop().call_soon(self._take_slice)
+        else:
+            self._read_on()
+
+    def _read_on(self) -> None:
+        """Read again, if nothing is in the way of that."""
+        if self._transport and not (self._is_stopped or self._backlog or self._phase is Phase.ANSWERING):
+            self._transport.resume_reading()
+
+    @property
+    def _is_stopped(self) -> bool:
+        """Tell whether no more requests are answered for now: their answers could not leave."""
+        return self._is_unread or (self._held is not None and self._held.is_full)
+
+    def _take(self, data: bytes) -> None:
+        """Feed bytes to the parser; answers of all requests completed by them leave in one write."""
         self._seen_bytes += len(data)
         if self._phase is Phase.DRAINING:
             if self._seen_bytes > MAX_DRAINED_BYTES:
@@ -151,10 +165,11 @@ class Connection(asyncio.Protocol):
                 self._end()
             else:
                 self._refuse(400, "bad_request", f"not an HTTP request: {error}")
-        if self._phase in _IN_HEAD and self._seen_bytes > MAX_HEADER_BYTES:
-            self._refuse(431, "headers_too_large", f"headers are larger than {MAX_HEADER_BYTES} bytes")
-        elif self._phase is Phase.BODY and self._seen_bytes > MAX_REQUEST_BYTES:
-            self._refuse(413, "body_too_large", f"the request is larger than {MAX_REQUEST_BYTES} bytes")
+        limits = self._limits
+        if self._phase in _IN_HEAD and self._seen_bytes > limits.header_bytes:
+            self._refuse(431, "headers_too_large", f"headers are larger than {limits.header_bytes} bytes")
+        elif self._phase is Phase.BODY and self._seen_bytes > limits.request_bytes:
+            self._refuse(413, "body_too_large", f"the request is larger than {limits.request_bytes} bytes")
         self._send()
 
     def _send(self) -> None:
@@ -169,7 +184,14 @@ class Connection(asyncio.Protocol):
             self._transport.write(self._out[0] if len(self._out) == 1 else b"".join(self._out))
             self._out.clear()
             if is_last:
-                self._transport.write_eof()
+                self._finish()
+
+    def _finish(self) -> None:
+        """Say that nothing follows. TLS has no half of a close: what is left of a refused request is read first."""
+        if self._transport and self._transport.can_write_eof():
+            self._transport.write_eof()
+        elif self._transport and not self._is_refused:
+            self._transport.close()
 
     def let_go(self, messages: list[bytes], *, is_last: bool) -> None:
         """Send what was held back, and do what had to wait for that."""
@@ -177,12 +199,13 @@ class Connection(asyncio.Protocol):
             return
         self._transport.write(b"".join(messages))
         if is_last:
-            self._transport.write_eof()
+            self._finish()
         elif not self._is_held:
             if self._phase is Phase.IDLE and self._service.closing:
                 self._transport.close()
-            elif self._phase is not Phase.ANSWERING and not self._is_unread:
-                self._transport.resume_reading()
+            else:
+                self._take_slice()
+                self._read_on()
 
     def eof_received(self) -> None:
         """Close our side too: a peer that half-closes gets what is written already."""
@@ -196,68 +219,27 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Read again."""
         self._is_unread = False
-        if self._transport and self._phase is not Phase.ANSWERING:
-            self._transport.resume_reading()
+        self._take_slice()
+        self._read_on()
 
     # what httptools calls
 
     def on_message_begin(self) -> None:
         """Begin a request, unless this connection takes no more of them."""
-        if self._phase is Phase.IDLE:
+        if self._phase in _BETWEEN:
             self._enter(Phase.HEADERS)
-            self._reset()
+            self._reset_head()
+            self._body = b""
         self._is_overtaken = self._phase is Phase.ANSWERING
-
-    def _reset(self) -> None:
-        self._url = b""
-        self._body: bytes | bytearray = b""
-        self._headers = 0
-        self._head_bytes = 0
-        self._body_bytes = 0
-        self._request_id = b""
-        self._kept: tuple[tuple[bytes, bytes], ...] = ()
-        self._authorised = not self._service.token
-        self._expects_continue = False
-        self._is_encoded = False
-
-    def on_url(self, url: bytes) -> None:
-        """Collect the target."""
-        self._url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep the few headers that mean something here."""
-        self._headers += 1
-        self._head_bytes += len(name) + len(value)
-        name = name.lower()
-        if name == b"x-request-id":
-            if len(value) <= MAX_REQUEST_ID_CHARS and value.isascii() and value.decode("ascii").isprintable():
-                self._request_id = value
-        elif name == b"authorization":
-            self._authorised = self._authorised or hmac.compare_digest(value, b"Bearer " + self._service.token)
-        elif name == b"expect":
-            self._expects_continue = value.lower() == b"100-continue"
-        elif name == b"transfer-encoding":
-            self._is_encoded = self._is_encoded or value.lower() != b"chunked"
-        elif name == b"content-length" and value.isdigit() and int(value[:20]) > MAX_BODY_BYTES:
-            self._body_bytes = MAX_BODY_BYTES + 1
-        elif self._keeps and name in self._keeps and self._phase is Phase.HEADERS:  # never from trailers
-            self._kept += ((name, value),)
 
     def on_headers_complete(self) -> None:
         """Refuse early what will not be answered, before its body is read."""
         if self._phase is not Phase.HEADERS:
             return
         self._enter(Phase.BODY)
-        if self._head_bytes + len(self._url) > MAX_HEADER_BYTES or self._headers > MAX_HEADERS:
-            self._refuse(
-                431, "headers_too_large", f"more than {MAX_HEADERS} headers or {MAX_HEADER_BYTES} bytes of them"
-            )
-        elif not self._authorised:
-            self._refuse(401, "unauthorised", "send the token as Authorization: Bearer")
-        elif self._is_encoded:
-            self._refuse(400, "bad_request", "a body may be chunked, and is not decoded otherwise")
-        elif self._body_bytes > MAX_BODY_BYTES:
-            self._refuse(413, "body_too_large", f"the body is larger than {MAX_BODY_BYTES} bytes")
+        flaw = self._flaw()
+        if flaw:
+            self._refuse(*flaw)
         elif self._expects_continue:
             self._out.append(_CONTINUE)
 
@@ -266,8 +248,8 @@ class Connection(asyncio.Protocol):
         if self._phase is not Phase.BODY:
             return
         self._body_bytes += len(body)
-        if self._body_bytes > MAX_BODY_BYTES:
-            self._refuse(413, "body_too_large", f"the body is larger than {MAX_BODY_BYTES} bytes")
+        if self._body_bytes > self._limits.body_bytes:
+            self._refuse(413, "body_too_large", f"the body is larger than {self._limits.body_bytes} bytes")
         elif not self._body:
             self._body = body  # the usual case: all of it at once
         else:
@@ -351,8 +333,7 @@ class Connection(asyncio.Protocol):
             self._enter(Phase.IDLE)
             self._seen_bytes = 0
             self._send()
-            if not self._is_unread and not (self._held and self._held.is_full):
-                self._transport.resume_reading()
+            self._read_on()
         else:
             self._drain()
             self._send()
@@ -361,10 +342,16 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, status: int, code: str, message: str) -> None:
         if self._phase is not Phase.DRAINING:
-            extra = b"WWW-Authenticate: Bearer\r\n" if status == 401 else b""
+            extra = b"WWW-Authenticate: Bearer\r\n" if status == 401 and self._entrance.tokens else b""
             reply = error_reply(status, code, message)
             self._out.append(_message(reply, keep_alive=False, request_id=self._request_id, extra=extra))
+            self._is_refused = True
             self._drain()
+
+    def _turn_peer_away(self, status: int, code: str, message: str) -> None:
+        if self._transport:
+            self._transport.write(_message(error_reply(status, code, message), keep_alive=False))
+            self._transport.close()
 
     def _end(self) -> None:
         """Take no more requests: at once, or once the answer under way is sent."""
@@ -385,11 +372,11 @@ class Connection(asyncio.Protocol):
 
     def check_patience(self) -> None:
         """End the connection if it has been in its phase for too long."""
-        patience = PATIENCE_TICKS.get(self._phase)
+        patience = self._service.patience.get(self._phase)
         if patience is None or self._service.tick - self._since <= patience or not self._transport:
             return
         if self._phase in (Phase.HEADERS, Phase.BODY):
-            self._refuse(408, "timeout", f"the request did not arrive within {patience} s")
+            self._refuse(408, "timeout", f"the request did not arrive within {patience:g} s")
             self._send()
         elif self._transport.is_closing():
             self._transport.abort()  # asked before: the peer does not even read what is left
@@ -398,7 +385,7 @@ class Connection(asyncio.Protocol):
 
     def close_when_idle(self) -> None:
         """Close now if no request is under way; otherwise its answer will say that it is the last."""
-        if self._transport and self._phase in (Phase.IDLE, Phase.DRAINING) and not self._is_held:
+        if self._transport and self._phase in (*_BETWEEN, Phase.DRAINING) and not self._is_held:
             self._transport.close()
 
     def abort(self) -> None:
@@ -411,7 +398,8 @@ def _unlogged() -> Reply:
     return error_reply(503, "log_unavailable", "the decision log cannot be written: nothing is allowed unlogged")
 
 
-_IN_HEAD = (Phase.IDLE, Phase.HEADERS)
+_BETWEEN = (Phase.IDLE, Phase.OPENING)
+_IN_HEAD = (*_BETWEEN, Phase.HEADERS)
 
 
 def _message(reply: Reply, *, keep_alive: bool, request_id: bytes = b"", extra: bytes = b"") -> bytes:

@@ -29,10 +29,10 @@ from agent_sidecar.server.waiting import WaitingRoom
 from agent_sidecar.status import Health
 from agent_sidecar.tally import Tally
 from agent_sidecar.traces.exporting import SpanExporter
-from policy_core.decision import EVALUATION_ERROR, LOG_UNAVAILABLE, Answer, refusal
+from policy_core.decision import CALLER_NOT_BOUND, EVALUATION_ERROR, LOG_UNAVAILABLE, Answer, refusal
 from policy_core.decoding import decode_request
 from policy_core.memory import Looking, Memory
-from policy_core.request import RequestError
+from policy_core.request import RequestError, normalise
 
 Spelt = TypeVar("Spelt")
 """An answer in the form of a protocol."""
@@ -107,7 +107,8 @@ class DecisionApi:
     ) -> Spelt | Awaitable[Spelt]:
         """Answer a decoded request, for any protocol. Raises RequestError; all else unexpected is answered deny.
 
-        The decision is in the log before this returns. A trial counts under no rate and spends no grant.
+        The decision is in the log before this returns. What its caller may not say is denied and never evaluated. A
+        trial counts under no rate and spends no grant.
         """
         self.decisions += 1
         decision_id = self._next_id()
@@ -115,7 +116,9 @@ class DecisionApi:
         active, now = self.in_force(), self.clock()
         try:
             at_once = self._trial_at_once if is_trial else self._at_once
-            answer = active.answer(raw, now=now, decision_id=decision_id, memory=at_once)
+            answer = _out_of_bounds(peer.caller, raw, now, decision_id) or active.answer(
+                raw, now=now, decision_id=decision_id, memory=at_once
+            )
         except RequestError:
             raise
         except WouldWaitError:
@@ -217,6 +220,14 @@ def _as_job_form(answer: Answer) -> Reply:
 
 def _unlogged(answer: Answer) -> Answer:
     return refusal(LOG_UNAVAILABLE, _UNLOGGED, decision_id=answer.decision_id, policy=answer.policy)
+
+
+def _out_of_bounds(caller: Caller, raw: object, now: float, decision_id: str) -> Answer | None:
+    """Return the refusal of a request in which a caller says what its binds do not let it say. Raises RequestError."""
+    if caller.bounds is None:
+        return None
+    violation = caller.bounds.violation(normalise(raw, now=now, host={}))
+    return refusal(CALLER_NOT_BOUND, f"{caller.name} {violation}", decision_id=decision_id) if violation else None
 
 
 def _failed(error: Exception, decision_id: str, caller: Caller) -> Answer:

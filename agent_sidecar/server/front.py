@@ -3,9 +3,11 @@
 from collections.abc import Callable
 
 from agent_sidecar.configuration import Configuration
+from agent_sidecar.ext_authz import PREFIX
 from agent_sidecar.server.authzen import KEPT_HEADERS, NO_SEARCHES, AuthZenApi
 from agent_sidecar.server.decisions import DecisionApi
 from agent_sidecar.server.envoy import EnvoyApi
+from agent_sidecar.server.gatekeeper import Gatekeeper
 from agent_sidecar.server.kubernetes import KubernetesApi
 from agent_sidecar.server.opa import OpaApi
 from agent_sidecar.server.searches import SearchApi
@@ -19,9 +21,9 @@ def decision_services(
     *,
     status: Callable[[], Status],
     health: Callable[[], Health],
-    max_connections: int,
+    gatekeeper: Gatekeeper,
 ) -> tuple[Service, Service]:
-    """Return the service behind the decision socket and the one on TCP, whose callers show a token."""
+    """Return the service behind the decision socket and the one on TCP."""
     searches = SearchApi(decisions) if configuration.authzen_search else None
     authzen = AuthZenApi(
         decisions, url=configuration.authzen_url, searches=searches.endpoints if searches else NO_SEARCHES
@@ -34,6 +36,10 @@ def decision_services(
     if configuration.envoy:
         routes |= EnvoyApi(decisions, configuration.envoy).routes
         kept |= configuration.envoy.names
-    local = Service(routes, kept_headers=kept, max_connections=max_connections)
-    tcp = Service(routes, token=configuration.token, kept_headers=kept, max_connections=max_connections)
+    about_others = (PREFIX + b"/",) if configuration.envoy else ()
+    local, tcp = (
+        Service(routes, entrance, tls, kept_headers=kept, about_others=about_others, limits=gatekeeper.limits)
+        for entrance, tls in ((gatekeeper.decision, None), (gatekeeper.tcp, gatekeeper.tls))
+    )
+    gatekeeper.services += [local, tcp]
     return local, tcp

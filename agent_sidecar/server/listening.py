@@ -1,4 +1,4 @@
-"""Listening sockets: a Unix socket with its mode set before the first connect, loopback TCP.
+"""Listening sockets: a Unix socket with its mode set before the first connect, TCP.
 
 A socket file left by a crash is replaced; one that a live server answers on is a conflict. Of two sidecars started at
 the same instant on one path just one gets it, by a lock on a file beside it.
@@ -98,7 +98,7 @@ def check_socket_path(path: Path) -> None:
 
 
 def listen_tcp(address: str, port: int) -> socket.socket:
-    """Return a listening socket on a loopback address (port 0: any). Raises ConflictError if the port is in use."""
+    """Return a listening socket on an address (port 0: any). Raises ConflictError if the port is in use."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

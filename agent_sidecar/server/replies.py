@@ -33,7 +33,7 @@ def headed(body: bytes, lines: bytes) -> Headed:
 HEADS = {
     status: f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
     "Content-Type: application/json\r\nContent-Length: ".encode()
-    for status in (200, 400, 401, 403, 404, 405, 408, 409, 413, 429, 431, 500, 503, 504)
+    for status in (200, 400, 401, 403, 404, 405, 408, 409, 413, 421, 429, 431, 500, 503, 504)
 }
 TEXT_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: "
 _STATUS = ((ConflictError, 409), (UsageError, 400), (RemoteError, 503))

@@ -11,8 +11,8 @@ from pathlib import Path
 from agent_sidecar.server.connection import Connection
 from agent_sidecar.server.listening import listen_unix
 from agent_sidecar.server.service import Service
+from agent_sidecar.server.tls_door import TlsDoor
 
-DRAIN_S = 5.0
 _LOOK_AGAIN_S = 0.02
 
 
@@ -48,13 +48,18 @@ class Serving:
     def __init__(self, listeners: Iterable[Listener]) -> None:
         self._listeners = tuple(listeners)
         self._services = tuple({id(each.service): each.service for each in self._listeners}.values())
-        self._servers: list[asyncio.Server] = []
+        self._servers: list[asyncio.Server | TlsDoor] = []
 
     async def open(self) -> None:
         """Begin to accept."""
         loop = asyncio.get_running_loop()
         for listener in self._listeners:
             is_unix = listener.sock.family == socket.AF_UNIX
+            if listener.service.tls and not is_unix:
+                door = TlsDoor(listener.service, listener.sock, listener.service.tls)
+                door.open()
+                self._servers.append(door)
+                continue
             create = loop.create_unix_server if is_unix else loop.create_server
             self._servers.append(await create(_factory(listener.service), sock=listener.sock))
 
@@ -64,13 +69,13 @@ class Serving:
             service.sweep()
 
     async def drain(self) -> int:
-        """Accept no more, let requests under way finish within `DRAIN_S`, cut the rest, return how many that were."""
+        """Accept no more, let requests under way finish within a limit, cut the rest, return how many that were."""
         for server in self._servers:
             server.close()
         for service in self._services:
             service.close()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(DRAIN_S):
+            async with asyncio.timeout(max(service.limits.drain_s for service in self._services)):
                 while any(service.connections for service in self._services):
                     await asyncio.sleep(_LOOK_AGAIN_S)
         return sum(service.abort() for service in self._services)

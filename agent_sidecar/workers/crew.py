@@ -25,8 +25,7 @@ from agent_sidecar import logs
 from agent_sidecar.activation import Activation, Unavailable
 from agent_sidecar.configuration import Configuration
 from agent_sidecar.rehearsal.rehearsing import RehearsalError
-from agent_sidecar.server.service import TICK_S
-from agent_sidecar.server.serving import DRAIN_S
+from agent_sidecar.server.patience import TICK_S
 from agent_sidecar.status import WorkerStatus
 from agent_sidecar.tally import total
 from agent_sidecar.workers.member import Member, ending_of
@@ -38,7 +37,8 @@ from policy_core.trust.release import Release
 LOAD_PATIENCE_S = 300.0
 ENFORCE_PATIENCE_S = 2.0
 """How long a worker has to confirm what it answers from: it has loaded it by then."""
-END_PATIENCE_S = DRAIN_S + 2.0
+END_PATIENCE_S = 2.0
+"""How long a worker has to end once its requests are drained."""
 FIRST_DELAY_S, MAX_DELAY_S = 0.1, 30.0
 STEADY_S = 60.0
 """A worker that has lived this long is replaced without delay again."""
@@ -90,7 +90,7 @@ class Crew:
         for member in members:
             member.channel.send(Drain())
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(END_PATIENCE_S):
+            async with asyncio.timeout(self._configuration.limits.drain_s + END_PATIENCE_S):
                 await asyncio.gather(*(member.gone.wait() for member in members))
         cut = 0
         for member in members:

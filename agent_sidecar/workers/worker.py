@@ -27,8 +27,8 @@ from agent_sidecar.host_key import open_host_key
 from agent_sidecar.memory import Elsewhere
 from agent_sidecar.server.decisions import DecisionApi
 from agent_sidecar.server.front import decision_services
-from agent_sidecar.server.listening import connection_limit
-from agent_sidecar.server.service import MAX_CONNECTIONS, TICK_S
+from agent_sidecar.server.gatekeeper import Gatekeeper
+from agent_sidecar.server.patience import TICK_S
 from agent_sidecar.server.serving import Listener, Serving
 from agent_sidecar.server.waiting import MAX_UNDERWAY, PATIENCE_S
 from agent_sidecar.snapshots import SnapshotFolder
@@ -104,17 +104,18 @@ class Worker:
             log=self._log,
             spans=self._spans,
         )
+        self._gatekeeper = Gatekeeper(configuration, now=self._clock)
         local, tcp = decision_services(
             configuration,
             self._api,
             status=self._status,
             health=self._health,
-            max_connections=connection_limit(MAX_CONNECTIONS, services=2),
+            gatekeeper=self._gatekeeper,
         )
         services = {"decision": local, "tcp": tcp}
         self._services = tuple(services.values())
         self._adjusting: dict[str, Callable[[Any], None]] = {
-            "token": lambda token: setattr(tcp, "token", token),
+            **self._gatekeeper.appliers,
             "log_level": logs.set_level,
         }
         self._serving = Serving(
@@ -160,6 +161,7 @@ class Worker:
             self._channel.send(self._counts())
             self._silent_ticks += 1
             self._serving.sweep()
+            await asyncio.to_thread(self._gatekeeper.refresh)
             await asyncio.sleep(TICK_S)
 
     def _counts(self, *, cut: int = 0) -> Counts:

@@ -188,12 +188,13 @@ def on_tcp(host: RunningHost, method: str, path: str, body: object, headers: dic
 
 
 def test_metadata_does_not_follow_the_host_that_a_client_claims(host: RunningHost) -> None:
-    claimed = {"Host": "evil.example", "X-Forwarded-Host": "evil.example", "Authorization": f"Bearer {TOKEN}"}
+    claimed = {"X-Forwarded-Host": "evil.example", "Authorization": f"Bearer {TOKEN}"}
 
     reply = on_tcp(host, "GET", METADATA, None, claimed)[1]
 
     assert "policy_decision_point" in reply
     assert "evil" not in reply
+    assert on_tcp(host, "GET", METADATA, None, {**claimed, "Host": "evil.example"})[0] == 421
 
 
 @pytest.mark.parametrize("path", [EVALUATIONS, f"{SEARCH}action"])

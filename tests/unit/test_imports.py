@@ -34,6 +34,7 @@ ALLOWED = {
         {"policy_core", "bundle_store", "agent_sidecar"},
         {"msgspec", "tuf", "securesystemslib", "click", "httptools", "uvloop", "limits", "redis",
          "agents", "langchain_core", "mcp",  # in applications: the frameworks their agents are made with
+         "cryptography.x509",  # when the certificate of its TLS ends
          "cryptography.hazmat.primitives.asymmetric.ed25519.Ed25519PrivateKey"},  # a host signs its log
     ),
 }  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from agent_sidecar.access.tokens import TokenFile
 from agent_sidecar.configuration import (
     SETTINGS,
     Configuration,
@@ -89,7 +90,7 @@ def test_a_complete_file_is_read_and_its_paths_are_relative_to_it(tmp_path: Path
 
     found = read_configuration(file, {})
 
-    assert (found.trusted_root, found.token) == (b"root", b"a-token-of-enough-length")
+    assert (found.trusted_root, found.default_token) == (b"root", TokenFile("default", tmp_path / "token"))
     assert (found.state, found.socket, found.socket_mode) == (tmp_path / "state", tmp_path / "d.sock", 0o600)
     assert (found.listen, found.poll_s, found.min_release) == (("::1", 8181), 90.0, 7)
     assert (found.stale_limit_s, found.max_pin_s, found.host) == (86400.0, 1800.0, {"env": "prod"})
@@ -120,9 +121,9 @@ def test_all_mistakes_are_reported_together(tmp_path: Path) -> None:
         assert key in found
 
 
-@pytest.mark.parametrize("address", ["0.0.0.0:8181", "192.168.1.5:8181", "localhost:8181", "127.0.0.1", "127.0.0.1:x"])
-def test_tcp_is_for_loopback_addresses_only(flags: dict[str, Any], tmp_path: Path, address: str) -> None:
-    assert "is not a loopback address" in problems({**flags, "listen": address, "token_file": token(tmp_path)})
+@pytest.mark.parametrize("address", ["localhost:81", "127.0.0.1", "127.0.0.1:x", "[fe80::1%eth0]:80", "1.1.1.1:70000"])
+def test_tcp_is_at_an_address_and_a_port(flags: dict[str, Any], tmp_path: Path, address: str) -> None:
+    assert "is not an address and a port" in problems({**flags, "listen": address, "token_file": token(tmp_path)})
 
 
 def test_tcp_without_token_is_refused(flags: dict[str, Any]) -> None:
@@ -302,7 +303,7 @@ def test_every_mistake_names_the_file_variable_or_flag_it_comes_from(flags: dict
         f"{file}: envoy: subject",
         "environment: WRIT_SIDECAR_POL is not a setting (did you mean WRIT_SIDECAR_POLL?)",
         "WRIT_SIDECAR_MIN_RELEASE: is not a TOML value",
-        "WRIT_SIDECAR_LISTEN: is not a loopback address",
+        "WRIT_SIDECAR_LISTEN: 0.0.0.0 is no loopback address: needs [tls]",
         "WRIT_SIDECAR_LISTEN: needs token_file",
         "--max-pin: not a duration",
     ):
