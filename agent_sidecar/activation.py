@@ -102,15 +102,26 @@ class Unavailable:
 
 
 def prepare(
-    blob: bytes, release: Release, *, host: Mapping[str, str], now: float, pause: Callable[[], object] = lambda: None
+    blob: bytes,
+    release: Release,
+    *,
+    host: Mapping[str, str],
+    now: float,
+    pause: Callable[[], object] = lambda: None,
+    before: "Activation | Unavailable | None" = None,
 ) -> Activation:
     """Return an activation of a verified bundle, loaded and self-tested; `pause` is called between slices of the work.
 
-    Raises InvalidError if the bundle cannot be used by this version, or fails its own tests, which holds for these
-    bytes whoever releases them; MetadataError if it is not what this release says.
+    It is warm for the actions that were last asked about `before`. Raises InvalidError if the bundle cannot be used by
+    this version, or fails its own tests, which holds for these bytes whoever releases them; MetadataError if it is not
+    what this release says.
     """
     with _collector_waiting():
-        return load(blob, release, host=host, now=now, pause=pause)
+        made = load(blob, release, host=host, now=now, pause=pause)
+        if isinstance(before, Activation):
+            for _ in made.matcher.warm(before.matcher):
+                pause()
+        return made
 
 
 def load(

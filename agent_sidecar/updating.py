@@ -207,9 +207,9 @@ class Updater:
         Raises RehearsalError where nothing is known of the bytes, InvalidError where they are refused.
         """
         self._rehearse(blob)
-        host, now = self._enforcement.state.settings.host, self._clock()
+        host, before = self._enforcement.state.settings.host, self._enforcement.active
         try:
-            return prepare(blob, release, host=host, now=now, pause=_let_others_run)
+            return prepare(blob, release, host=host, now=self._clock(), pause=_let_others_run, before=before)
         except MemoryError:
             raise RehearsalError("bundle: no memory is left to load it") from None
 

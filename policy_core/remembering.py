@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Hashable, Iterator
+from itertools import islice
 from threading import Lock
 from typing import Generic, TypeVar
 
@@ -44,6 +45,11 @@ class Remembered(Generic[Key, Value]):
             self._weight += weight
             self._order.append((key, weight))
             self._table[key] = value
+
+    def newest(self, count: int) -> list[Key]:
+        """Return the keys put last, the newest first."""
+        with self._lock:
+            return [key for key, _ in islice(reversed(self._order), count)]
 
     def forget(self) -> Iterator[None]:
         """Forget everything, yielding after every few entries: freed at once, many would stall their process."""

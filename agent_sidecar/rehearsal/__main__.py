@@ -20,7 +20,7 @@ from policy_core.errors import InvalidError
 from policy_core.matcher import load
 from policy_core.selftest import run_selftest
 
-NICER_BY = 10
+NICER_BY = 5
 
 
 def main(max_bytes: int, max_cpu_s: int) -> Report:

@@ -94,7 +94,8 @@ class Following:
         blob = self._snapshots.bundle(release.sha256)
         if blob is None:
             raise SnapshotError(f"snapshot {release.sha256[:12]}: its bundle is missing or damaged")
-        return prepare(blob, release, host=self._host, now=self._clock(), pause=_let_others_run)
+        now, before = self._clock(), self.active
+        return prepare(blob, release, host=self._host, now=now, pause=_let_others_run, before=before)
 
 
 def _let_others_run() -> None:

@@ -143,6 +143,13 @@ class Index:
                 self._plans.put(action, plan)
         return plan
 
+    def warm(self, other: "Index") -> Iterator[None]:
+        """Make the plans that another index has made last, yielding after every few."""
+        for number, action in enumerate(other._plans.newest(MAX_REMEMBERED_ACTIONS)):  # noqa: SLF001 - of the same kind
+            if number % _SLICE == 0:
+                yield
+            self.plan(action)
+
     def dismantle(self) -> Iterator[None]:
         """Take the index apart, yielding after every few entries; see `Matcher.dismantle`."""
         plans = self._plans

@@ -65,6 +65,13 @@ class Matcher:
         """Tell whether two matchers have one index, so that taking one apart takes the other."""
         return self.rules is other.rules
 
+    def warm(self, other: "Matcher") -> Iterator[None]:
+        """Work out what another matcher was asked last about actions, yielding after every few of them.
+
+        The other must not be taken apart meanwhile.
+        """
+        yield from self._index.warm(other.parts[0])
+
     def dismantle(self) -> Iterator[None]:
         """Take the matcher apart, yielding after every few rules: freed at once, a large one would stall its process.
 

@@ -91,3 +91,16 @@ def test_loading_pauses_between_slices(store: SignedStore) -> None:
     prepare(blob, store.publish(blob), host={}, now=0.0, pause=lambda: pauses.append(None))
 
     assert len(pauses) > 20
+
+
+def test_it_is_warm_for_what_was_asked_of_the_one_before(store: SignedStore) -> None:
+    blob, newer = bundle(rules("allow"), number=1), bundle(rules("deny"), number=2)
+    before = prepare(blob, store.publish(blob), host={}, now=0.0)
+    before.answer(REQUEST, now=1.0, decision_id="d")
+    before.answer({"job": {"topic": "never.heard.of"}}, now=1.0, decision_id="d")
+
+    after = prepare(newer, store.publish(newer), host={}, now=2.0, before=before)
+
+    index = after.matcher.parts[0]
+    assert set(index._plans.newest(10)) == {"act.0", "never.heard.of"}  # noqa: SLF001 - what only shows as time
+    assert after.answer(REQUEST, now=3.0, decision_id="d").decision == "deny"

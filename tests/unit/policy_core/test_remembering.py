@@ -66,3 +66,13 @@ def test_forgetting_everything_takes_steps_and_leaves_nothing():
 
     assert len(steps) > 2
     assert (len(table), table.get("a"), table.get(999)) == (1, 1, None)
+
+
+def test_what_was_put_in_last_is_told_first():
+    table = Remembered(3)
+
+    for name in "abcd":
+        table.put(name, name)
+
+    assert table.newest(2) == ["d", "c"]
+    assert table.newest(9) == ["d", "c", "b"]

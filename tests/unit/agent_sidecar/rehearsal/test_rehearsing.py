@@ -100,7 +100,7 @@ def test_a_child_steps_back_behind_requests():
     Rehearsal()(SLOW)
     looking.join()
 
-    assert seen == [(10, "1000")]
+    assert seen == [(5, "1000")]
 
 
 def _children() -> list[int]:
