@@ -79,13 +79,14 @@ def verify_logs(
     found = source.find(host=host, span=span)
     from_start = source.is_everything and span.first is None
     total, done = sum(map(len, found.values())), 0
-    for name in sorted(found):
-        verifier = HostVerifier(name, ring.of(name), from_start=from_start)
+    verifiers = {name: HostVerifier(name, ring.of(name), from_start=from_start) for name in sorted(found)}
+    for name, verifier in verifiers.items():
         for read in source.read(found[name]):
             _take(verifier, read, partial(watch, name))
             done += 1
             tick(done, total)
-        outcome.hosts.append(HostReport(name, *verifier.finish()))
+    ends = {end for verifier in verifiers.values() for end in verifier.ends}
+    outcome.hosts += (HostReport(name, *verifier.finish(ends)) for name, verifier in verifiers.items())
     if source.is_everything and span == EVER:
         enrolled = ring.hosts.keys() & {spelled_host(host)} if host else ring.hosts.keys()
         outcome.hosts += map(_silent, sorted(enrolled - found.keys()))

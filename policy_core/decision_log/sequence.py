@@ -6,14 +6,14 @@ comes after a gap is anchored by the signature of the next checkpoint, which cov
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 import msgspec
 
 from policy_core.decision_log.enrolment import HostKey
-from policy_core.decision_log.lines import Record
+from policy_core.decision_log.lines import Record, SegmentHeader
 from policy_core.decision_log.segment import Signed, Whole
 
 DROPPED = "dropped"
@@ -48,11 +48,16 @@ class Finding:
 
 @dataclass(slots=True)
 class ChainReport:
-    """What is proven of a chain: records `first_seq` to `last_seq`, up to `signed_seq` by the host's key `keyid`."""
+    """What is proven of a chain: records `first_seq` to `last_seq`, up to `signed_seq` by the host's key `keyid`.
+
+    `previous` and `head` are the hashes before the first record and of the last one.
+    """
 
     chain: str
     opened_at: str
     first_seq: int
+    previous: str
+    head: str = ""
     last_seq: int = 0
     last_at: str = ""
     signed_seq: int = 0
@@ -71,22 +76,31 @@ class _Dropped(msgspec.Struct):
 class _Chain:
     """A chain as far as it was read."""
 
-    def __init__(self, whole: Whole, *, from_start: bool) -> None:
-        header = whole.header
-        self.report = ChainReport(header.chain, header.opened_at, header.first_seq)
-        self.name = ""
-        self.head = header.previous if not from_start or header.segment == 1 else None
+    def __init__(self, name: str, header: SegmentHeader) -> None:
+        self.report = ChainReport(header.chain, header.opened_at, header.first_seq, header.previous)
+        self.begins_in = self.name = name
+        self.head = header.previous
         self.segment = header.segment - 1
-        self.last_seq = header.first_seq - 1 if self.head is not None else 0
+        self.last_seq = header.first_seq - 1
         self.digest = b""
         self.declared: list[_Dropped] = []
         self.gaps: list[Finding] = []
+
+    def missing(self, first: int, last: int, *, before: str) -> None:
+        """Take note of a gap before a segment."""
+        message = f"records {first} to {last} of chain {self.report.chain} are missing before it"
+        self.gaps.append(Finding(Flaw.GAP, before, message, first, last))
+
+
+End = tuple[str, int, str]
+"""Chain, its last record, and that record's hash."""
 
 
 class HostVerifier:
     """Takes what `read_sealed` and `read_open` yield; `keys` are the host's enrolled ones by key id.
 
-    `from_start`: the first segment of each chain is expected, too (it is not if only a part of the time is looked at).
+    `from_start`: the first segment of each chain is expected, too (it is not if only a part of the time is looked at),
+    or that the chain goes on from where another host, which was this one under another name, has left it.
     """
 
     def __init__(self, host: str, keys: Mapping[str, HostKey], *, from_start: bool) -> None:
@@ -118,8 +132,16 @@ class HostVerifier:
                 chain.report.last_at = last_at or chain.report.last_at
                 self._check_signatures(chain, name, signatures)
 
-    def finish(self) -> tuple[list[ChainReport], list[Finding]]:
-        """Return what was found: the chains in the order in which they began, and every flaw."""
+    @property
+    def ends(self) -> set[End]:
+        """Return where its chains end so far."""
+        return {(chain.report.chain, chain.last_seq, chain.head) for chain in self._chains.values()}
+
+    def finish(self, elsewhere: Container[End] = frozenset()) -> tuple[list[ChainReport], list[Finding]]:
+        """Return what was found: the chains in the order in which they began, and every flaw.
+
+        `elsewhere` is where chains end that other hosts have written.
+        """
         chains = sorted(self._chains.values(), key=lambda chain: (chain.report.opened_at, chain.report.chain))
         for older, newer in itertools.pairwise(chains):
             self._findings.append(
@@ -131,8 +153,11 @@ class HostVerifier:
                 )
             )
         for chain in chains:
-            self._findings += (_judged(gap, chain.declared) for gap in chain.gaps)
             report = chain.report
+            begins = report.first_seq == 1 or (report.chain, report.first_seq - 1, report.previous) in elsewhere
+            if self._from_start and not begins:
+                chain.missing(1, report.first_seq - 1, before=chain.begins_in)
+            self._findings += (_judged(gap, chain.declared) for gap in chain.gaps)
             if report.signed_seq < report.last_seq:
                 after = max(report.signed_seq, report.first_seq - 1)
                 self._findings.append(
@@ -151,7 +176,7 @@ class HostVerifier:
         header = whole.header
         chain = self._chains.get(header.chain)
         if chain is None:
-            chain = self._chains[header.chain] = _Chain(whole, from_start=self._from_start)
+            chain = self._chains[header.chain] = _Chain(name, header)
         if header.first_seq <= chain.last_seq:
             if digest == chain.digest:
                 chain.report.repeated += 1
@@ -159,9 +184,7 @@ class HostVerifier:
                 self._contradicts(chain, name, f"records {header.first_seq} and on are also in {chain.name}, otherwise")
             return None
         if header.first_seq > chain.last_seq + 1:
-            first, last = chain.last_seq + 1, header.first_seq - 1
-            message = f"records {first} to {last} of chain {header.chain} are missing before it"
-            chain.gaps.append(Finding(Flaw.GAP, name, message, first, last))
+            chain.missing(chain.last_seq + 1, header.first_seq - 1, before=name)
         elif header.previous != chain.head or header.segment != chain.segment + 1:
             self._contradicts(chain, name, f"does not follow {chain.name}")
             return None
@@ -169,7 +192,7 @@ class HostVerifier:
         chain.head, chain.segment, chain.last_seq = whole.head.hex(), header.segment, whole.last_seq
         report = chain.report
         report.segments += 1
-        report.last_seq, report.torn_bytes = whole.last_seq, whole.torn_bytes
+        report.last_seq, report.head, report.torn_bytes = whole.last_seq, chain.head, whole.torn_bytes
         return chain
 
     def _contradicts(self, chain: _Chain, name: str, message: str) -> None:

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -258,3 +260,22 @@ class TestTheShipper:
         (report,), findings = verify(store, signer)
         assert (report.records["decision"], findings) == (2, [])
         assert backlog(spool.directory, used_bytes=1) == Backlog()
+
+    def test_a_store_that_hangs_holds_up_no_end(
+        self, ship: Any, spool: Spool, clock: Clock, proxy: Any, s3_url: str
+    ) -> None:
+        hanging = threading.Event()
+        proxy.request = lambda *_: None if hanging.wait(20) else NO_ANSWER
+        shipper = ship(open_records(s3_url))
+        shipper.start()
+        write(spool, clock, 1)
+
+        began = time.monotonic()
+        shipper.stop(timeout_s=0.5)
+
+        assert time.monotonic() - began < 3
+        while numbers(spool.directory, SEALED) != [1]:  # signed and finished here, whatever the store does
+            assert time.monotonic() - began < 20
+        hanging.set()
+        shipper.stop(timeout_s=20)
+        assert numbers(spool.directory, SEALED) == []

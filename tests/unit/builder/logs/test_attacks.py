@@ -289,6 +289,22 @@ def test_an_attack_is_found_where_it_happened(
     assert (code, outcome["verified"], flaws(outcome)) == (5, False, expected)
 
 
+def test_a_host_that_is_called_otherwise_goes_on_with_its_chain(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.web.host = "another-name"
+    renamed = store.web.write('"answer":{}', at="2026-03-02T01:00:00.000Z")
+    store.put(renamed.name, renamed.shipped)
+    store.enrol(*store.web.enrolment())
+
+    code, outcome = store.verify(capsys)
+    assert (code, flaws(outcome)["another-name"]) == (0, set())
+
+    store.remove(store.written[-1])  # then it is nothing to go on from
+    code, outcome = store.verify(capsys)
+    assert (code, flaws(outcome)["another-name"]) == (5, {"gap"})
+
+
 def test_an_enrolment_that_is_not_signed_by_its_key_is_told(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     enrols_a_host_s_key_for_another(store)
 
