@@ -10,11 +10,13 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
 from agent_sidecar.decision_log.log import LogStatus
 from agent_sidecar.decision_log.settings import Durability
+from agent_sidecar.decision_log.shipper import ShippingStatus
 from agent_sidecar.freshness import Freshness, FreshnessState
 from agent_sidecar.status import Status
 from agent_sidecar.tally import BOUNDS_S, Tally
@@ -88,6 +90,14 @@ def _log(value: Callable[[LogStatus], float]) -> Callable[[Readings], Values]:
     return lambda r: {} if r.status.log.durability is Durability.OFF else {"": value(r.status.log)}
 
 
+def _shipping(value: Callable[[ShippingStatus], float]) -> Callable[[Readings], Values]:
+    def values(readings: Readings) -> Values:
+        shipping = readings.status.log.shipping
+        return {"": value(shipping)} if shipping and shipping.to else {}
+
+    return values
+
+
 def _histogram(tally: Tally) -> Values:
     values: dict[str, float] = {}
     sum_so_far = 0
@@ -96,6 +106,10 @@ def _histogram(tally: Tally) -> Values:
         values[f'_bucket{{le="{bound_s:g}"}}'] = sum_so_far
     everything = sum(tally.buckets)
     return {**values, '_bucket{le="+Inf"}': everything, "_sum": tally.took_us / 1e6, "_count": everything}
+
+
+def _seconds(moment: str) -> float:
+    return datetime.fromisoformat(moment).timestamp() if moment else math.nan
 
 
 def _resident_bytes(process: int | str = "self") -> float:
@@ -185,6 +199,19 @@ METRICS = (
            _log(lambda log: log.given_up)),
     Metric("writ_decision_log_denied_total", Kind.COUNTER, "Answers that were deny because of the decision log.",
            _log(lambda log: log.denied)),
+    Metric("writ_decision_log_shipped_records_total", Kind.COUNTER, "Records that arrived where the log is shipped to.",
+           _shipping(lambda shipping: shipping.shipped_records)),
+    Metric("writ_decision_log_shipping_failures_total", Kind.COUNTER, "Attempts to ship a segment that failed.",
+           _shipping(lambda shipping: shipping.failures)),
+    Metric("writ_decision_log_refused_segments", Kind.GAUGE, "Segments whose place is taken by something else.",
+           _shipping(lambda shipping: shipping.refused)),
+    Metric("writ_decision_log_unshipped_bytes", Kind.GAUGE, "What of the decision log is only on this host.",
+           _shipping(lambda shipping: shipping.waiting.bytes)),
+    Metric(
+        "writ_decision_log_oldest_unshipped_timestamp_seconds", Kind.GAUGE, "Time of the oldest unshipped record.",
+        _shipping(lambda shipping: _seconds(shipping.waiting.oldest_at)),
+        "Now minus this is what a lost disk would cost; absent while there is none",
+    ),
     Metric("writ_trace_spans_exported_total", Kind.COUNTER, "Spans that a collector took.",
            lambda r: {"": r.spans[0]} if r.spans else {}),
     Metric("writ_trace_spans_dropped_total", Kind.COUNTER, "Spans that no collector got.",

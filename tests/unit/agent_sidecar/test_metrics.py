@@ -12,6 +12,8 @@ from msgspec import structs
 
 from agent_sidecar.decision_log.log import LogStatus, NoLog
 from agent_sidecar.decision_log.settings import Durability
+from agent_sidecar.decision_log.shipper import ShippingStatus
+from agent_sidecar.decision_log.shipping import Backlog
 from agent_sidecar.freshness import Freshness, FreshnessState, RoleTerm
 from agent_sidecar.memory import FleetStatus, MemoryStatus
 from agent_sidecar.metrics import METRICS, Kind, Metric, Readings, metrics_text
@@ -32,8 +34,11 @@ FRESH = Freshness(
 )
 
 LOG = LogStatus(
-    durability=Durability.PROCESS, bytes=4096, max_bytes=1 << 30, records=7, given_up=3, denied=2, problem="full"
-)
+    durability=Durability.PROCESS, bytes=4096, max_bytes=1 << 30, records=7, given_up=3, denied=2, problem="full",
+    shipping=ShippingStatus(
+        to="s3://b/logs", waiting=Backlog(1, 300, "2026-03-01T12:00:00.500Z"), shipped_records=5, failures=2, refused=1
+    ),
+)  # fmt: skip
 
 
 STATUS = Status(
@@ -128,6 +133,22 @@ def test_every_line_is_of_the_form_prometheus_reads() -> None:
         assert re.fullmatch(r"# (HELP|TYPE) [a-z_]+ .+|[a-z_]+(\{[a-z]+=\"[A-Za-z0-9_.+-]+\"\})? [0-9.e+-]+", line), (
             line
         )
+
+
+def test_what_is_only_on_this_host_has_its_size_and_the_time_of_its_oldest_record() -> None:
+    found = lines()
+
+    assert "writ_decision_log_unshipped_bytes 300" in found
+    assert "writ_decision_log_oldest_unshipped_timestamp_seconds 1772366400.5" in found
+    assert "writ_decision_log_refused_segments 1" in found
+
+
+def test_a_log_that_is_shipped_nowhere_has_no_numbers_of_shipping() -> None:
+    log = structs.replace(LOG, shipping=ShippingStatus())
+
+    found = lines(status={"log": log})
+
+    assert not [line for line in found if "ship" in line]
 
 
 def test_decisions_are_counted_by_word_and_by_how_long_they_took() -> None:
