@@ -35,6 +35,7 @@ SHORT_SLICES = examples(1, nightly=5)
 TOKEN = "a-token-of-enough-length"
 AS_ROOT = [] if os.geteuid() == 0 else [shutil.which("sudo") or "false", "-n"]
 PATIENCE_S = 30.0
+BLOCK = '[log]\nwhen_full = "block"\n'
 
 
 @dataclass
@@ -152,7 +153,7 @@ def small_disk(mib: int) -> Iterator[Path]:
 
 @pytest.mark.parametrize("number", range(SLICES))
 def test_killed_at_random_every_reply_is_in_the_log_once(number: int) -> None:
-    with new_scene('[log]\nmax_bytes = "16MiB"\n', seed=number) as scene:
+    with new_scene('[log]\nwhen_full = "block"\nmax_bytes = "16MiB"\n', seed=number) as scene:
         for _ in range(KILLS):
             scene.kill_under_load()
             scene.ship()
@@ -166,7 +167,9 @@ def test_killed_at_random_every_reply_is_in_the_log_once(number: int) -> None:
 
 @pytest.mark.parametrize("number", range(SHORT_SLICES))
 def test_so_it_is_when_replies_wait_for_the_disk(number: int) -> None:
-    with new_scene('[log]\ndurability = "host"\nmax_bytes = "16MiB"\n', seed=1_000 + number) as scene:
+    with new_scene(
+        '[log]\ndurability = "host"\nwhen_full = "block"\nmax_bytes = "16MiB"\n', seed=1_000 + number
+    ) as scene:
         for _ in range(KILLS // 2):
             scene.kill_under_load()
             scene.ship()
@@ -180,7 +183,7 @@ def test_so_it_is_when_replies_wait_for_the_disk(number: int) -> None:
 
 @pytest.mark.parametrize("number", range(SHORT_SLICES))
 def test_on_a_disk_that_fills_up_what_is_not_logged_is_denied(number: int) -> None:
-    with small_disk(3) as disk, new_scene("", seed=2_000 + number, state=disk / "state") as scene:
+    with small_disk(3) as disk, new_scene(BLOCK, seed=2_000 + number, state=disk / "state") as scene:
         for turn in range(KILLS):
             scene.kill_under_load()
             if turn % 7 == 6:  # full for some turns, then there is room again

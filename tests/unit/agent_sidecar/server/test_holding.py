@@ -1,0 +1,240 @@
+"""Replies that wait for the disk: in order, each connection for itself, and denied if the disk will not have them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+
+from agent_sidecar.server.connection import Connection
+from agent_sidecar.server.holding import MAX_HELD
+from agent_sidecar.server.listening import listen_unix
+from agent_sidecar.server.replies import Reply
+from agent_sidecar.server.service import Service
+
+
+class Disk:
+    """Stands in for a log: whoever waits is called when the test says so."""
+
+    durable = 0.0
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[int, Callable[[bool], None]]] = []
+        self.position = 0
+
+    def write(self, *_: Any) -> int:
+        self.position += 1
+        return self.position
+
+    def wait(self, position: int, _decision_id: str, told: Callable[[bool], None]) -> None:
+        self.waiting.append((position, told))
+
+    def sync(self, *, ok: bool = True) -> None:
+        waiting, self.waiting = self.waiting, []
+        for _, told in waiting:
+            told(ok)
+
+
+class Server:
+    """A server whose decisions wait for a disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.disk = Disk()
+        self.clients: list[Client] = []
+        self.service = Service(
+            {
+                b"/decide": (b"POST", self._decide),
+                b"/later": (b"POST", self._later),
+                b"/status": (b"GET", lambda _body, _peer: (200, b'"status"')),
+            }
+        )
+
+    def _decide(self, body: bytes | bytearray, peer: Connection) -> Reply:
+        peer.hold(self.disk, self.disk.write(), "d", lambda: (200, b'"denied"'))
+        return 200, bytes(body)
+
+    async def _later(self, body: bytes | bytearray, peer: Connection) -> Reply:
+        await asyncio.sleep(0)
+        for _ in range(2):
+            peer.hold(self.disk, self.disk.write(), "d", lambda: (200, b'"denied"'))
+        return 200, bytes(body)
+
+    async def client(self) -> "Client":
+        self.clients.append(Client(*await asyncio.open_unix_connection(self.path)))
+        return self.clients[-1]
+
+
+class Client:
+    """One connection; bodies of replies as they come."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    def send(self, *requests: tuple[str, str], more: str = "") -> None:
+        self._writer.write(
+            b"".join(
+                f"{'GET' if path == '/status' else 'POST'} {path} HTTP/1.1\r\nHost: x\r\n{more}"
+                f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
+                for path, body in requests
+            )
+        )
+
+    async def receive(self) -> str:
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        length = int(head.partition(b"Content-Length: ")[2].partition(b"\r\n")[0])
+        return f"{head[9:12].decode()} {(await self._reader.readexactly(length)).decode()}"
+
+    def close(self) -> None:
+        self._writer.close()
+
+    async def hears_nothing(self) -> bool:
+        try:
+            async with asyncio.timeout(0.05):
+                await self._reader.read(1)
+        except TimeoutError:
+            return True
+        return False
+
+    async def ended(self) -> bool:
+        return await self._reader.read() == b""
+
+
+def serve(tmp_path: Path, play: Callable[[Server], Awaitable[None]]) -> None:
+    async def both() -> None:
+        server = Server(tmp_path / "s")
+        sock = listen_unix(server.path, mode=0o600)
+        loop = asyncio.get_running_loop()
+        listening = await loop.create_unix_server(lambda: Connection(server.service), sock=sock)
+        try:
+            async with asyncio.timeout(20):
+                await play(server)
+        finally:
+            for client in server.clients:
+                client.close()
+            listening.close()
+            server.service.abort()
+            await asyncio.sleep(0)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(both())
+
+
+def test_no_reply_leaves_before_its_decision_is_on_the_disk(tmp_path: Path) -> None:
+    async def play(server: Server) -> None:
+        one, other = await server.client(), await server.client()
+        one.send(("/decide", "1"))
+
+        assert await one.hears_nothing()
+        other.send(("/status", ""))
+        assert await other.receive() == '200 "status"'
+        server.disk.sync()
+        assert await one.receive() == "200 1"
+
+    serve(tmp_path, play)
+
+
+def test_pipelined_replies_leave_in_order_and_nothing_overtakes(tmp_path: Path) -> None:
+    async def play(server: Server) -> None:
+        client = await server.client()
+        client.send(("/status", ""), ("/decide", "1"), ("/status", ""), ("/decide", "2"))
+        assert await client.hears_nothing()
+        client.send(("/status", ""))
+
+        assert await client.hears_nothing()
+        server.disk.sync()
+
+        assert [await client.receive() for _ in range(5)] == [
+            '200 "status"', "200 1", '200 "status"', "200 2", '200 "status"',
+        ]  # fmt: skip
+
+    serve(tmp_path, play)
+
+
+@pytest.mark.parametrize("ok", [True, False])
+def test_what_could_not_be_made_durable_is_denied_and_the_rest_is_said(tmp_path: Path, ok: bool) -> None:
+    async def play(server: Server) -> None:
+        client = await server.client()
+        client.send(("/status", ""), ("/decide", "1"), ("/status", ""))
+        assert await client.hears_nothing()
+
+        server.disk.sync(ok=ok)
+
+        assert [await client.receive() for _ in range(3)] == [
+            '200 "status"', "200 1" if ok else '200 "denied"', '200 "status"',
+        ]  # fmt: skip
+        client.send(("/status", ""))
+        assert await client.receive() == '200 "status"'
+
+    serve(tmp_path, play)
+
+
+@pytest.mark.parametrize("ok", [True, False])
+def test_a_reply_made_of_several_decisions_waits_for_all_of_them(tmp_path: Path, ok: bool) -> None:
+    async def play(server: Server) -> None:
+        client = await server.client()
+        client.send(("/later", "1"))
+        assert await client.hears_nothing()
+
+        server.disk.sync(ok=ok)
+
+        status, body = (await client.receive()).split(" ", 1)
+        assert status == ("200" if ok else "503")
+        assert "log_unavailable" in body or ok
+        client.send(("/decide", "2"))
+        assert await client.hears_nothing()
+        server.disk.sync()
+        assert await client.receive() == "200 2"
+
+    serve(tmp_path, play)
+
+
+def test_a_last_reply_is_sent_before_the_connection_ends(tmp_path: Path) -> None:
+    async def play(server: Server) -> None:
+        one, other = await server.client(), await server.client()
+        one.send(("/decide", "1"), more="Connection: close\r\n")
+        other.send(("/decide", "2"))
+        assert await one.hears_nothing()
+        server.service.close()
+
+        server.disk.sync()
+
+        assert (await one.receive(), await other.receive()) == ("200 1", "200 2")
+        assert await one.ended()
+        assert await other.ended()
+
+    serve(tmp_path, play)
+
+
+def test_a_peer_that_sends_on_and_on_is_no_longer_read_from(tmp_path: Path) -> None:
+    async def play(server: Server) -> None:
+        client = await server.client()
+        for number in range(MAX_HELD + 20):
+            client.send(("/decide", str(number)))
+            await asyncio.sleep(0.002)
+        decided = server.disk.position
+
+        assert decided <= MAX_HELD + 1
+        while server.disk.position < MAX_HELD + 20:
+            server.disk.sync()
+            await asyncio.sleep(0.002)
+        server.disk.sync()
+        assert [await client.receive() for _ in range(MAX_HELD + 20)] == [f"200 {n}" for n in range(MAX_HELD + 20)]
+
+    serve(tmp_path, play)
+
+
+def test_a_peer_that_is_gone_is_not_answered(tmp_path: Path) -> None:
+    async def play(server: Server) -> None:
+        client = await server.client()
+        client.send(("/decide", "1"))
+        assert await client.hears_nothing()
+        client.close()
+        while server.service.connections:
+            await asyncio.sleep(0.001)
+
+        server.disk.sync()
+
+    serve(tmp_path, play)
