@@ -58,6 +58,7 @@ class Shipper:
         self._shipped_segments = self._shipped_records = 0
         self._shipping = Retrying("log_shipping")
         self._refused: dict[int, float] = {}
+        self._not_signed = ""
         self._next_checkpoint = self._next_seal = 0.0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="shipper", daemon=True)
@@ -123,11 +124,15 @@ class Shipper:
             return CHECKPOINT_S
 
     def _write(self, work: Callable[[], None]) -> None:
-        """Append to the spool; a disk that refuses says so at every decision, and is tried again next time."""
+        """Append to the spool. A disk that refuses is logged once, shows in every decision, and is tried again."""
         try:
             work()
         except StateError as error:
-            logs.warning("log_not_signed", reason=error.message, hint=error.hint)
+            if error.message != self._not_signed:
+                logs.warning("log_not_signed", reason=error.message, hint=error.hint)
+            self._not_signed = error.message
+        else:
+            self._not_signed = ""
 
     def _finish_segment(self) -> None:
         self._spool.seal()
@@ -139,6 +144,7 @@ class Shipper:
             found = numbers(self._spool.directory, SEALED)
         except OSError:  # the status says so
             return []
+        self._refused = {number: again for number, again in self._refused.items() if number in found}
         return [number for number in found if self._refused.get(number, 0.0) <= now]
 
     def _ship_oldest(self, store: RecordsStore, now: float) -> bool:
