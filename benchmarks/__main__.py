@@ -6,7 +6,10 @@ import click
 
 from benchmarks.measuring import machine
 
-NAMES = ("decisions", "conditions", "building", "loading", "simulating", "polling", "fleet", "sidecar", "swapping")
+NAMES = (
+    "decisions", "conditions", "building", "loading", "simulating", "polling", "fleet", "sidecar", "swapping",
+    "propagating", "soaking",
+)  # fmt: skip
 
 
 @click.command()
