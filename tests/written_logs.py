@@ -46,10 +46,11 @@ class LogWriter:
     seq: int = 0
     segment: int = 0
     head: bytes = bytes.fromhex(NO_HASH)
+    created: str = AT
 
     @property
     def key(self) -> HostKey:
-        return HostKey(self.host, self.private.public_key().public_bytes_raw(), AT)
+        return HostKey(self.host, self.private.public_key().public_bytes_raw(), self.created)
 
     @property
     def keys(self) -> dict[str, HostKey]:

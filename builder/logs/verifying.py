@@ -2,16 +2,21 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from builder.logs.keys import KeyRing
 from builder.logs.sources import EVER, LogSource, Read, Span
+from policy_core.decision_log.enrolment import HostKey
 from policy_core.decision_log.errors import LogError
 from policy_core.decision_log.lines import Record
 from policy_core.decision_log.names import spelled_host
 from policy_core.decision_log.segment import Signed, Whole
 from policy_core.decision_log.sequence import ChainReport, Finding, Flaw, HostVerifier
 from policy_core.errors import TrustError
+
+NEW_FOR = timedelta(hours=1)
+"""A key younger than this may not have signed anything that has arrived."""
 
 
 class UnprovenLogError(TrustError):
@@ -26,7 +31,7 @@ class HostReport:
 
     host: str
     chains: Sequence[ChainReport] = ()
-    findings: Sequence[Finding] = ()
+    findings: list[Finding] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -73,6 +78,7 @@ def verify_logs(
     span: Span = EVER,
     tick: Tick = lambda _done, _total: None,
     watch: Watch = lambda _host, _record: None,
+    now: datetime | None = None,
 ) -> Verification:
     """Verify the logs of all hosts, or of one, in a span of time. Raises RemoteError."""
     outcome = Verification(source.url, problems=list(ring.problems))
@@ -86,10 +92,12 @@ def verify_logs(
             done += 1
             tick(done, total)
     ends = {end for verifier in verifiers.values() for end in verifier.ends}
-    outcome.hosts += (HostReport(name, *verifier.finish(ends)) for name, verifier in verifiers.items())
+    reports = {name: HostReport(name, *verifier.finish(ends)) for name, verifier in verifiers.items()}
     if source.is_everything and span == EVER:
-        enrolled = ring.hosts.keys() & {spelled_host(host)} if host else ring.hosts.keys()
-        outcome.hosts += map(_silent, sorted(enrolled - found.keys()))
+        expected = ring.hosts.keys() & {spelled_host(host)} if host else ring.hosts.keys()
+        for name in sorted(expected):
+            _find_silent(reports, name, ring.of(name).values(), now=now or datetime.now(UTC))
+    outcome.hosts = [report for _, report in sorted(reports.items())]
     return outcome
 
 
@@ -112,5 +120,11 @@ def _watched(
         yield part
 
 
-def _silent(host: str) -> HostReport:
-    return HostReport(host, findings=[Finding(Flaw.SILENT, "", "is enrolled, and there is nothing of its log")])
+def _find_silent(reports: dict[str, HostReport], host: str, keys: Iterable[HostKey], *, now: datetime) -> None:
+    """Find keys of a host that have signed nothing: its log was taken away, or somebody else enrolled a key for it."""
+    signed = {chain.keyid for chain in reports[host].chains} if host in reports else set()
+    for key in keys:
+        is_new = datetime.fromisoformat(key.created) > now - NEW_FOR
+        if key.keyid not in signed and not is_new:
+            message = f"key {key.keyid[:16]} of {key.created} is enrolled, and nothing is there that it has signed"
+            reports.setdefault(host, HostReport(host)).findings.append(Finding(Flaw.SILENT, "", message))

@@ -1,6 +1,7 @@
 """``writ logs`` as people and scripts use it; the attacks are in tests/unit/builder/logs."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,26 @@ def test_nothing_proven_is_never_a_success(
 
     assert found == code
     assert message in err
+
+
+def test_a_host_that_was_enrolled_just_now_is_not_missed_yet(
+    shipped: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = LogWriter(host="web-2", created=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"))
+    (tmp_path / "keys/web-2.pub").write_bytes(new.enrolment()[1])
+
+    assert run(capsys, "verify", shipped, "--keys", str(tmp_path / "keys"))[0] == 0
+
+
+def test_a_store_that_is_not_there_is_told_as_such(
+    aws: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "web-1.pub").write_bytes(LogWriter().enrolment()[1])
+
+    code, _, err = run(capsys, "verify", "s3://nobody-has-this-bucket/logs", "--keys", str(tmp_path))
+
+    assert code == 6
+    assert "NoSuchBucket" in err
 
 
 def test_whose_keys_count_must_be_said(shipped: str, capsys: pytest.CaptureFixture[str]) -> None:

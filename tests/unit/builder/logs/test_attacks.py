@@ -110,6 +110,17 @@ def forges_a_tail_with_a_key_it_enrols(store: Store) -> None:
     store.enrol(*thief.enrolment())
 
 
+def enrols_a_second_key(store: Store) -> None:
+    store.enrol(*LogWriter(host="web-1").enrolment())
+
+
+def removes_a_chain_that_began_anew(store: Store) -> None:
+    """So that it looks as if the host had ended with the chain before."""
+    later = LogWriter(host="web-1", chain="c" * 16)
+    store.enrol(*later.enrolment())
+    later.write('"answer":{"decision":"allow"}')  # which the attacker removes
+
+
 def begins_a_chain_with_a_key_it_enrols(store: Store) -> None:
     thief = LogWriter(host="web-1", chain="c" * 16)
     forged = thief.write('"answer":{"decision":"allow"}', at="2026-03-02T01:00:00.000Z")
@@ -242,7 +253,9 @@ ATTACKS: dict[Callable[[Store], None], dict[str, set[str]]] = {
     changes_an_answer_under_the_old_name: {"web-1": {"misplaced", "gap"}},
     writes_the_last_segment_again: {"web-1": {"forged", "unsigned"}},
     forges_a_tail_with_a_key_of_its_own: {"web-1": {"unknown_key", "unsigned"}},
-    forges_a_tail_with_a_key_it_enrols: {"web-1": {"forged", "unsigned"}},
+    forges_a_tail_with_a_key_it_enrols: {"web-1": {"forged", "unsigned", "silent"}},
+    enrols_a_second_key: {"web-1": {"silent"}},
+    removes_a_chain_that_began_anew: {"web-1": {"silent"}},
     begins_a_chain_with_a_key_it_enrols: {"web-1": {"restart"}},
     removes_a_segment: {"web-1": {"gap"}},
     removes_the_first_segment: {"web-1": {"gap"}},
@@ -327,7 +340,7 @@ def test_keys_that_were_collected_before_defeat_whoever_writes_the_fleet_s_recor
     assert store.verify(capsys)[0] == 0
     code, outcome = store.verify(capsys, "--keys", str(kept))
 
-    assert (code, flaws(outcome)["web-1"]) == (5, {"unknown_key", "unsigned"})
+    assert (code, flaws(outcome)["web-1"]) == (5, {"unknown_key", "unsigned", "silent"})
 
 
 def test_the_end_taken_away_shows_with_the_next_segment_and_not_before(
