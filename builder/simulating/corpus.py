@@ -1,8 +1,8 @@
 """The corpus: recorded requests below ``corpus/``, one JSON object a line, read strictly.
 
-A line is a request in either form, or an envelope ``{"request": …, "now": …, "host": …, "name": …}``. Requests are
-decoded as the sidecar decodes them. Equal requests are kept once, with a count: agents ask the same things over and
-over, and a decision is worth computing only once.
+A line is a request in either form, an envelope ``{"request": …, "now": …, "host": …, "name": …}``, or a line of a
+decision log as hosts ship it. Requests are decoded as the sidecar decodes them. Equal requests are kept once, with a
+count: agents ask the same things over and over, and a decision is worth computing only once.
 """
 
 import datetime
@@ -17,6 +17,7 @@ import msgspec
 
 from builder.language.codes import Code
 from builder.language.fields import MOMENT_HINT, parse_moment
+from builder.simulating.logged import envelope_of, is_logged
 from builder.source import PolicyTree
 from policy_core.decoding import decode_request
 from policy_core.errors import InvalidPolicyError, Problem
@@ -147,7 +148,13 @@ class _Reader:
         value = _decode(line)
         if type(value) is not dict:
             raise _LineError("not a JSON object", "a line is a request, or an envelope with a request")
-        raw, name, now, host = _unwrapped(value)
+        if is_logged(value):
+            envelope = envelope_of(value)
+            if envelope is None:
+                return None
+            raw, name, now, host = _unwrapped(envelope)
+        else:
+            raw, name, now, host = _unwrapped(value)
         try:
             request = normalise(raw, now=now, host=host)
         except RequestError as error:
