@@ -248,8 +248,8 @@ class Configuration:
         default=False,
         metadata=setting(
             "in_process", switch, "Let applications of this host decide in process.", form=Form.TOML, shown="`false`",
-            more="Opens state and snapshots to the group of `state`, for clients. What they decide in "
-            "process is not in the decision log",
+            more="Opens state and snapshots to the group of `state`, for [clients](client.md). What they "
+            "decide in process is not in the decision log; not with `[[bind]]`",
         ),
     )  # fmt: skip
     authzen_url: str = field(

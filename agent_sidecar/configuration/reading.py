@@ -62,6 +62,8 @@ def _contradictions(given: Mapping[str, Given], file: Path | None) -> Iterator[t
     """Yield settings that make no sense, or are not safe, beside others: key, and what is wrong."""
     if "max_stale" in given and ("on_stale" not in given or given["on_stale"].value == "keep"):
         yield "max_stale", 'bounds nothing while on_stale is "keep" (expected on_stale = "deny")'
+    if "bind" in given and "in_process" in given and given["in_process"].value is True:
+        yield "in_process", "lets applications decide for any subject, which bind would keep them from"
     fleet_store = given.get("fleet_store")
     if file and fleet_store and fleet_store.in_file and _holds_password(fleet_store.value) and _is_open(file):
         yield "fleet_store", f"holds a password, and {file} is open to every user of this machine"

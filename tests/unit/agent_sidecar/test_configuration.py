@@ -154,6 +154,16 @@ def test_options_that_would_do_nothing_are_refused(flags: dict[str, Any], tmp_pa
     assert "--token-file: guards nothing without listen" in found
 
 
+def test_applications_do_not_decide_in_process_where_callers_are_bound(flags: dict[str, Any], tmp_path: Path) -> None:
+    file = tmp_path / "sidecar.toml"
+    file.write_text('in_process = true\n[[bind]]\nuid = "1000"\nsubjects = ["agent/a"]\n')
+
+    with pytest.raises(ConfigurationError) as caught:
+        read_configuration(file, flags)
+
+    assert "in_process: lets applications decide for any subject" in "".join(map(str, caught.value.problems))
+
+
 def test_on_stale_deny_denies_at_once_unless_given_time(flags: dict[str, Any]) -> None:
     assert read_configuration(None, {**flags, "on_stale": "deny"}).stale_limit_s == 0.0
 
