@@ -4,7 +4,7 @@ A review is read strictly in what the request is made of; what Kubernetes may ad
 """
 
 import math
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -18,28 +18,39 @@ _SUBJECT_TYPES = (("system:serviceaccount:", "service_account"), ("system:node:"
 _OPERATIONS = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
 
 
-class _Kind(msgspec.Struct):
+NonEmpty = Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class Kind(msgspec.Struct):
+    """What is changed."""
+
     kind: str
 
 
-class _Resource(msgspec.Struct):
-    resource: str
+class Resource(msgspec.Struct):
+    """What is changed, as paths of the API name it."""
+
+    resource: NonEmpty
     group: str = ""
 
 
-class _UserInfo(msgspec.Struct):
-    username: str
+class UserInfo(msgspec.Struct):
+    """Who asks for the change."""
+
+    username: NonEmpty
     uid: str = ""
     groups: list[str] = []
     extra: dict[str, list[str]] = {}
 
 
-class _Asked(msgspec.Struct, rename="camel"):
-    uid: str
-    kind: _Kind
-    resource: _Resource
+class AdmissionRequest(msgspec.Struct, rename="camel"):
+    """The change. What Kubernetes may add beside is ignored."""
+
+    uid: NonEmpty
+    kind: Kind
+    resource: Resource
     operation: _OPERATIONS
-    user_info: _UserInfo
+    user_info: UserInfo
     sub_resource: str = ""
     name: str = ""
     namespace: str = ""
@@ -53,26 +64,17 @@ class Review(msgspec.Struct, rename="camel"):
 
     api_version: Literal["admission.k8s.io/v1"]
     kind: Literal["AdmissionReview"]
-    request: _Asked
+    request: AdmissionRequest
 
 
 def read_review(raw: object) -> Review:
     """Return a decoded review. Raises RequestError if it is none of version v1, or names no user, resource or uid."""
     try:
-        review = msgspec.convert(raw, Review)
+        return msgspec.convert(raw, Review)
     except msgspec.ValidationError as error:
         raise RequestError(
             f"review: {error}", hint='send an AdmissionReview of "admission.k8s.io/v1", as the API server does'
         ) from error
-    asked = review.request
-    for name, value in (
-        ("uid", asked.uid),
-        ("resource.resource", asked.resource.resource),
-        ("userInfo.username", asked.user_info.username),
-    ):
-        if not value:
-            raise RequestError(f"review: request.{name} is empty")
-    return review
 
 
 def request_of(review: Review) -> dict[str, Any]:
@@ -125,7 +127,7 @@ def _subject_type(username: str) -> str:
     return next((name for prefix, name in _SUBJECT_TYPES if username.startswith(prefix)), "user")
 
 
-def _resource_type(asked: _Asked) -> str:
+def _resource_type(asked: AdmissionRequest) -> str:
     """Return for example ``pods``, ``deployments.apps``, ``pods/exec``, ``deployments.apps/scale``."""
     resource = f"{asked.resource.resource}.{asked.resource.group}" if asked.resource.group else asked.resource.resource
     return f"{resource}/{asked.sub_resource}" if asked.sub_resource else resource

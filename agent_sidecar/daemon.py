@@ -45,13 +45,12 @@ from agent_sidecar.reloading import Reloader
 from agent_sidecar.reports.telling import Telling
 from agent_sidecar.server.administration import AdminApi
 from agent_sidecar.server.decisions import DecisionApi
-from agent_sidecar.server.front import decision_services
+from agent_sidecar.server.front import admin_service, decision_services
 from agent_sidecar.server.gatekeeper import Gatekeeper
 from agent_sidecar.server.handed_over import HandedOver
 from agent_sidecar.server.insights import InsightApi
 from agent_sidecar.server.listening import check_socket_path, claim_socket, listen_tcp
 from agent_sidecar.server.patience import TICK_S
-from agent_sidecar.server.service import Service
 from agent_sidecar.server.serving import Listener, Serving, listen_at
 from agent_sidecar.state import ADMIN_SOCKET, Settings, StateDirectory
 from agent_sidecar.status import Health, Status, health_of, status_of, summary_of
@@ -165,9 +164,7 @@ class Daemon:
             health=self.health,
             gatekeeper=self._gatekeeper,
         )
-        routes = {**self._admin_api.routes, **self._insight_api.routes}
-        self._admin = Service(routes, self._gatekeeper.admin, limits=self._gatekeeper.admin_limits)
-        self._gatekeeper.services.append(self._admin)
+        self._admin = admin_service(self._admin_api, self._insight_api, gatekeeper=self._gatekeeper)
         reports = configuration.reports
         self._telling = Telling(reports, signer(), status=self.status, clock=self._clock) if reports else None
         self._reloader = Reloader(

@@ -321,8 +321,7 @@ class Enforcement:
     def _selected(self) -> Activation | Unavailable:
         for ref in self._wanted():
             if ref in self._loaded:
-                loaded = self._loaded[ref]
-                return self._enforced(loaded)
+                return self._enforced(self._loaded[ref])
         return PINNED_DAMAGED if self.state.pin else NO_POLICY
 
     def _enforced(self, loaded: Activation) -> Activation:

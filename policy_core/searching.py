@@ -102,6 +102,8 @@ def read_search(kind: SearchKind, body: object) -> Search:
 
 
 def _page(given: object) -> PageRequest:
+    if type(given) is dict and type(given.get("limit")) is float and given["limit"].is_integer():
+        given = {**given, "limit": int(given["limit"])}  # 5.0 is an integer to JSON Schema
     try:
         return msgspec.convert({} if given is None else given, PageRequest)
     except msgspec.ValidationError as error:

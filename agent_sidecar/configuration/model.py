@@ -257,7 +257,7 @@ class Configuration:
         metadata=setting(
             "authzen_url", values.authzen_url, "Where AuthZEN's clients reach this sidecar.", metavar="URL",
             shown="none",
-            more="`https://` and a host, through what ends TLS before it; opens its "
+            more="`https://` and a host: its own, with `tls`, or that of a proxy before it; opens its "
             "[metadata document](authzen.md#metadata)",
         ),
     )  # fmt: skip

@@ -64,6 +64,10 @@ class Log(Protocol):
         """Call back once `durable` is `position` or more, or that is known to fail."""
         ...
 
+    def event(self, kind: str, fields: Mapping[str, object]) -> None:
+        """Write what happened that is no decision."""
+        ...
+
 
 class NoLog:
     """Durability ``off``: nothing is written."""

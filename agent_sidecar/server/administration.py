@@ -11,7 +11,7 @@ from agent_sidecar.enforcement import Enforcement
 from agent_sidecar.history import History
 from agent_sidecar.polling import Poller
 from agent_sidecar.server.connection import Connection
-from agent_sidecar.server.replies import Reply, encode, error_reply
+from agent_sidecar.server.replies import Reply, encode, error_reply, headed
 from agent_sidecar.server.service import ANY, Routes
 from policy_core.errors import UsageError
 
@@ -90,7 +90,8 @@ class AdminApi:
     def log_level(self, body: bytes | bytearray, peer: Connection) -> Reply:
         """Reply with the least level that is logged; with POST, after setting it."""
         if peer.method not in (b"GET", b"POST"):
-            return error_reply(405, "method_not_allowed", "this path takes GET and POST only")
+            _, body = error_reply(405, "method_not_allowed", "this path takes GET and POST only")
+            return 405, headed(b"" if peer.method == b"HEAD" else body, b"Allow: GET, POST\r\n")
         if peer.method == b"POST":
             level = _decoded(body, _Level, hint='send {"level": "debug"}').level
             logs.set_level("info")  # whatever the levels are: that is logged

@@ -6,7 +6,7 @@ turns out to need the network or a synced disk begins anew in a thread, with the
 
 import itertools
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter_ns
@@ -130,6 +130,37 @@ class DecisionApi:
         return spell(
             self._given(Decided(raw, answer, now, took_us, protocol, is_trial, active.recording), peer, spell, peer)
         )
+
+    def consider(self, raw: object, peer: Connection) -> Answer | Awaitable[Answer]:
+        """Return how a request of a peer would be answered. It is nobody's answer: not counted, logged or spent on.
+
+        Raises RequestError; all else unexpected is deny.
+        """
+        active, now = self.in_force(), self.clock()
+        try:
+            return _out_of_bounds(peer.caller, raw, now, "") or active.answer(
+                raw, now=now, decision_id="", memory=self._trial_at_once
+            )
+        except RequestError:
+            raise
+        except WouldWaitError:
+            return self._considered_later(self._aside(active, raw, now, "", is_trial=True), peer.caller)
+        except Exception as error:  # noqa: BLE001 - request boundary: what cannot be evaluated is denied
+            return _failed(error, "", peer.caller)
+
+    async def _considered_later(self, answering: Awaitable[Answer], caller: Caller) -> Answer:
+        try:
+            return await answering
+        except TimeoutError:
+            return refusal(EVALUATION_ERROR, "the decision took too long")
+        except Exception as error:  # noqa: BLE001 - request boundary: what cannot be evaluated is denied
+            return _failed(error, "", caller)
+
+    def note(self, kind: str, peer: Connection, fields: Mapping[str, object]) -> None:
+        """Write to the log what a peer was told that is no decision."""
+        caller = peer.caller
+        who = {"caller": caller.name, "caller_kind": caller.kind, "correlation_id": peer.request_id.decode("ascii")}
+        self._log.event(kind, who | dict(fields))
 
     def _aside(
         self, active: Answering, raw: object, now: float, decision_id: str, *, is_trial: bool

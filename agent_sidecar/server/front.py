@@ -1,18 +1,25 @@
-"""Everything that is asked for decisions on one table of routes: the job form, and the adapters of other protocols."""
+"""The services put together: what is asked for decisions on one table of routes, what operators ask on another."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from agent_sidecar.configuration import Configuration
 from agent_sidecar.ext_authz import PREFIX
+from agent_sidecar.server.administration import AdminApi
 from agent_sidecar.server.authzen import KEPT_HEADERS, NO_SEARCHES, AuthZenApi
 from agent_sidecar.server.decisions import DecisionApi
+from agent_sidecar.server.describing import described
 from agent_sidecar.server.envoy import EnvoyApi
 from agent_sidecar.server.gatekeeper import Gatekeeper
+from agent_sidecar.server.insights import InsightApi
 from agent_sidecar.server.kubernetes import KubernetesApi
 from agent_sidecar.server.opa import OpaApi
 from agent_sidecar.server.searches import SearchApi
 from agent_sidecar.server.service import Service
 from agent_sidecar.status import Health, Status
+
+if TYPE_CHECKING:
+    from agent_sidecar.server.openapi.document import Volume
 
 
 def decision_services(
@@ -36,6 +43,7 @@ def decision_services(
     if configuration.envoy:
         routes |= EnvoyApi(decisions, configuration.envoy).routes
         kept |= configuration.envoy.names
+    routes = described(routes, _decisions)
     about_others = (PREFIX + b"/",) if configuration.envoy else ()
     local, tcp = (
         Service(routes, entrance, tls, kept_headers=kept, about_others=about_others, limits=gatekeeper.limits)
@@ -43,3 +51,23 @@ def decision_services(
     )
     gatekeeper.services += [local, tcp]
     return local, tcp
+
+
+def admin_service(orders: AdminApi, insights: InsightApi, *, gatekeeper: Gatekeeper) -> Service:
+    """Return the service behind the admin socket."""
+    routes = described({**orders.routes, **insights.routes}, _administration)
+    admin = Service(routes, gatekeeper.admin, limits=gatekeeper.admin_limits)
+    gatekeeper.services.append(admin)
+    return admin
+
+
+def _decisions() -> "Volume":
+    from agent_sidecar.server.openapi.decisions import DECISIONS
+
+    return DECISIONS
+
+
+def _administration() -> "Volume":
+    from agent_sidecar.server.openapi.administration import ADMINISTRATION
+
+    return ADMINISTRATION

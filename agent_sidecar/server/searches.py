@@ -2,7 +2,8 @@
 
 A search is many decisions, so it takes turns: a slice of about a millisecond, then whatever else waits in the event
 loop, then a slice of the next search. A page ends when it is full, when enough candidates were looked at, when it has
-taken long enough, or when another policy comes into force. Nothing is counted and no grant is spent.
+taken long enough, or when another policy comes into force. Nothing is counted and no grant is spent. The decision log
+has one record of a page, not one of each candidate.
 """
 
 import asyncio
@@ -15,7 +16,6 @@ from typing import Any
 import msgspec
 
 from agent_sidecar.activation import Activation
-from agent_sidecar.decision_log.records import Spoken
 from agent_sidecar.server.authzen import check_content_type
 from agent_sidecar.server.connection import Connection
 from agent_sidecar.server.decisions import DecisionApi
@@ -143,6 +143,8 @@ class SearchApi:
             return 500, encode(error.message)
         finally:
             self._searches -= 1
+        told = {"search": walk.search.kind, "found": len(walk.found), "examined": walk.examined}
+        self._decisions.note("searched", walk.peer, told | {"policy": walk.active.policy})
         token = "" if walk.is_at_end else token_at(walk.position, search=walk.search, bundle=walk.bundle)
         page = PageEnd(token, len(walk.found))
         return 200, encode(SearchResults(walk.found, page, SearchContext(walk.active.policy)))
@@ -153,7 +155,7 @@ class SearchApi:
         enough, search = now() + SLICE_S, walk.search
         for name, entry in islice(walk.entries.items(), walk.position, None):
             result = search.result(name, properties_of(search, name, entry))
-            answer = self._decisions.answer(search.request(result), _as_it_is, walk.peer, Spoken.AUTHZEN, is_trial=True)
+            answer = self._decisions.consider(search.request(result), walk.peer)
             if isinstance(answer, Awaitable):
                 answer = await answer
             if answer.policy and answer.policy.bundle != walk.bundle:
@@ -165,10 +167,6 @@ class SearchApi:
             walk.examined += 1
             if walk.is_full or now() >= enough:
                 return
-
-
-def _as_it_is(answer: Answer) -> Answer:
-    return answer
 
 
 def _nobody(answer: Answer) -> SearchResults:

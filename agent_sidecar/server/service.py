@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 Handler = Callable[[bytes | bytearray, "Connection"], Reply | Awaitable[Reply]]
 ANY = b""
 """In place of a method: the handler looks at it itself."""
-Routes = Mapping[bytes, tuple[bytes, Handler]]
+Route = tuple[bytes, Handler]
+Routes = Mapping[bytes, Route]
 """Path to the one method it has and what answers it. One segment between slashes (``/v1/``) has all paths below it."""
 
 

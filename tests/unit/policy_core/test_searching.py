@@ -1,6 +1,7 @@
 """Searches as values: what is asked, among whom, and which tokens begin a page."""
 
 import base64
+import math
 from typing import Any
 
 import pytest
@@ -112,6 +113,8 @@ def test_so_is_a_candidate_whose_properties_are_none() -> None:
         (SearchKind.ACTION, {**WHAT, "page": []}, "page: Expected `object`"),
         (SearchKind.ACTION, {**WHAT, "page": ""}, "page: Expected `object`"),
         (SearchKind.ACTION, {**WHAT, "page": {"limit": -1}}, "page: Expected `int` >= 0"),
+        (SearchKind.ACTION, {**WHAT, "page": {"limit": 1.5}}, "page: Expected `int`, got `float`"),
+        (SearchKind.ACTION, {**WHAT, "page": {"limit": math.inf}}, "page: Expected `int`, got `float`"),
         (SearchKind.ACTION, {**WHAT, "page": {"limit": "1"}}, "page: Expected `int`, got `str`"),
         (SearchKind.ACTION, {**WHAT, "page": {"limit": True}}, "page: Expected `int`, got `bool`"),
         (SearchKind.ACTION, {**WHAT, "page": {"token": 1}}, "page: Expected `str`, got `int`"),
@@ -137,6 +140,7 @@ def test_what_is_searched_for_needs_a_type_alone_and_the_rest_of_it_is_ignored()
         ({"limit": 0}, 0),
         ({"limit": 7, "sort": "x"}, 7),
         ({"limit": 10**30}, MAX_LIMIT),
+        ({"limit": 7.0}, 7),
     ],
 )
 def test_a_page_has_at_most_as_many_results_as_are_wanted_and_as_there_may_be(page: object, limit: int) -> None:

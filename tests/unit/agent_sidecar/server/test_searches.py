@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import Asking
+from asking import UID_7, Asking
 
+from agent_sidecar.access.binding import Binds, binds
 from agent_sidecar.activation import Activation, Answering, Unavailable
 from agent_sidecar.decision_log.log import NoLog
-from agent_sidecar.decision_log.records import Spoken
+from agent_sidecar.decision_log.records import Decided, Spoken
 from agent_sidecar.freshness import FreshnessState
 from agent_sidecar.host_clock import HostClock
 from agent_sidecar.memory import HostMemory
 from agent_sidecar.server import searches
+from agent_sidecar.server.caller import Caller, CallerKind
 from agent_sidecar.server.decisions import DecisionApi
 from agent_sidecar.server.searches import MAX_SEARCHES, SearchApi
 from agent_sidecar.status import Health
@@ -29,7 +31,7 @@ from policy_core.trust.release import Release
 JSON = ((b"content-type", b"application/json"),)
 PEOPLE = [f"u{number:05}" for number in range(250)]
 EVEN = [name for name in PEOPLE if int(name[1:]) % 2 == 0]
-SUBJECT = b"/access/v1/search/subject"
+SUBJECT, ACTION = b"/access/v1/search/subject", b"/access/v1/search/action"
 WHO: dict[str, Any] = {
     "subject": {"type": "user"},
     "action": {"name": "read"},
@@ -59,12 +61,28 @@ def even_ones() -> Activation:
     return activation([rule(1, match={"attributes": {"subject.properties.even": {"eq": True}}})])
 
 
+class Noting(NoLog):
+    """Remembers what is logged."""
+
+    def __init__(self) -> None:
+        self.decided: list[Decided] = []
+        self.events: list[tuple[str, Any]] = []
+
+    def write(self, decided: Decided, peer: object) -> int:
+        self.decided.append(decided)
+        return 0
+
+    def event(self, kind: str, fields: Any) -> None:
+        self.events.append((kind, dict(fields)))
+
+
 class Host:
     """Answers from whatever is in force, and remembers rates on disk."""
 
     def __init__(self, folder: Path, active: Answering) -> None:
         self.active = active
         self.memory = HostMemory(folder, host_id="h", clock=HostClock(), fleet=None)
+        self.log = Noting()
         self.decisions = DecisionApi(
             in_force=lambda: self.active,
             clock=lambda: 5.0,
@@ -72,19 +90,30 @@ class Host:
             status=lambda: None,
             health=lambda: Health(ready=True, state=FreshnessState.FRESH),
             metrics=lambda: b"",
-            log=NoLog(),
+            log=self.log,
         )
+        self.considered = 0
+        self._consider = self.decisions.consider
+        self.decisions.consider = self._counting  # type: ignore[method-assign]
         self.api = SearchApi(self.decisions)
 
-    async def asked(self, body: object, path: bytes = SUBJECT, headers: object = JSON) -> tuple[int, Any]:
+    def _counting(self, raw: object, peer: Any) -> Any:
+        self.considered += 1
+        return self._consider(raw, peer)
+
+    async def asked(
+        self, body: object, path: bytes = SUBJECT, headers: object = JSON, caller: Caller = UID_7
+    ) -> tuple[int, Any]:
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        peer: Any = Asking(kept_headers=headers)  # type: ignore[arg-type]
+        peer: Any = Asking(kept_headers=headers, caller=caller)  # type: ignore[arg-type]
         reply = self.api.routes[path][1](raw, peer)
         status, found = reply if isinstance(reply, tuple) else await reply
         return status, json.loads(found)
 
-    def ask(self, body: object, path: bytes = SUBJECT, headers: object = JSON) -> tuple[int, Any]:
-        return asyncio.run(self.asked(body, path, headers))
+    def ask(
+        self, body: object, path: bytes = SUBJECT, headers: object = JSON, caller: Caller = UID_7
+    ) -> tuple[int, Any]:
+        return asyncio.run(self.asked(body, path, headers, caller))
 
     def pages(self, body: dict[str, Any], **page: object) -> list[list[str]]:
         found, token = [], ""
@@ -189,6 +218,34 @@ def test_nothing_is_counted_by_searching(make: Callable[[Answering], Host]) -> N
     assert host.pages(WHO) == [[]]
 
 
+def test_a_caller_finds_nobody_as_whom_it_may_not_speak(host: Host) -> None:
+    bounds = Binds(binds([{"uid": 7, "subjects": ["user/u0001?"]}])).of(CallerKind.UNIX, "7")
+    bound = replace(UID_7, bounds=bounds)
+
+    subjects = host.ask({**WHO, "page": {"limit": 1000}}, caller=bound)[1]["results"]
+    what = {"subject": {"type": "user", "id": EVEN[0], "properties": {"even": True}}, "resource": WHO["resource"]}
+    mine, others = (
+        host.ask({**what, "subject": {**what["subject"], "id": name}}, ACTION, caller=bound)[1]["results"]
+        for name in ("u00010", "u00020")
+    )
+
+    assert [each["id"] for each in subjects] == ["u00010", "u00012", "u00014", "u00016", "u00018"]
+    assert (mine, others) == ([{"name": "read"}], [])
+
+
+def test_the_log_has_a_record_of_each_page_and_no_decisions(host: Host) -> None:
+    host.pages(WHO)
+
+    assert host.log.decided == []
+    assert host.decisions.decisions == 0
+    assert [(kind, found["found"], found["examined"]) for kind, found in host.log.events] == [
+        ("searched", 100, 199),
+        ("searched", 25, 51),
+    ]
+    told = host.log.events[0][1]
+    assert (told["search"], told["caller"], told["policy"].release) == ("subject", "uid 7", 1)
+
+
 def test_without_a_policy_nobody_is_found_and_the_reply_says_why(make: Callable[[Answering], Host]) -> None:
     status, reply = make(Unavailable("no policy yet")).ask(WHO)
 
@@ -229,7 +286,7 @@ def test_a_policy_that_comes_into_force_ends_the_page_and_is_not_mixed_into_it(
 
     async def run() -> Any:
         search = asyncio.ensure_future(host.asked({**WHO, "page": {"limit": 1000}}))
-        while host.decisions.decisions < 20:
+        while host.considered < 20:
             await asyncio.sleep(0)
         host.active = everybody
         return await search
@@ -285,9 +342,9 @@ def test_while_searches_go_on_others_get_their_turn_after_each_slice(
 
     async def watch() -> None:
         while True:
-            before = host.decisions.decisions
+            before = host.considered
             await asyncio.sleep(0)
-            decided.append(host.decisions.decisions - before)
+            decided.append(host.considered - before)
 
     async def run() -> None:
         watching = asyncio.ensure_future(watch())
