@@ -17,9 +17,9 @@ class GzipError(InvalidError):
     """The bytes are not an envelope this module would have written."""
 
 
-def compress(content: bytes) -> bytes:
-    """Return the envelope: fixed header, raw deflate, CRC-32 and length."""
-    deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+def compress(content: bytes, *, level: int = 9) -> bytes:
+    """Return the envelope: fixed header, raw deflate at a level of zlib, CRC-32 and length."""
+    deflate = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS)
     body = deflate.compress(content) + deflate.flush()
     return _HEADER + body + _trailer(content)
 
