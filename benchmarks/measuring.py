@@ -4,6 +4,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import click
 
@@ -15,14 +16,22 @@ def machine() -> str:
     return f"{os.cpu_count()} cores ({model}), {platform.system()}, {python}"
 
 
-def each_us(call: Callable[[object], object], arguments: Iterable[object]) -> list[float]:
-    """Return the wall time of every single call in microseconds, sorted."""
+def each_us(
+    call: Callable[[Any], object], arguments: Iterable[Any], *, prepare: Callable[[Any], Any] = lambda given: given
+) -> list[float]:
+    """Return the wall time of every single call in microseconds, sorted; what prepares an argument is not timed."""
     times = []
-    for argument in arguments:
+    for given in arguments:
+        argument = prepare(given)
         started = time.perf_counter_ns()
         call(argument)
         times.append((time.perf_counter_ns() - started) / 1e3)
     return sorted(times)
+
+
+def quietest(measure: Callable[[], list[float]], *, rounds: int) -> list[float]:
+    """Return the sorted values of the round in which the machine was disturbed least: the one with the best median."""
+    return min((measure() for _ in range(rounds)), key=lambda values: percentile(values, 0.5))
 
 
 def percentile(sorted_values: Sequence[float], part: float) -> float:

@@ -5,9 +5,10 @@ write them; 100 tenants. The same seed gives the same workload everywhere.
 """
 
 import random
+from collections.abc import Callable
 from typing import Any
 
-from policy_core.model import GRANTING, Clauses, Rule
+from policy_core.model import GRANTING, Clauses, Decision, Rule
 
 RULES_PER_TEAM, TENANTS, TAGS = 20, 100, 40
 RULES_PER_FILE = 100
@@ -85,6 +86,31 @@ def _request(draw: random.Random, rules: int) -> dict[str, Any]:
             "labels": {"env": "prod"},
             "attempt": draw.randrange(5),
         },
+    }
+
+
+def conditional_rules(count: int) -> list[Rule]:
+    """Return that many rules about one action, each with a condition of its own that does not hold."""
+    shapes: tuple[Callable[[int], list[Any]], ...] = (
+        lambda i: [
+            "&&",
+            ["<", ["var", "context", "attempt"], -i],
+            ["in", "sre", ["var", "subject", "properties", "roles"]],
+        ],
+        lambda i: ["startsWith", ["var", "resource", "properties", "owner"], f"team-{i}-"],
+        lambda i: [">", ["var", "context", "load"], 1_000 + i],
+    )
+    match = Clauses(actions=("service.restart",))
+    return [Rule("p", f"r{i}", Decision.DENY, match=match, when=shapes[i % len(shapes)](i)) for i in range(count)]
+
+
+def steady_request(number: int) -> dict[str, Any]:
+    """Return a request that meets all rules of `conditional_rules`; the number is what one of them reads."""
+    return {
+        "subject": {"type": "user", "id": "ann", "properties": {"roles": ["dev", "sre"]}},
+        "action": {"name": "service.restart"},
+        "resource": {"type": "service", "id": "web", "properties": {"owner": "ops"}},
+        "context": {"attempt": number, "load": 5},
     }
 
 

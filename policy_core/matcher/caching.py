@@ -28,6 +28,8 @@ MAX_GROUP_RULES = 256
 MAX_GROUPS_RULES = 100_000  # in all groups together
 _GROUP_WEIGHT = 20  # what a group takes beside its rules, in rules
 
+MEET_EVERY = 8
+"""Of sets of rules that are new to the cache each so many-th is noted, so ever new ones cost next to nothing."""
 WARM_AFTER = 64
 """How often rules must have come together: to read about a rule takes as long as to check ten."""
 PATIENCE, MOST_PATIENCE = 100, 1_000  # misses in a row until a group is left alone
@@ -56,14 +58,14 @@ class Group:
 class DecisionCache:
     """Answers of one matcher by what they depend on; it goes with the matcher, so a swap leaves nothing stale."""
 
-    __slots__ = ("_answers", "_exceptions", "_groups", "_met", "_rules", "hits", "misses")
+    __slots__ = ("_answers", "_exceptions", "_groups", "_rules", "_strangers", "hits", "misses")
 
     def __init__(self, rules: Sequence[Rule], exceptions: Mapping[int, Sequence[ScopedException]]) -> None:
         self._rules = rules
         self._exceptions = exceptions
         self._groups: Remembered[Rules, Group] = Remembered(MAX_GROUPS_RULES)
         self._answers: Remembered[bytes, Answer] = Remembered(MAX_BYTES)
-        self._met = 0
+        self._strangers = 0
         self.hits = 0
         self.misses = 0
 
@@ -72,9 +74,13 @@ class DecisionCache:
 
         Without a key the request is to be answered without the cache.
         """
+        if len(candidates) > MAX_GROUP_RULES:
+            return b"", None
         group = self._groups.get(candidates)
         if group is None:
-            self._meet(candidates)
+            self._strangers += 1
+            if self._strangers % MEET_EVERY == 0:
+                self._groups.put(candidates, Group(self._strangers), weight=_GROUP_WEIGHT + len(candidates))
             return b"", None
         if group.balance < 0:
             group.balance += 1
@@ -108,11 +114,6 @@ class DecisionCache:
         """Forget everything, yielding after every few entries; see `Matcher.dismantle`."""
         yield from self._groups.forget()
         yield from self._answers.forget()
-
-    def _meet(self, candidates: Rules) -> None:
-        if len(candidates) <= MAX_GROUP_RULES:
-            self._met += 1
-            self._groups.put(candidates, Group(self._met), weight=_GROUP_WEIGHT + len(candidates))
 
     def _wake(self, group: Group, candidates: Rules) -> None:
         """Ask the cache from now on, unless the rules read the time in a way that no key can hold."""
