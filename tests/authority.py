@@ -24,9 +24,10 @@ class Authority:
         self.file = folder / f"{name}.pem"
         self.file.write_bytes(certificate)
 
-    def server(self, name: str = "server", *, days: int = 30) -> tuple[Path, Path]:
-        """Write a certificate for 127.0.0.1 and localhost, and its key; return both files."""
-        names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]
+    def server(self, name: str = "server", *, also: str = "localhost", days: int = 30) -> tuple[Path, Path]:
+        """Write a certificate for 127.0.0.1, localhost and another name, and its key; return both files."""
+        address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+        names = [address, x509.DNSName("localhost"), x509.DNSName(also)]
         return self._issue(
             name, [(x509.SubjectAlternativeName(names), False)], x509.ExtendedKeyUsageOID.SERVER_AUTH, days
         )

@@ -15,8 +15,9 @@ from agent_sidecar.server.service import Service
 
 MAX_REQUEST_ID_CHARS = 128
 _MEANT = frozenset({
-    b"x-request-id", b"authorization", b"expect", b"transfer-encoding", b"content-length", b"host", b"origin",
+    b"x-request-id", b"authorization", b"expect", b"transfer-encoding", b"content-length", b"origin",
 })  # fmt: skip
+_HEADERS = Phase.HEADERS  # looked up for each header
 
 
 class Flaw(NamedTuple):
@@ -84,19 +85,19 @@ class Head:
         """Keep the few headers that mean something here."""
         self._headers += 1
         self._head_bytes += len(name) + len(value)
-        if self._phase is not Phase.HEADERS:
-            return
         name = name.lower()
-        if name in _MEANT:
-            self._note(name, value)
-        if self._keeps and name in self._keeps:
-            self._kept += ((name, value),)
-
-    def _note(self, name: bytes, value: bytes) -> None:
+        if self._phase is not _HEADERS:
+            return
         if name == b"host":
             self._is_ambiguous = self._host is not None
             self._host = value
-        elif name == b"content-length":
+        elif name in _MEANT:
+            self._note(name, value)
+        if name in self._keeps:
+            self._kept += ((name, value),)
+
+    def _note(self, name: bytes, value: bytes) -> None:
+        if name == b"content-length":
             if value.isdigit() and int(value[:20]) > self._limits.body_bytes:
                 self._body_bytes = self._limits.body_bytes + 1
         elif name == b"x-request-id":
