@@ -14,6 +14,7 @@ GENERATED = re.compile(
     r"(?<=<!-- generated: tests/docs/test_security_page.py -->\n).*(?=<!-- end of generated -->)", re.DOTALL
 )
 LEAST_ATTACKS = 40
+LEAST_AT_SOCKETS = 12
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
@@ -80,3 +81,13 @@ def test_there_are_enough_attacks_and_each_has_a_name_of_its_own() -> None:
 
 def test_no_attack_puts_a_seasoned_host_back_into_the_past() -> None:
     assert not [row.name for row in ATTACKS if row.seasoned.is_past]
+
+
+def test_the_attacks_at_the_sockets_are_tests() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    named = re.findall(r"\| `(test_\w+)` \|$", page, re.MULTILINE)
+    sources = [file.read_text(encoding="utf-8") for file in PAGE.parents[1].glob("tests/**/test_*.py")]
+
+    assert len(named) >= LEAST_AT_SOCKETS
+    for name in named:
+        assert any(f"def {name}(" in source for source in sources), name
