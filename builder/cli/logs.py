@@ -48,11 +48,15 @@ def logs() -> None:
 @click.argument("store", metavar="STORE")
 @_keys_option
 @_span_options
+@click.option(
+    "--accept", "accepted", metavar="CHAIN", multiple=True,
+    help="This chain may begin anew: somebody has looked into why the host lost the one before.",
+)  # fmt: skip
 @format_option
 @click.pass_context
 def verify(
     context: click.Context, store: str, keys: str | None, host: str | None, first: str | None, last: str | None,
-    output_format: str,
+    accepted: tuple[str, ...], output_format: str,
 ) -> None:  # fmt: skip
     """Prove that what each host logged is complete, unchanged, in order, and signed with the host's enrolled key.
 
@@ -69,7 +73,7 @@ def verify(
 
     source, ring, span = _opened(context, store, keys, host, first, last)
     with _Progress() as tick:
-        outcome = verify_logs(source, ring, host=host, span=span, tick=tick)
+        outcome = verify_logs(source, ring, host=host, span=span, accepted=accepted, tick=tick)
     if output_format == "json":
         print_json(_record(outcome))
     else:
@@ -276,6 +280,8 @@ def _host_lines(host: "HostReport") -> list[str]:
             f"  chain {chain.chain}: {chain.first_seq} to {chain.last_seq}, segments: {chain.segments}, {signed}",
             f"    {chain.opened_at} to {chain.last_at}: {kinds}",
         ]
+        if chain.accepted:
+            lines.append("    ! begins anew, which is accepted")
         if chain.repeated:
             lines.append(f"    {chain.repeated} segments are there twice, and the same")
         if chain.torn_bytes:

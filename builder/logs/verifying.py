@@ -1,6 +1,6 @@
 """Is what each host logged whole, unchanged and its own? Decided from the segments and the hosts' keys alone."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -76,11 +76,15 @@ def verify_logs(
     *,
     host: str | None = None,
     span: Span = EVER,
+    accepted: Container[str] = frozenset(),
     tick: Tick = lambda _done, _total: None,
     watch: Watch = lambda _host, _record: None,
     now: datetime | None = None,
 ) -> Verification:
-    """Verify the logs of all hosts, or of one, in a span of time. Raises RemoteError."""
+    """Verify the logs of all hosts, or of one, in a span of time; `accepted` chains may have begun anew.
+
+    Raises RemoteError.
+    """
     outcome = Verification(source.url, problems=list(ring.problems))
     found = source.find(host=host, span=span)
     from_start = source.is_everything and span.first is None
@@ -92,7 +96,9 @@ def verify_logs(
             done += 1
             tick(done, total)
     ends = {end for verifier in verifiers.values() for end in verifier.ends}
-    reports = {name: HostReport(name, *verifier.finish(ends)) for name, verifier in verifiers.items()}
+    reports = {
+        name: HostReport(name, *verifier.finish(ends, accepted=accepted)) for name, verifier in verifiers.items()
+    }
     if source.is_everything and span == EVER:
         expected = ring.hosts.keys() & {spelled_host(host)} if host else ring.hosts.keys()
         for name in sorted(expected):

@@ -50,7 +50,8 @@ class Finding:
 class ChainReport:
     """What is proven of a chain: records `first_seq` to `last_seq`, up to `signed_seq` by the host's key `keyid`.
 
-    `previous` and `head` are the hashes before the first record and of the last one.
+    `previous` and `head` are the hashes before the first record and of the last one. `accepted`: it began anew, and
+    somebody has looked into that.
     """
 
     chain: str
@@ -65,6 +66,7 @@ class ChainReport:
     segments: int = 0
     repeated: int = 0
     torn_bytes: int = 0
+    accepted: bool = False
     records: Counter[str] = field(default_factory=Counter)
 
 
@@ -137,13 +139,18 @@ class HostVerifier:
         """Return where its chains end so far."""
         return {(chain.report.chain, chain.last_seq, chain.head) for chain in self._chains.values()}
 
-    def finish(self, elsewhere: Container[End] = frozenset()) -> tuple[list[ChainReport], list[Finding]]:
+    def finish(
+        self, elsewhere: Container[End] = frozenset(), *, accepted: Container[str] = frozenset()
+    ) -> tuple[list[ChainReport], list[Finding]]:
         """Return what was found: the chains in the order in which they began, and every flaw.
 
-        `elsewhere` is where chains end that other hosts have written.
+        `elsewhere` is where chains end that other hosts have written; `accepted` chains may have begun anew.
         """
         chains = sorted(self._chains.values(), key=lambda chain: (chain.report.opened_at, chain.report.chain))
         for older, newer in itertools.pairwise(chains):
+            newer.report.accepted = newer.report.chain in accepted
+            if newer.report.accepted:
+                continue
             self._findings.append(
                 Finding(
                     Flaw.RESTART,
@@ -186,8 +193,7 @@ class HostVerifier:
         if header.first_seq > chain.last_seq + 1:
             chain.missing(chain.last_seq + 1, header.first_seq - 1, before=name)
         elif header.previous != chain.head or header.segment != chain.segment + 1:
-            self._contradicts(chain, name, f"does not follow {chain.name}")
-            return None
+            self._contradicts(chain, name, f"does not follow {chain.name}")  # what comes next tells which
         chain.name, chain.digest = name, digest
         chain.head, chain.segment, chain.last_seq = whole.head.hex(), header.segment, whole.last_seq
         report = chain.report

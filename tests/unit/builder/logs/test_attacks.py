@@ -318,6 +318,24 @@ def test_a_host_that_is_called_otherwise_goes_on_with_its_chain(
     assert (code, flaws(outcome)["another-name"]) == (5, {"gap"})
 
 
+def test_a_chain_that_began_anew_can_be_accepted_by_its_name_and_nothing_else_with_it(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    later = LogWriter(host="web-1", chain="c" * 16)
+    written = later.write('"answer":{}', at="2026-03-02T01:00:00.000Z")
+    store.put(written.name, written.shipped)
+    store.enrol(*later.enrolment())
+
+    assert store.verify(capsys)[0] == 5
+    assert store.verify(capsys, "--accept", "d" * 16)[0] == 5
+    code, outcome = store.verify(capsys, "--accept", "c" * 16)
+    assert (code, outcome["hosts"][0]["chains"][1]["accepted"]) == (0, True)
+
+    removes_a_segment(store)
+    code, outcome = store.verify(capsys, "--accept", "c" * 16)
+    assert (code, flaws(outcome)["web-1"]) == (5, {"gap"})
+
+
 def test_an_enrolment_that_is_not_signed_by_its_key_is_told(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     enrols_a_host_s_key_for_another(store)
 
