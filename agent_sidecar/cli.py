@@ -19,12 +19,11 @@ from agent_sidecar.texts import (
     explanation_text,
     simulation_text,
     snapshot_text,
-    status_text,
 )
 from agent_sidecar.tuf_commands import tuf_client
 from policy_core import __version__
 from policy_core.decision import Answer
-from policy_core.errors import KnownError, UsageError, report
+from policy_core.errors import KnownError, RemoteError, UsageError, report
 
 if TYPE_CHECKING:
     from agent_sidecar.configuration.settings import Setting
@@ -224,15 +223,19 @@ def snapshots(state: Path | None, config: Path | None, output_format: str) -> No
 @writ_sidecar.command()
 @state_option
 @config_option
+@click.option("--ready", "must_be_ready", is_flag=True, help="End with code 6 unless a policy is enforced.")
 @format_option
-def status(state: Path | None, config: Path | None, output_format: str) -> None:
-    """Show what a running sidecar enforces, and how fresh it is.
+def status(state: Path | None, config: Path | None, must_be_ready: bool, output_format: str) -> None:
+    """Show what a running sidecar enforces, how fresh that is, and what to do next.
 
     \b
     Example:
       writ-sidecar status --state /var/lib/writ
     """
-    _print_status(_admin(state, config, "GET", "/status"), output_format)
+    found = _admin(state, config, "GET", "/status")
+    _print_status(found, output_format)
+    if must_be_ready and not found["ready"]:
+        raise RemoteError(f"status: not ready: {found['reason']}", hint="everything is denied")
 
 
 @writ_sidecar.command("log-level")
@@ -423,7 +426,9 @@ def _print_status(document: Any, output_format: str) -> None:
     if output_format == "json":
         _print_json(document)
     else:
-        click.echo(status_text(document))
+        from agent_sidecar.status_text import status_text
+
+        click.echo(status_text(document, coloured=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -127,13 +127,14 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class PublishedStatus(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The release the channel lists, as its publisher signed it."""
+    """The release the channel lists, as its publisher signed it; `signed_by` are the people who have signed that."""
 
     release: int
     revision: str
     action: str
     actor: str
     reason: str = ""
+    signed_by: tuple[str, ...] = ()
 
 
 class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,7 +204,7 @@ def status_of(
         pinned=_pin(state.pin),
         emergency=_emergency(enforcement),
         limits=LimitsStatus(enforcement.limits.max_pin_s, enforcement.limits.min_release),
-        published=_published(updater.published),
+        published=_published(updater.published, updater.signers),
         current=_snapshot(state.current, enforcement),
         previous=_snapshot(state.previous, enforcement),
         signed_at=_moment(freshness.signed_at),
@@ -287,10 +288,10 @@ def _snapshot(ref: SnapshotRef | None, enforcement: Enforcement) -> SnapshotStat
     return SnapshotStatus(f"sha256:{ref.sha256}", ref.revision, ref.release, enforcement.unusable.get(ref, ""))
 
 
-def _published(release: Release | None) -> PublishedStatus | None:
+def _published(release: Release | None, signers: tuple[str, ...]) -> PublishedStatus | None:
     if release is None:
         return None
-    return PublishedStatus(release.release, release.revision, release.action, release.actor, release.reason)
+    return PublishedStatus(release.release, release.revision, release.action, release.actor, release.reason, signers)
 
 
 def _failure(failure: Failure | None) -> FailureStatus | None:

@@ -104,6 +104,7 @@ class Updater:
         self.freshness = Freshness(aging_after_s)
         self.rejection: Rejection | None = None
         self.published: Release | None = None
+        self.signers: tuple[str, ...] = ()
         self._store = store
         self._client = client
         self._snapshots = snapshots
@@ -246,7 +247,7 @@ class Updater:
         self.freshness = self.freshness.answered(self._clock())
 
     def _take_times(self, freshness: Freshness, verified: VerifiedRelease) -> None:
-        self.freshness, self.published = freshness, verified.release
+        self.freshness, self.published, self.signers = freshness, verified.release, verified.signers
         self._clock.raise_to(verified.signed_at.timestamp())
         self._enforcement.believe_until(freshness.expires)
 

@@ -17,7 +17,7 @@ import click
 def render(
     context: click.Context, thing: str | None, show_list: bool, form: str | None, output: Path | None
 ) -> None:  # fmt: skip
-    """Render what a store needs beside policies: rights for each who reaches it, and what keeps it fresh.
+    """Render what a store and hosts need beside policies: rights, what keeps the store fresh, what runs sidecars.
 
     Store and channels are those of writ.yaml in HEAD; the same commit gives the same files. Nothing is contacted.
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from builder.rendering import cloudformation, refresher, terraform
+from builder.rendering import cloudformation, dashboard, refresher, sidecar, terraform
 from builder.rendering.access import Place, bucket_policy, policy_of, principals
 from policy_core.errors import UsageError
 
@@ -68,6 +68,16 @@ def _refresher(names: Sequence[str]) -> Callable[[Settings], Files]:
     return lambda settings: refresher.files(names, name=settings.name, store=settings.store)
 
 
+def _sidecar(names: Sequence[str], of_channel: Sequence[str]) -> Callable[[Settings], Files]:
+    return lambda settings: sidecar.files(
+        names, of_channel, name=settings.name, store=settings.store, channels=settings.channels
+    )
+
+
+def _grafana(settings: Settings) -> Files:
+    return {"writ.grafana.json": _json(dashboard.dashboard(settings.name))}
+
+
 def _json(document: Mapping[str, Any]) -> str:
     return json.dumps(document, indent=2) + "\n"
 
@@ -87,6 +97,16 @@ CATALOGUE = (
             "lambda": _refresher(refresher.LAMBDA),
         },
     ),
+    Renderable(
+        "sidecar",
+        "what runs a sidecar on hosts, beside applications or on nodes",
+        {
+            "systemd": _sidecar(sidecar.SYSTEMD, sidecar.SYSTEMD_OF_CHANNEL),
+            "docker": _sidecar(sidecar.DOCKER, ()),
+            "kubernetes": _sidecar((), sidecar.KUBERNETES_OF_CHANNEL),
+        },
+    ),
+    Renderable("dashboard", "what the metrics of sidecars look like, and when to look twice", {"grafana": _grafana}),
 )
 
 

@@ -73,13 +73,14 @@ class VerifiedRelease:
     """What a verified chain says about a channel.
 
     `signed_at` is when the timestamp was signed; `expires` and `versions` are by role name, those of the channel and of
-    its on-call role, if it has one, included.
+    its on-call role, if it has one, included. `signers` are the people who have signed the channel.
     """
 
     channel: ChannelState
     signed_at: datetime
     expires: Mapping[str, datetime]
     versions: Mapping[str, int]
+    signers: tuple[str, ...]
 
     @property
     def release(self) -> Release | None:
@@ -123,6 +124,7 @@ def verify_chain(chain: MetadataChain, *, trusted_root: bytes, channel: str) -> 
         signed_at=signed_at,
         expires={name: signed.expires for name, signed in roles.items()},
         versions={name: signed.version for name, signed in roles.items()},
+        signers=signed_by(chain.channel, targets, channel),
     )
 
 

@@ -17,7 +17,8 @@ from agent_sidecar.durable import StateError
 from agent_sidecar.explaining import explain_in_force
 from agent_sidecar.inspecting import answer
 from agent_sidecar.status import status_of
-from agent_sidecar.texts import event_text, status_text
+from agent_sidecar.status_text import status_text
+from agent_sidecar.texts import event_text
 from agent_sidecar.updating import Outcome
 from policy_core.matcher.tightening import TightenedMatcher
 from policy_core.model import Clauses, Decision, PolicyException, Provisions, Rule
