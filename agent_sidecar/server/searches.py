@@ -7,10 +7,11 @@ has one record of a page, not one of each candidate.
 """
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
+from time import monotonic  # not the time of the loop, which stands still while a slice is worked on
 from typing import Any
 
 import msgspec
@@ -70,12 +71,13 @@ class SearchResults(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class _Walk:
-    """A page being made: the candidates of one bundle from `position` on."""
+    """A page being made: the candidates of one bundle from `position` on, which are the `rest` of all up to `end`."""
 
     search: Search
     active: Activation
-    entries: Mapping[str, Any]
+    rest: Iterator[tuple[str, Any]]
     position: int
+    end: int
     peer: Connection
     until: float
     found: list[dict[str, Any]] = field(default_factory=list)
@@ -88,7 +90,7 @@ class _Walk:
 
     @property
     def is_at_end(self) -> bool:
-        return self.position >= len(self.entries)
+        return self.position >= self.end
 
     @property
     def is_full(self) -> bool:
@@ -129,13 +131,12 @@ class SearchApi:
         if self._searches >= MAX_SEARCHES:
             return 503, encode(f"more than {MAX_SEARCHES} searches are under way")
         self._searches += 1
-        until = asyncio.get_running_loop().time() + PAGE_S
-        return self._answer(_Walk(search, active, entries, position, peer, until))
+        rest = islice(entries.items(), position, None)
+        return self._answer(_Walk(search, active, rest, position, len(entries), peer, monotonic() + PAGE_S))
 
     async def _answer(self, walk: _Walk) -> Reply:
-        now = asyncio.get_running_loop().time
         try:
-            while not (walk.is_full or walk.is_overtaken or now() >= walk.until):
+            while not (walk.is_full or walk.is_overtaken or monotonic() >= walk.until):
                 async with self._turn:
                     await self._walk_on(walk)
                     await asyncio.sleep(0)
@@ -151,9 +152,8 @@ class SearchApi:
 
     async def _walk_on(self, walk: _Walk) -> None:
         """Decide about the next candidates for a slice of time, one of them at least. Raises DirectoryError."""
-        now = asyncio.get_running_loop().time
-        enough, search = now() + SLICE_S, walk.search
-        for name, entry in islice(walk.entries.items(), walk.position, None):
+        enough, search = monotonic() + SLICE_S, walk.search
+        for name, entry in walk.rest:
             result = search.result(name, properties_of(search, name, entry))
             answer = self._decisions.consider(search.request(result), walk.peer)
             if isinstance(answer, Awaitable):
@@ -165,7 +165,7 @@ class SearchApi:
                 walk.found.append(result)
             walk.position += 1
             walk.examined += 1
-            if walk.is_full or now() >= enough:
+            if walk.is_full or monotonic() >= enough:
                 return
 
 

@@ -3,12 +3,14 @@
 import asyncio
 import json
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from asking import UID_7, Asking
 
 from agent_sidecar.access.binding import Binds, binds
@@ -21,7 +23,7 @@ from agent_sidecar.memory import HostMemory
 from agent_sidecar.server import searches
 from agent_sidecar.server.caller import Caller, CallerKind
 from agent_sidecar.server.decisions import DecisionApi
-from agent_sidecar.server.searches import MAX_SEARCHES, SearchApi
+from agent_sidecar.server.searches import MAX_SEARCHES, SLICE_S, SearchApi
 from agent_sidecar.status import Health
 from policy_core.decision import PolicyRef
 from policy_core.matcher import encode_rules, load
@@ -355,3 +357,29 @@ def test_while_searches_go_on_others_get_their_turn_after_each_slice(
 
     assert max(decided) == 1
     assert sum(decided) > MAX_SEARCHES * 100
+
+
+def test_a_slice_ends_by_a_clock_that_goes_on_meanwhile(host: Host) -> None:
+    consider = host.decisions.consider
+    decided: list[int] = []
+
+    def slowly(raw: object, peer: Any) -> Any:
+        end = time.perf_counter() + SLICE_S / 4
+        while time.perf_counter() < end:
+            pass
+        return consider(raw, peer)
+
+    host.decisions.consider = slowly  # type: ignore[method-assign]
+
+    async def run() -> None:
+        search = asyncio.ensure_future(host.asked({**WHO, "page": {"limit": 1000}}))
+        while not search.done():
+            before = host.considered
+            await asyncio.sleep(0)
+            decided.append(host.considered - before)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())
+
+    assert sum(decided) == len(PEOPLE)
+    assert max(decided) <= 4
