@@ -35,6 +35,12 @@ _keys_option: Callable[[Command], Command] = click.option(
 )  # fmt: skip
 
 
+_accept_option: Callable[[Command], Command] = click.option(
+    "--accept", "accepted", metavar="CHAIN", multiple=True,
+    help="This chain may begin anew: somebody has looked into why the host lost the one before.",
+)  # fmt: skip
+
+
 @click.group()
 def logs() -> None:
     """Prove, show and evaluate the decision logs of hosts.
@@ -48,10 +54,7 @@ def logs() -> None:
 @click.argument("store", metavar="STORE")
 @_keys_option
 @_span_options
-@click.option(
-    "--accept", "accepted", metavar="CHAIN", multiple=True,
-    help="This chain may begin anew: somebody has looked into why the host lost the one before.",
-)  # fmt: skip
+@_accept_option
 @format_option
 @click.pass_context
 def verify(
@@ -121,11 +124,12 @@ def show(
 @click.argument("store", metavar="STORE")
 @_keys_option
 @_span_options
+@_accept_option
 @format_option
 @click.pass_context
 def intervals(
     context: click.Context, store: str, keys: str | None, host: str | None, first: str | None, last: str | None,
-    output_format: str,
+    accepted: tuple[str, ...], output_format: str,
 ) -> None:  # fmt: skip
     """List which bundle each host enforced from when to when, from logs that are verified on the way.
 
@@ -142,7 +146,7 @@ def intervals(
     enforcing: dict[str, Enforcing] = {}
     with _Progress() as tick:
         outcome = verify_logs(
-            source, ring, host=host, span=span, tick=tick,
+            source, ring, host=host, span=span, accepted=accepted, tick=tick,
             watch=lambda name, record: enforcing.setdefault(name, Enforcing(name)).take(record),
         )  # fmt: skip
     found = [interval for each in enforcing.values() for interval in each.finish()]
