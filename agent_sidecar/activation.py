@@ -34,6 +34,14 @@ class Answering(Protocol):
         """Return what the decision log holds of decisions, None for everything."""
         ...
 
+    @property
+    def cache_hits(self) -> int:
+        """Return how many answers came from the decision cache; right after one that did, it is one more than before.
+
+        It begins at 0 with every activation, as its cache does.
+        """
+        ...
+
     def answer(self, raw: object, *, now: float, decision_id: str, memory: Memory = OBLIVIOUS) -> Answer:
         """Return the answer to a decoded request at host time `now`. Raises RequestError for a wrong shape."""
         ...
@@ -58,10 +66,7 @@ class Activation:
 
     @property
     def cache_hits(self) -> int:
-        """Return how many answers came from the decision cache; right after one that did, it is one more than before.
-
-        Begins at 0 with every activation, as its cache does.
-        """
+        """Return how many answers came from the decision cache."""
         return self.matcher.cache_hits
 
     @property

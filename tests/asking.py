@@ -23,6 +23,7 @@ class Failing:
     """A policy with a bug."""
 
     recording = None
+    cache_hits = 0
 
     def answer(self, *_: object, **__: object) -> Any:
         raise ZeroDivisionError

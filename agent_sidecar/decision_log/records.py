@@ -25,8 +25,9 @@ from policy_core.request import RequestError, canonical
 DECISION = b"decision"
 _encode = msgspec.json.Encoder().encode
 _sorted = msgspec.json.Encoder(order="sorted").encode
-_USUAL = b',%b,"input":%b,"input_digest":"%b","answer":%b,"eval_us":%d'
+_USUAL = b',%b,"input":%b,"input_digest":"%b","answer":%b,"eval_us":%d%b'
 """What most records are, spelled in one go, as `_Fields` would be."""
+_HIT = (b"", b',"cache_hit":true')
 
 
 class Spoken(StrEnum):
@@ -62,7 +63,7 @@ class Asker(Protocol):
 class Decided:
     """A decision on its way out: the decoded request, its answer, host time, and how long it took.
 
-    `recording` says what the log holds of it, None for everything.
+    `recording` says what the log holds of it, None for everything; `cache_hit`, that the answer was known already.
     """
 
     raw: object
@@ -72,6 +73,7 @@ class Decided:
     protocol: Spoken
     is_trial: bool
     recording: Recording | None = None
+    cache_hit: bool = False
 
 
 class _Fields(msgspec.Struct, omit_defaults=True):
@@ -89,6 +91,7 @@ class _Fields(msgspec.Struct, omit_defaults=True):
     grants: Sequence[object] = ()
     answer: Answer | None = None
     eval_us: int = 0
+    cache_hit: bool = False
 
 
 class Moments:
@@ -128,7 +131,7 @@ def spell(decided: Decided, peer: Asker, host: Mapping[str, str]) -> bytes | Non
         joined = b'{"subject":%b,"action":%b,"resource":%b,"context":%b}' % spelt
         if not (erased or grants or host or decided.is_trial or peer.request_id or _names_trace(peer.kept_headers)):
             preset = _preset(decided.protocol, caller)
-            return _USUAL % (preset, joined, digest.encode(), _encode(answer), decided.eval_us)
+            return _USUAL % (preset, joined, digest.encode(), _encode(answer), decided.eval_us, _HIT[decided.cache_hit])
         given = msgspec.Raw(joined)
     if erased:  # nothing may be left that what is missing could be guessed with
         digest, grants, answer = "", [_undigested(each) for each in grants], _without_digest(answer)
@@ -146,6 +149,7 @@ def spell(decided: Decided, peer: Asker, host: Mapping[str, str]) -> bytes | Non
         grants,
         answer,
         decided.eval_us,
+        decided.cache_hit,
     )
     return b"," + _encode(fields)[1:-1]
 

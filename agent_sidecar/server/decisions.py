@@ -114,6 +114,7 @@ class DecisionApi:
         decision_id = self._next_id()
         started = perf_counter_ns()
         active, now = self.in_force(), self.clock()
+        hits = active.cache_hits
         try:
             at_once = self._trial_at_once if is_trial else self._at_once
             answer = _out_of_bounds(peer.caller, raw, now, decision_id) or active.answer(
@@ -127,9 +128,9 @@ class DecisionApi:
         except Exception as error:  # noqa: BLE001 - request boundary: what cannot be evaluated is denied
             answer = _failed(error, decision_id, peer.caller)
         took_us = (perf_counter_ns() - started) // 1000
-        return spell(
-            self._given(Decided(raw, answer, now, took_us, protocol, is_trial, active.recording), peer, spell, peer)
-        )
+        cache_hit = active.cache_hits != hits
+        decided = Decided(raw, answer, now, took_us, protocol, is_trial, active.recording, cache_hit)
+        return spell(self._given(decided, peer, spell, peer))
 
     def consider(self, raw: object, peer: Connection) -> Answer | Awaitable[Answer]:
         """Return how a request of a peer would be answered. It is nobody's answer: not counted, logged or spent on.

@@ -57,6 +57,17 @@ def test_a_usual_record_is_spelled_as_any_other() -> None:
     assert list(unusual.items()) == [*list(usual.items())[:3], ("correlation_id", "r-1"), *list(usual.items())[3:]]
 
 
+@pytest.mark.parametrize("request_id", [b"", b"r-1"])
+def test_an_answer_from_the_cache_says_so_and_nothing_else_changes(request_id: bytes) -> None:
+    worked_out, known = (
+        spell(Decided(REQUEST, ANSWER, 5.0, 12, Spoken.JOB, False, cache_hit=hit), Asking(request_id=request_id), {})
+        for hit in (False, True)
+    )
+
+    assert worked_out
+    assert known == worked_out + b',"cache_hit":true'
+
+
 @pytest.mark.parametrize("raw", [REQUEST, JOB, {"input": JOB}, {"input": REQUEST, "more": 1}])
 def test_what_it_has_of_a_request_is_decided_as_the_request_was(raw: object) -> None:
     found = record(raw)

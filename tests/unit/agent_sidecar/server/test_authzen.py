@@ -35,6 +35,7 @@ class Deciding:
     """Allows reading, cannot tell about waiting at once, and remembers in which order it was asked."""
 
     recording = None
+    cache_hits = 0
 
     def __init__(self, *, waits: Callable[[], object] = lambda: None) -> None:
         self.asked: list[Any] = []

@@ -31,6 +31,7 @@ class Recording:
     """Allows, and remembers what it was asked."""
 
     recording = None
+    cache_hits = 0
 
     def __init__(self) -> None:
         self.asked: list[tuple[object, float]] = []
@@ -135,10 +136,33 @@ def test_readiness_is_told_apart_from_being_alive(api: DecisionApi) -> None:
     assert ask(api, b"/status") == (200, {"state": "fresh"})
 
 
+class Knowing(Recording):
+    """Answers every second request from its cache."""
+
+    def answer(self, raw: object, *, now: float, decision_id: str, memory: Memory) -> Answer:
+        answer = super().answer(raw, now=now, decision_id=decision_id, memory=memory)
+        self.cache_hits += len(self.asked) % 2 == 0
+        return answer
+
+
+def test_the_log_is_told_which_answers_came_from_the_cache(
+    make_api: Callable[[Any], DecisionApi], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[bool] = []
+    monkeypatch.setattr(NoLog, "write", lambda _self, decided, _peer: told.append(decided.cache_hit) or 0)
+    api = make_api(Knowing())
+
+    for _ in range(4):
+        ask(api, b"/api/v1/policy/evaluate", b'{"job":{"topic":"x"}}')
+
+    assert told == [False, True, False, True]
+
+
 class Waiting:
     """Needs to wait, and then allows, fails or takes too long."""
 
     recording = None
+    cache_hits = 0
 
     def __init__(self, then: Callable[[], Answer]) -> None:
         self._then = then

@@ -30,6 +30,7 @@ class Deciding:
     """Gives the same decision to every request, and counts them."""
 
     recording = None
+    cache_hits = 0
 
     def __init__(self, decision: Decision = Decision.ALLOW, **more: Any) -> None:
         self.decision = decision

@@ -57,6 +57,7 @@ class Allowing:
     """Allows everything: at once, or in a thread after some time."""
 
     recording = None
+    cache_hits = 0
 
     def __init__(self, *, waits_s: float | None = None) -> None:
         self.waits_s = waits_s
