@@ -27,7 +27,7 @@ test: $(VENV)/.dev ## Run the tests, without network (ARGS="-k name" to select)
 
 nightly: $(VENV)/.dev ## Try the laws of the matcher on many more examples, and every fault at every request (an hour on two cores)
 	@WRIT_TEST_PROFILE=nightly $(BIN)/pytest -n auto -q tests/unit/policy_core/matcher tests/unit/policy_core/condition \
-	  tests/unit/builder/publishing/test_stress.py tests/integration/test_openapi.py $(ARGS)
+	  tests/unit/builder/publishing/test_stress.py tests/integration/test_openapi.py tests/integration/test_decision_log_killed.py $(ARGS)
 
 ceph: $(VENV)/.dev ## Ask a real S3 server: the tests of stores and of publishing under stress (needs Debian's radosgw)
 	@tests/with_ceph.sh $(BIN)/pytest -q -k ceph tests/unit/bundle_store/test_contract.py tests/unit/builder/publishing $(ARGS)

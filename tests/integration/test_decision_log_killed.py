@@ -20,14 +20,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import s3_proxy
+import s3_servers
 import spooled
 from asking_load import UNLOGGED, Load
 from effort import examples
 from forking import Forker, forker
 from signed_store import SignedStore, bundle, rules
 
-from agent_sidecar.decision_log.files import SEALED
+from agent_sidecar.decision_log.files import SEALED, sealed_path
 from agent_sidecar.host_key import KEY_FILE
+from bundle_store.opening import open_records
+from bundle_store.port import RecordsStore
+from policy_core import gzipped
+from policy_core.decision_log.lines import MAX_SEGMENT_BYTES, decode_header
 
 KILLS = 20
 SLICES = examples(1, nightly=50)
@@ -81,11 +87,11 @@ class Scene:
             time.sleep(0.005)
         raise AssertionError((self.folder / "log").read_text()[-4000:])
 
-    def kill_under_load(self) -> None:
+    def kill_under_load(self, *, least_s: float = 0.005) -> None:
         process = self.start()
         load = Load(unix=self.socket, port=self.port, token=TOKEN, seed=self._chance.randrange(2**32))
         load.start()
-        time.sleep(self._chance.uniform(0.005, 0.12))
+        time.sleep(least_s + self._chance.uniform(0, 0.115))
         os.kill(process, signal.SIGKILL)
         load.join()
         self.answered |= load.answered
@@ -98,20 +104,18 @@ class Scene:
             shutil.move(path, self.folder / "shipped")
 
     def whole_log(self) -> Path:
-        """Return a folder with all segments, after the sidecar has recovered what the last kill left."""
+        """Return a folder with all segments that were not shipped, after a sidecar has recovered and ended."""
         process = self.start()
         os.kill(process, signal.SIGTERM)
         end = time.monotonic() + PATIENCE_S
-        while self.socket.exists() and time.monotonic() < end:
+        while not _has_ended(process) and time.monotonic() < end:
             time.sleep(0.01)
-        time.sleep(0.2)
         for path in (self.state / "spool").glob("*.jsonl"):
             shutil.copy(path, self.folder / "shipped")
         return self.folder / "shipped"
 
-    def check(self) -> Counter[str]:
+    def check(self, log: Path) -> Counter[str]:
         """Assert what the log promises; return how many records it has of each type."""
-        log = self.whole_log()
         public = bytes.fromhex(json.loads((self.state / KEY_FILE).read_bytes())["public"])
         assert spooled.flaws(log, public=public) == []
         assert not list((self.state / "spool").glob("*.damaged"))
@@ -125,6 +129,14 @@ class Scene:
         assert (self.answered.keys() - told) & logged.keys() <= withheld
         assert self.wrong == []
         return Counter(each["type"] for each in found)
+
+
+def _has_ended(process: int) -> bool:
+    """Tell whether a process has ended, though nobody may have waited for it."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
 
 
 @contextlib.contextmanager
@@ -158,7 +170,7 @@ def test_killed_at_random_every_reply_is_in_the_log_once(number: int) -> None:
             scene.kill_under_load()
             scene.ship()
 
-        types = scene.check()
+        types = scene.check(scene.whole_log())
 
     assert len(scene.answered) > 100 * KILLS / 20
     assert UNLOGGED not in scene.answered.values()
@@ -174,7 +186,7 @@ def test_so_it_is_when_replies_wait_for_the_disk(number: int) -> None:
             scene.kill_under_load()
             scene.ship()
 
-        types = scene.check()
+        types = scene.check(scene.whole_log())
 
     assert len(scene.answered) > 100
     assert UNLOGGED not in scene.answered.values()
@@ -190,9 +202,47 @@ def test_on_a_disk_that_fills_up_what_is_not_logged_is_denied(number: int) -> No
                 scene.ship()
 
         scene.ship()
-        types = scene.check()
+        types = scene.check(scene.whole_log())
 
     reasons = Counter(scene.answered.values())
     assert reasons[UNLOGGED] > 0
     assert reasons["matched_rule"] > 100
     print(f"slice {number}: {scene.kills} kills, replies {dict(reasons)}, records {dict(types)}")
+
+
+@pytest.mark.parametrize("number", range(SHORT_SLICES))
+def test_so_it_is_while_the_store_that_it_is_shipped_to_fails(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = random.Random(number)  # noqa: S311 - no secret
+    faults = [s3_proxy.NO_ANSWER, s3_proxy.s3_error(500, "InternalError"), s3_proxy.s3_error(503, "SlowDown"), None]
+    with s3_servers.moto() as endpoint, s3_proxy.proxying(endpoint) as proxy:
+        s3_servers.use(endpoint, monkeypatch)
+        bucket = s3_servers.make_bucket()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        proxy.request = lambda _method, _headers: chance.choice(faults)
+        settings = f'[log]\nship = "s3://{bucket}/logs"\nship_every = "1s"\nmax_bytes = "16MiB"\n'
+        with new_scene(settings, seed=3_000 + number) as scene:
+            for turn in range(KILLS // 2):
+                scene.kill_under_load(least_s=1.3 if turn % 4 == 3 else 0.005)
+            proxy.request = lambda _method, _headers: None
+            log = scene.whole_log()
+            shipped = collect(open_records(f"s3://{bucket}/logs"), log)
+
+            types = scene.check(log)
+
+    assert UNLOGGED not in scene.answered.values()
+    assert len(scene.answered) > 100
+    assert shipped
+    print(f"slice {number}: {scene.kills} kills, {len(scene.answered)} replies, {shipped} shipped, {dict(types)}")
+
+
+def collect(store: RecordsStore, folder: Path) -> int:
+    """Lay the shipped segments into a folder as they were in the spool; return how many there are."""
+    names = [found.name for found in store.listing("dt=")]
+    for name in names:
+        found = store.get(name, max_bytes=MAX_SEGMENT_BYTES)
+        assert found
+        content = gzipped.decompress(found.body, max_bytes=MAX_SEGMENT_BYTES)
+        path = sealed_path(folder, decode_header(content.partition(b"\n")[0]).segment)
+        assert not path.exists() or path.read_bytes() == content
+        path.write_bytes(content)
+    return len(names)
