@@ -26,7 +26,7 @@ from bundle_store.client import TrustedClient
 from bundle_store.opening import open_reader
 
 RULES, HOURS, POLL_S, RELEASE_EVERY_H = 10_000, 24, 30.0, 2
-PER_MINUTE = 100
+PER_MINUTE = 600
 
 
 def run() -> None:

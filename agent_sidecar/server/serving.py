@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent_sidecar.server.connection import Connection
+from agent_sidecar.server.door import ACCEPTED_AT_ONCE, LEAVE_TO_OTHERS_S, Door
 from agent_sidecar.server.listening import listen_unix
 from agent_sidecar.server.service import Service
 from agent_sidecar.server.tls_door import TlsDoor
@@ -43,25 +44,33 @@ def listen_at(made: ExitStack, service: Service, path: Path, *, mode: int) -> Li
 
 
 class Serving:
-    """Accepts on some listeners from `open` to `drain`; used in the event loop."""
+    """Accepts on some listeners from `open` to `drain`, `shared` with other processes or not; for the event loop."""
 
-    def __init__(self, listeners: Iterable[Listener]) -> None:
+    def __init__(self, listeners: Iterable[Listener], *, shared: bool = False) -> None:
         self._listeners = tuple(listeners)
+        self._is_shared = shared
         self._services = tuple({id(each.service): each.service for each in self._listeners}.values())
-        self._servers: list[asyncio.Server | TlsDoor] = []
+        self._servers: list[asyncio.Server | Door] = []
 
     async def open(self) -> None:
         """Begin to accept."""
         loop = asyncio.get_running_loop()
         for listener in self._listeners:
             is_unix = listener.sock.family == socket.AF_UNIX
-            if listener.service.tls and not is_unix:
-                door = TlsDoor(listener.service, listener.sock, listener.service.tls)
+            if door := self._door(listener, is_unix=is_unix):
                 door.open()
                 self._servers.append(door)
                 continue
             create = loop.create_unix_server if is_unix else loop.create_server
             self._servers.append(await create(_factory(listener.service), sock=listener.sock))
+
+    def _door(self, listener: Listener, *, is_unix: bool) -> Door | None:
+        """Return what accepts where the event loop's own server does not do."""
+        at_once, pause_s = (1, LEAVE_TO_OTHERS_S) if self._is_shared else (ACCEPTED_AT_ONCE, 0.0)
+        service, sock = listener.service, listener.sock
+        if service.tls and not is_unix:
+            return TlsDoor(service, sock, service.tls, at_once=at_once, pause_s=pause_s)
+        return Door(service, sock, at_once=at_once, pause_s=pause_s) if self._is_shared else None
 
     def sweep(self) -> None:
         """End connections that have waited too long: once every `TICK_S` seconds."""

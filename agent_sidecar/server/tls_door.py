@@ -12,64 +12,35 @@ import ssl
 from agent_sidecar.access.entrance import place_of
 from agent_sidecar.access.tls import Tls
 from agent_sidecar.server.connection import Connection
+from agent_sidecar.server.door import ACCEPTED_AT_ONCE, Door
 from agent_sidecar.server.service import Service
 
-ACCEPTED_AT_ONCE = 64
-"""Connections accepted before others get their turn."""
 SHUTDOWN_S = 2.0
-_WAIT_FOR_DESCRIPTORS_S = 0.1
 
 
-class TlsDoor:
+class TlsDoor(Door):
     """Accepts at a listening socket from `open` to `close`; used in the event loop."""
 
-    def __init__(self, service: Service, sock: socket.socket, tls: Tls) -> None:
-        self._service = service
-        self._sock = sock
+    def __init__(
+        self,
+        service: Service,
+        sock: socket.socket,
+        tls: Tls,
+        *,
+        at_once: int = ACCEPTED_AT_ONCE,
+        pause_s: float = 0.0,
+    ) -> None:
+        super().__init__(service, sock, at_once=at_once, pause_s=pause_s)
         self._tls = tls
-        self._handshakes: set[asyncio.Task[None]] = set()
         self.failed = 0
 
-    def open(self) -> None:
-        """Begin to accept."""
-        asyncio.get_running_loop().add_reader(self._sock, self._accept)
+    def takes(self, peer: object) -> bool:
+        """Tell whether the address of a peer may have one more connection, which is counted from now on."""
+        return self._service.take_place(place_of(peer))
 
-    def close(self) -> None:
-        """Accept no more, and end handshakes under way."""
-        asyncio.get_running_loop().remove_reader(self._sock)
-        self._sock.close()
-        for handshake in self._handshakes:
-            handshake.cancel()
-
-    def _accept(self) -> None:
-        for _ in range(ACCEPTED_AT_ONCE):
-            try:
-                sock, peer = self._sock.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError:  # no descriptors left: others are closed meanwhile
-                self._pause()
-                return
-            place = place_of(peer)
-            if not self._service.take_place(place):
-                sock.close()
-                continue
-            sock.setblocking(False)
-            task = asyncio.get_running_loop().create_task(self._shake_hands(sock, place))
-            self._handshakes.add(task)
-            task.add_done_callback(self._handshakes.discard)
-
-    def _pause(self) -> None:
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(self._sock)
-        loop.call_later(_WAIT_FOR_DESCRIPTORS_S, self._resume)
-
-    def _resume(self) -> None:
-        if self._sock.fileno() >= 0:
-            self.open()
-
-    async def _shake_hands(self, sock: socket.socket, place: object) -> None:
-        connection = Connection(self._service, place=place)
+    async def connect(self, sock: socket.socket, peer: object) -> None:
+        """Shake hands, and let the connection in."""
+        connection = Connection(self._service, place=place_of(peer))
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: connection,

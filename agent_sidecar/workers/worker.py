@@ -118,9 +118,8 @@ class Worker:
             **self._gatekeeper.appliers,
             "log_level": logs.set_level,
         }
-        self._serving = Serving(
-            Listener(services[name], socket.socket(fileno=number)) for name, number in begin.sockets.items()
-        )
+        listeners = [Listener(services[name], socket.socket(fileno=number)) for name, number in begin.sockets.items()]
+        self._serving = Serving(listeners, shared=True)
 
     def take(self, message: ToWorker) -> None:
         """Do what a message says; orders about policies in their order, in a thread."""

@@ -214,3 +214,22 @@ def is_running(number: int) -> bool:
         return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
         return False
+
+
+def test_connections_opened_together_are_spread_over_the_workers(bench: Bench) -> None:
+    sidecar = started(bench)
+    sockets = [socket.socket(socket.AF_UNIX) for _ in range(40)]
+    for sock in sockets:
+        sock.connect(str(sidecar.socket))
+
+    taken = until(lambda: _all_taken(sidecar, len(sockets)), "connections")
+
+    for sock in sockets:
+        sock.close()
+    assert sum(count > 0 for count in taken) >= WORKERS - 1, taken
+    assert max(taken) <= len(sockets) * 3 // 4, taken
+
+
+def _all_taken(sidecar: Process, count: int) -> list[int]:
+    taken = [worker["connections"] for worker in admin(sidecar)["workers"]]
+    return taken if sum(taken) == count else []
