@@ -8,7 +8,7 @@ from benchmarks.measuring import machine
 
 NAMES = (
     "decisions", "conditions", "building", "loading", "simulating", "polling", "fleet", "sidecar", "swapping",
-    "propagating", "soaking",
+    "propagating", "soaking", "client",
 )  # fmt: skip
 
 

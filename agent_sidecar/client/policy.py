@@ -138,7 +138,7 @@ class Policy:
         now = max(self._clock(), head.host_time)
         decision_id = self._next_id()
         try:
-            raw = decode_request(body)
+            raw = decode_request(body) if body is request else _decode(body)
             return body, view.activation.answer(raw, now=now, decision_id=decision_id, memory=_ELSEWHERE)
         except _TakesMemory:
             return body, None
@@ -190,9 +190,13 @@ class _Elsewhere:
         raise _TakesMemory
 
 
+_decode = msgspec.json.Decoder().decode  # of what was encoded here: no key occurs twice
+_encode = msgspec.json.Encoder().encode
+
+
 def _encoded(request: Mapping[str, object]) -> bytes:
     try:
-        return msgspec.json.encode(request)
+        return _encode(request)
     except (TypeError, ValueError, RecursionError) as error:
         raise RequestError(f"request: is not JSON: {error}") from error
 
