@@ -79,13 +79,18 @@ class Follower:
         self._clock = clock
         self._view: View | None = None
         self._loaded: Activation | None = None
-        self._views: list[weakref.ref[View]] = []  # that answer, or did, from what is loaded
         self._announcement: Announcement | None = None
         self._is_closed = False
         self.forked()
 
     def forked(self) -> None:
-        """Begin anew, with what is loaded, in a child process: threads stay behind in the parent."""
+        """Begin anew in a child process: threads stay behind in the parent, and what they had locked stays locked.
+
+        So what the parent has loaded is not used; it is let go of when the child begins to follow, not in the fork.
+        """
+        self._left_behind = (self._view, self._loaded)
+        self._view = self._loaded = self._announcement = None
+        self._views: list[weakref.ref[View]] = []  # that answer, or did, from what is loaded
         self._gone: list[_Gone] = []
         self._thread: threading.Thread | None = None
         self._wake = threading.Event()
@@ -120,6 +125,7 @@ class Follower:
 
     def look(self) -> None:
         """Bring the view up to date, and free what is no longer used. For the thread alone."""
+        self._left_behind = (None, None)
         view = self._view
         if view is not None and view.announcement.is_replaced(self._directory):
             view = self._view = None

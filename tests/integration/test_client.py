@@ -143,6 +143,15 @@ def test_rules_without_memory_are_answered_in_process_and_others_are_not(calm: B
     }  # fmt: skip
 
 
+def test_what_is_done_to_an_answer_changes_no_other(calm: Bench) -> None:
+    with settled(follow(calm)) as policy:
+        for _ in range(200):
+            answer = policy.decide(asking_request(action="bound"))
+            assert answer.constraints == {"max_targets": 2}
+            answer.constraints["max_targets"] = 99
+            answer.applied_rules.clear()
+
+
 def test_rates_are_counted_by_the_sidecar_alone(calm: Bench) -> None:
     sidecar = calm.started[0]
     request = asking_request(action="rated")
@@ -386,8 +395,8 @@ def test_a_child_process_decides_for_itself(bench: Bench) -> None:
         policy.decide(asking_request())  # leaves an idle connection behind
 
         def decide() -> list[Any]:
-            in_process = policy.in_process
             answers = [policy.decide(ALLOWED), policy.decide(asking_request())]
+            in_process = settled(policy).in_process
             bench.store.publish(release(2, "deny"))
             until(lambda: policy.in_process and not policy.decide(ALLOWED).allowed, "followed")
             return [in_process, answers[0].decision_id, *(each.decision for each in answers)]
