@@ -179,6 +179,7 @@ class Daemon:
 
     def status(self) -> Status:
         """Return the status document."""
+        elsewhere = self._crew.counts() if self._crew else Counts()
         return status_of(
             self._enforcement,
             self._updater,
@@ -186,9 +187,9 @@ class Daemon:
             self._memory,
             self._log.status(),
             polls=self._poller.polls,
-            decisions=self._api.decisions + (self._crew.counts().decisions if self._crew else 0),
+            decisions=self._api.decisions + elsewhere.decisions,
             workers=self._crew.status() if self._crew else (),
-            access=self._gatekeeper.status(),
+            access=self._gatekeeper.status(refused=elsewhere.refused, turned_away=elsewhere.turned_away),
         )
 
     def health(self) -> Health:

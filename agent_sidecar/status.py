@@ -104,8 +104,8 @@ class LimitsStatus(msgspec.Struct, frozen=True):
 class AccessStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Who may ask, and whom it was refused.
 
-    `tcp` is how callers on TCP prove who they are (empty: it is off). `refused` counts users who are on no list,
-    `turned_away` connections beyond a limit. `problems` are of tokens and certificates that cannot be used.
+    `tcp` is how callers on TCP prove who they are (empty: it is off). `refused` counts users who are on no list and
+    requests without credentials that are known, `turned_away` connections beyond a limit. `problems` are of tokens and certificates that cannot be used.
     """
 
     tcp: str = ""

@@ -31,8 +31,10 @@ class Entrance(Protocol):
 
     `tokens` are those that requests may show. `hosts` are the names that a request may be for beside the address it
     came to (None: it does not matter which), `origins` the web pages that may ask. Before a peer has proved who it is,
-    it `must_hurry`.
+    it `must_hurry`. `refused` counts those who did not.
     """
+
+    refused: int
 
     @property
     def tokens(self) -> Tokens | None: ...
@@ -125,6 +127,7 @@ class TcpEntrance:
         self.tokens = tokens
         self.hosts = LOOPBACK_NAMES | hosts
         self.origins = origins
+        self.refused = 0
         self._has_certificates = has_certificates
         self._is_open = is_open
         self._binds = binds or Binds()

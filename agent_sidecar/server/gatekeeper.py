@@ -76,14 +76,24 @@ class Gatekeeper:
                 hint="every user of this host can ask; tokens or client certificates change that",
             )
 
-    def status(self) -> AccessStatus:
-        """Return what the status document says of this."""
+    @property
+    def refused(self) -> int:
+        """Return how often somebody came who is on no list, or asked without credentials that are known."""
+        return self.decision.refused + self.admin.refused + self.tcp.refused
+
+    @property
+    def turned_away(self) -> int:
+        """Return how many connections were beyond a limit."""
+        return sum(service.turned_away for service in self.services)
+
+    def status(self, *, refused: int = 0, turned_away: int = 0) -> AccessStatus:
+        """Return what the status document says of this; the counts given are those of other processes."""
         problems = [*self._tokens.problems.values(), self.tls.problem if self.tls else ""]
         return AccessStatus(
             tcp=self._tcp_mode(),
             bound=bool(self._binds),
-            refused=self.decision.refused + self.admin.refused,
-            turned_away=sum(service.turned_away for service in self.services),
+            refused=self.refused + refused,
+            turned_away=self.turned_away + turned_away,
             certificate_expires_at=moment(self.tls.expires) if self.tls else "",
             problems=tuple(filter(None, problems)),
         )

@@ -170,6 +170,7 @@ class Head:
         if tokens and self._authorization is not None:
             self._asker = tokens.caller(self._authorization)
         if self._asker is None:
+            self._entrance.refused += 1
             how = (
                 "send a token as Authorization: Bearer" if tokens else "the certificate of this connection names nobody"
             )

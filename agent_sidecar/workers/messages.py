@@ -98,6 +98,8 @@ class Counts(msgspec.Struct, frozen=True, tag=True):
     requests: int = 0
     connections: int = 0
     cut: int = 0
+    refused: int = 0
+    turned_away: int = 0
     spans_exported: int = 0
     spans_dropped: int = 0
     tally: Tally = msgspec.field(default_factory=Tally)

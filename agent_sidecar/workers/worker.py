@@ -169,6 +169,8 @@ class Worker:
             requests=sum(service.requests for service in self._services),
             connections=sum(len(service.connections) for service in self._services),
             cut=cut,
+            refused=self._gatekeeper.refused,
+            turned_away=self._gatekeeper.turned_away,
             spans_exported=self._spans.exported if self._spans else 0,
             spans_dropped=self._spans.dropped if self._spans else 0,
             tally=self._api.tally,

@@ -394,3 +394,34 @@ def test_without_any_proof_it_is_loud_and_for_programs_of_this_machine_alone() -
             assert peer.ask("GET", "/health/live", b"", "Origin: https://evil.example")[0] == 403
         assert opened.status()["access"]["tcp"] == "unauthenticated"
         assert len(opened.log("listening_unauthenticated")) == 1
+
+
+def test_several_processes_ask_the_same_of_callers() -> None:
+    with new_bench() as bench:
+        bench.store.publish(ALLOW)
+        authority = Authority(bench.folder)
+        authority.server()
+        write(bench.folder / "ci.token", f"{CI}\n")
+        write(bench.folder / "web.token", f"{WEB}\n")
+        guarded = Guarded(bench, f"workers = 2\n{SETTINGS}{BINDS}")
+        until(lambda: all(each["ready"] for each in guarded.status()["workers"]), "workers")
+
+        def codes(subject: str, *headers: str) -> set[str]:
+            """Return what eight connections hear, which no process serves alone."""
+            found = set()
+            for _ in range(8):
+                with RawPeer(guarded.tcp, tls=trusting(authority)) as peer:
+                    found.add(code(peer.ask("POST", EVALUATION, asking(subject), *headers)))
+            return found
+
+        assert codes("user/a", bearer(CI)) == {"matched_rule"}
+        assert codes("user/b", bearer(CI)) == {"caller_not_bound"}
+        assert codes("user/a") == {"401"}
+        guarded.change(f"workers = 2\nallow_uids = [{UID + 1}]\n{SETTINGS}{BINDS.replace('user/a', 'user/b')}")
+        until(lambda: codes("user/b", bearer(CI)) == {"matched_rule"}, "other binds in all of them")
+        for _ in range(8):
+            with RawPeer(guarded.process.socket) as peer:
+                assert peer.reply()[0] == 403
+        until(lambda: guarded.status()["access"]["refused"] >= 8, "the sum of all processes")
+        write(bench.folder / "ci.token", f"{WEB}x\n")
+        until(lambda: codes("user/b", bearer(CI)) == {"401"}, "the end of a token in all of them")

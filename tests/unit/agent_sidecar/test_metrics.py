@@ -17,7 +17,15 @@ from agent_sidecar.decision_log.shipping import Backlog
 from agent_sidecar.freshness import Freshness, FreshnessState, RoleTerm
 from agent_sidecar.memory import FleetStatus, MemoryStatus
 from agent_sidecar.metrics import METRICS, Kind, Metric, Readings, metrics_text
-from agent_sidecar.status import EmergencyStatus, EnforcedStatus, LimitsStatus, PublishedStatus, Status, WorkerStatus
+from agent_sidecar.status import (
+    AccessStatus,
+    EmergencyStatus,
+    EnforcedStatus,
+    LimitsStatus,
+    PublishedStatus,
+    Status,
+    WorkerStatus,
+)
 from agent_sidecar.tally import Tally, total
 from policy_core.errors import RemoteError
 
@@ -47,6 +55,7 @@ STATUS = Status(
     emergency=(EmergencyStatus(id="a", kind="deny", reason="", actor="", until=""),) * 2,
     limits=LimitsStatus(60.0, 0), published=None, current=None, previous=None, signed_at="", expires_at="", metadata={},
     verified_at="", answered_at="", failure=None, rejection=None, clock_behind_s=12.5, log=LOG, polls=0, decisions=0,
+    access=AccessStatus(tcp="token", certificate_expires_at="2026-01-01T00:00:00Z", turned_away=5),
     memory=MemoryStatus(
         host_id="h", counted_keys=3, spent_grants=2, journal_bytes=100, forgot_at="", fleet=None,
     ),
