@@ -173,6 +173,45 @@ def test_a_page_after_the_first_goes_on_where_that_one_ended(ask: Ask, base: str
     assert second["page"]["next_token"] == ""
 
 
+@pytest.mark.parametrize(
+    ("page", "status"),
+    [
+        ({"token": "A" * 32}, 400),
+        ({"token": "forged"}, 400),
+        ({"token": "\x00" * 1000}, 400),
+        ({"token": 1}, 400),
+        ({"limit": -1}, 400),
+        ({"limit": "all"}, 400),
+        ([], 400),
+        ({"limit": 10**30}, 200),
+        ({"limit": 0, "sort": {"by": "id"}}, 200),
+    ],
+)
+def test_a_page_that_is_made_up_is_refused_and_a_huge_one_is_not_larger(
+    ask: Ask, base: str, page: object, status: int
+) -> None:
+    assert ask(f"{base}{SEARCH}subject", {**BODY["c-4-2-1.1"], "page": page})[0] == status
+
+
+def test_a_page_token_is_of_one_search_only(ask: Ask, base: str) -> None:
+    search = BODY["c-4-5-1.1"]
+    token = {"token": ask(f"{base}{SEARCH}subject", search)[1]["page"]["next_token"]}
+
+    assert token["token"]
+    for path, other in (("subject", {**search, "context": {"a": 1}}), ("resource", BODY["c-4-3-1.1"])):
+        status, message, _ = ask(base + SEARCH + path, {**other, "page": token})
+        assert (status, "begin without one" in message) == (400, True)
+
+
+def test_a_search_is_a_post_of_bounded_depth(ask: Ask, base: str) -> None:
+    deep = '{"a":' * 100_000 + "1" + "}" * 100_000
+
+    for method in ("GET", "PUT", "DELETE"):
+        status, _, headers = ask(f"{base}{SEARCH}action", method=method)
+        assert (status, headers["Allow"]) == (405, "POST")
+    assert ask(f"{base}{SEARCH}action", deep)[0] == 400
+
+
 def test_whoever_a_search_finds_may_when_asking_alone(ask: Ask, base: str) -> None:
     for case in CASES:
         if case["path"].startswith(SEARCH) and case["expect"]["status"] == 200:
