@@ -117,8 +117,11 @@ class Crew:
             keep=tuple(self._keep()),
         )
         if order != self._in_force:
-            self._in_force = order = msgspec.structs.replace(order, number=next(self._numbers))
-            self._from_thread(self._enforce(order))
+            order = msgspec.structs.replace(order, number=next(self._numbers))
+            if self._loop is None:
+                self._in_force = order
+            else:
+                self._from_thread(self._enforce(order))
 
     def adjust(self, name: str, value: Any) -> None:
         """Tell the workers, in the event loop, that a setting has changed; later ones hear of it, too."""
@@ -193,6 +196,10 @@ class Crew:
         return problems[0] if problems and all(problems) else ""
 
     async def _enforce(self, order: Enforce) -> None:
+        """Have all workers answer from a policy; where they may lack it, they get the time to load it first."""
+        if order.release not in (None, self._in_force.release):
+            await self._load(Load(next(self._numbers), order.release))
+        self._in_force = order
         for member in self._members:
             if not member.is_open:
                 member.order(order)
