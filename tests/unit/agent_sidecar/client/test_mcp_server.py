@@ -2,14 +2,19 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Iterator
 from typing import Any
 
+import httpx2
 import pytest
+import uvicorn
 from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
 from mcp.server.auth.middleware.auth_context import auth_context_var
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
+from mcp.server.auth.settings import AuthSettings
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.shared.exceptions import MCPError
@@ -210,6 +215,53 @@ def test_who_acts_is_whom_the_token_names_and_the_agent_is_told() -> None:
 
     assert calls(policy)[-1]["subject"] == {"type": "identity", "id": "alice@example.com"}
     assert calls(policy)[-1]["context"] == {"agent": "https://agent.example"}
+
+
+class Verifier:
+    """Knows two people by tokens that are their names."""
+
+    async def verify_token(self, token: str) -> AccessToken | None:
+        known = token in ("alice", "bob")
+        given = {"client_id": "agent", "scopes": [], "subject": token, "resource": "https://tickets.example"}
+        return AccessToken(token=token, **given) if known else None
+
+
+@pytest.mark.parametrize(("mode", "decided"), [("auto", ["alice", "alice", "bob"]), ("legacy", ["alice", "alice"])])
+def test_over_http_each_message_is_decided_for_the_token_it_came_with(mode: str, decided: list[str]) -> None:
+    policy = Script(ALLOW)
+    auth = AuthSettings(
+        issuer_url="https://as.example", resource_server_url="https://tickets.example", validate_token_resource=True
+    )
+    middleware = AuthZenMiddleware(policy, server="https://tickets.example", subject=ADA)
+    server = MCPServer("tickets", middleware=[middleware], token_verifier=Verifier(), auth=auth)
+
+    @server.tool()
+    def close(number: int) -> str:
+        return f"closed {number}"
+
+    async def call_as(url: str) -> None:
+        async with httpx2.AsyncClient() as http:
+            http.headers["Authorization"] = "Bearer alice"
+            async with Client(streamable_http_client(url, http_client=http), mode=mode) as client:
+                for name in ("alice", "bob"):
+                    http.headers["Authorization"] = f"Bearer {name}"
+                    with contextlib.suppress(MCPError):  # a session of the older protocol is one person's
+                        await client.call_tool("close", {"number": 7})
+                http.headers["Authorization"] = "Bearer alice"
+
+    async def serve() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as sock:
+            uvicorn_ = uvicorn.Server(uvicorn.Config(server.streamable_http_app(), log_config=None))
+            serving = asyncio.create_task(uvicorn_.serve([sock]))
+            while not uvicorn_.started:
+                await asyncio.sleep(0.01)
+            await call_as(f"http://127.0.0.1:{sock.getsockname()[1]}/mcp")
+            uvicorn_.should_exit = True
+            await serving
+
+    asyncio.run(serve())
+
+    assert [each["subject"]["id"] for each in calls(policy)] == decided
 
 
 def test_a_token_without_a_subject_is_nobodys_even_if_a_subject_was_given() -> None:
