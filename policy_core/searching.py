@@ -141,8 +141,11 @@ def token_at(position: int, *, search: Search, bundle: str) -> str:
     return base64.urlsafe_b64encode(at + _digest(at, search, bundle)).decode("ascii")
 
 
-def position_of(search: Search, *, bundle: str) -> int:
-    """Return where the page that is asked for begins. Raises RequestError for a token of anything else."""
+def position_of(search: Search, *, bundle: str, end: int) -> int:
+    """Return where the page that is asked for begins, among `end` candidates.
+
+    Raises RequestError for a token of anything else. Nothing in it is secret, so what it says is held against the list.
+    """
     if not search.token:
         return 0
     try:
@@ -150,9 +153,10 @@ def position_of(search: Search, *, bundle: str) -> int:
     except (ValueError, binascii.Error):  # ValueError: not ASCII
         content = b""
     at, digest = content[:_POSITION_BYTES], content[_POSITION_BYTES:]
-    if len(digest) != _DIGEST_BYTES or digest != _digest(at, search, bundle):
+    position = int.from_bytes(at, "big")
+    if len(digest) != _DIGEST_BYTES or digest != _digest(at, search, bundle) or position > end:
         raise RequestError(_FOREIGN, hint="leave page.token out")
-    return int.from_bytes(at, "big")
+    return position
 
 
 def _digest(at: bytes, search: Search, bundle: str) -> bytes:

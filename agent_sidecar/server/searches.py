@@ -22,7 +22,7 @@ from agent_sidecar.server.connection import Connection
 from agent_sidecar.server.decisions import DecisionApi
 from agent_sidecar.server.replies import Reply, encode
 from agent_sidecar.server.service import Routes
-from policy_core.decision import Answer, PolicyRef
+from policy_core.decision import POLICY_STALE, POLICY_UNAVAILABLE, Answer, PolicyRef
 from policy_core.decoding import decode_request
 from policy_core.request import RequestError
 from policy_core.searching import (
@@ -44,6 +44,8 @@ MAX_EXAMINED = 10_000
 PAGE_S = 1.0
 """Half of what applications give a decision; a page may be ended by it before anything is found."""
 SLICE_S = 0.001
+
+_NO_POLICY = (POLICY_UNAVAILABLE, POLICY_STALE)
 
 
 class PageEnd(msgspec.Struct, frozen=True):
@@ -122,8 +124,8 @@ class SearchApi:
             active, now = self._decisions.in_force(), self._decisions.clock()
             if not isinstance(active, Activation) or now >= active.deny_after:
                 return 200, encode(_nobody(active.answer({}, now=now, decision_id="")))
-            position = position_of(search, bundle=active.policy.bundle)
             entries = candidates(active.matcher.provisions.data, search)
+            position = position_of(search, bundle=active.policy.bundle, end=len(entries))
         except RequestError as error:
             return 400, encode(error.message)
         except DirectoryError as error:
@@ -158,7 +160,7 @@ class SearchApi:
             answer = self._decisions.consider(search.request(result), walk.peer)
             if isinstance(answer, Awaitable):
                 answer = await answer
-            if answer.policy and answer.policy.bundle != walk.bundle:
+            if answer.reason_code in _NO_POLICY or (answer.policy and answer.policy.bundle != walk.bundle):
                 walk.is_overtaken = True
                 return
             if answer.allowed:

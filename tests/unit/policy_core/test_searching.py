@@ -25,6 +25,7 @@ from policy_core.searching import (
 ADA, PAGE = {"type": "user", "id": "ada"}, {"type": "page", "id": "p"}
 WHO: dict[str, Any] = {"subject": {"type": "user"}, "action": {"name": "read"}, "resource": PAGE}
 WHAT: dict[str, Any] = {"subject": ADA, "resource": PAGE}
+END = 1_000_000
 DATA = {
     "directory": {
         "subjects": {"user": {"ada": {"roles": ["sre"]}, "bob": {}, "cid": None}},
@@ -147,15 +148,23 @@ def test_a_page_has_at_most_as_many_results_as_are_wanted_and_as_there_may_be(pa
     assert who(page).limit == limit
 
 
-@given(position=st.integers(0, 2**64 - 1))
+@given(position=st.integers(0, END))
 def test_a_token_leads_to_its_position(position: int) -> None:
     token = token_at(position, search=who(), bundle="sha256:a")
 
-    assert position_of(who({"token": token, "limit": 3}), bundle="sha256:a") == position
+    assert position_of(who({"token": token, "limit": 3}), bundle="sha256:a", end=END) == position
+
+
+@given(position=st.integers(END + 1, 2**64 - 1))
+def test_a_token_that_somebody_has_made_properly_leads_nowhere_beyond_the_list(position: int) -> None:
+    token = token_at(position, search=who(), bundle="sha256:a")
+
+    with pytest.raises(RequestError):
+        position_of(who({"token": token}), bundle="sha256:a", end=END)
 
 
 def test_without_a_token_a_search_begins_at_the_beginning() -> None:
-    assert position_of(who({"token": ""}), bundle="sha256:a") == 0
+    assert position_of(who({"token": ""}), bundle="sha256:a", end=END) == 0
 
 
 OF_ANOTHER = {
@@ -173,7 +182,7 @@ def test_a_token_of_another_search_or_bundle_is_refused(other: str) -> None:
     token = token_at(1, search=search, bundle=bundle)
 
     with pytest.raises(RequestError, match=r"page\.token is none of this search"):
-        position_of(who({"token": token}), bundle="sha256:a")
+        position_of(who({"token": token}), bundle="sha256:a", end=END)
 
 
 @given(data=st.data())
@@ -182,13 +191,13 @@ def test_a_token_that_was_altered_is_refused(data: st.DataObject) -> None:
     content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
 
     with pytest.raises(RequestError):
-        position_of(who({"token": base64.urlsafe_b64encode(content).decode()}), bundle="sha256:a")
+        position_of(who({"token": base64.urlsafe_b64encode(content).decode()}), bundle="sha256:a", end=END)
 
 
 @pytest.mark.parametrize("token", ["x", "AAAA", "A" * 32, "=" * 32, "é" * 32, "A" * 100_000, "\x00"])
 def test_a_token_that_is_made_up_is_refused(token: str) -> None:
     with pytest.raises(RequestError):
-        position_of(who({"token": token}), bundle="sha256:a")
+        position_of(who({"token": token}), bundle="sha256:a", end=END)
 
 
 def test_a_search_that_is_nested_too_deeply_is_refused() -> None:

@@ -303,6 +303,22 @@ def test_a_policy_that_comes_into_force_ends_the_page_and_is_not_mixed_into_it(
     assert host.ask({**WHO, "page": reply["page"] | {"token": reply["page"]["next_token"]}})[0] == 400
 
 
+@pytest.mark.parametrize("instead", [Unavailable("gone"), replace(activation([rule(1)]), deny_after=5.0)])
+def test_a_policy_that_ends_meanwhile_ends_the_page_and_is_not_taken_for_nobody(
+    host: Host, instead: Answering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searches, "SLICE_S", 0.0)
+
+    async def run() -> Any:
+        search = asyncio.ensure_future(host.asked(WHO))
+        while host.considered < 20:
+            await asyncio.sleep(0)
+        host.active = instead
+        return await search
+
+    assert asyncio.run(run())[1]["page"]["next_token"]
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
