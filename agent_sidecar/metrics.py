@@ -172,6 +172,12 @@ METRICS = (
     Metric("writ_http_requests_total", Kind.COUNTER, "Requests on all sockets, of every kind.",
            lambda r: {"": r.requests}),
     Metric("writ_connections", Kind.GAUGE, "Open connections on all sockets.", lambda r: {"": r.connections}),
+    Metric("writ_access_refused_total", Kind.COUNTER, "Callers that are on no list, or showed no valid credentials.",
+           lambda r: {"": r.status.access.refused}),
+    Metric("writ_connections_turned_away_total", Kind.COUNTER, "Connections beyond a limit.",
+           lambda r: {"": r.status.access.turned_away}),
+    Metric("writ_certificate_expiry_timestamp_seconds", Kind.GAUGE, "When the certificate callers see expires.",
+           lambda r: {"": _seconds(r.status.access.certificate_expires_at)}),
     Metric("writ_polls_total", Kind.COUNTER, "Polls of the store by outcome.", lambda r: _by("outcome", r.polls)),
     Metric(
         "writ_history_events_total", Kind.COUNTER, "Events of the history.", lambda r: _by("event", r.events),

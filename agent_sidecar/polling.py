@@ -15,8 +15,9 @@ from agent_sidecar.updating import Outcome, Updater
 JITTER = 0.1
 """Polls of a fleet spread over this part of the interval, either way."""
 MAX_BACKOFF_S = 120.0
-MAX_STEP_S = 600.0
-"""How long a poll, or loading what is on disk, may take before the thread counts as stuck; its waits are shorter."""
+MAX_STEP_S = 1800.0
+"""How long a poll, or loading what is on disk, may take before the thread counts as stuck: more than it takes to fetch,
+try out and load the largest bundle over the slowest network. All its waits have shorter limits."""
 GRACE_S = 60.0
 """How late a wait between polls may end: on a machine that is short of everything, threads wake late."""
 

@@ -105,6 +105,20 @@ PANELS = (
         ],
     ),
     Panel(
+        "Log that is only on hosts", "Bytes that wait to be shipped; segments whose place is taken by something else.",
+        [
+            ("{{instance}}", "writ_decision_log_unshipped_bytes@"),
+            ("refused segments", "sum(writ_decision_log_refused_segments@)"),
+        ],
+    ),
+    Panel(
+        "Turned away", "Callers on no list or without valid credentials, and connections beyond a limit.",
+        [
+            ("refused", "sum(rate(writ_access_refused_total@[$__rate_interval]))"),
+            ("beyond a limit", "sum(rate(writ_connections_turned_away_total@[$__rate_interval]))"),
+        ],
+    ),
+    Panel(
         "What is remembered", "Keys that rates count, and grants that were used. A table that is full is an error.",
         [("rate keys", "max(writ_rate_keys@)"), ("spent grants", "max(writ_spent_grants@)")],
     ),

@@ -25,6 +25,7 @@ def series() -> set[tuple[str, frozenset[str]]]:
         file = bench.folder / "s.toml"
         file.write_text(
             'workers = 2\nfleet_store = "redis://127.0.0.1:1/0"\n[traces]\nendpoint = "http://127.0.0.1:1/v1/traces"\n'
+            f'[log]\nship = "{(bench.folder / "logs").as_uri()}"\n'
         )
         sidecar = bench.start("--config", str(file)).wait_for(1)
 

@@ -133,7 +133,8 @@ def test_every_line_is_of_the_form_prometheus_reads() -> None:
     published = PublishedStatus(release=8, revision="3", action="publish", actor="ana")
     memory = structs.replace(STATUS.memory, fleet=FleetStatus("redis://h/0", "away"))
     workers = (WorkerStatus(pid=os.getpid(), ready=True, release=7, decisions=1, connections=1),)
-    status = {"published": published, "memory": memory, "workers": workers}
+    access = AccessStatus(certificate_expires_at="2026-05-01T00:00:00Z")
+    status = {"access": access, "published": published, "memory": memory, "workers": workers}
     text = metrics_text(readings(spans=(1, 2), status=status)).decode()
 
     assert text.endswith("\n")
