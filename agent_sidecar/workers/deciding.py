@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+import msgspec
+
 from agent_sidecar import logs
 from agent_sidecar.activation import Answering
 from agent_sidecar.memory import AtOnce, HostMemory, WouldWaitError
@@ -37,7 +39,12 @@ class Deciding:
 
     def _begin(self, asked: Decide) -> Answer | Awaitable[Answer]:
         """Decide, or begin to in a thread, with one policy and one time."""
-        decide = partial(self._in_force().answer, asked.request, now=self._clock(), decision_id=asked.decision_id)
+        decide = partial(
+            self._in_force().answer,
+            msgspec.json.decode(asked.request),
+            now=self._clock(),
+            decision_id=asked.decision_id,
+        )
         try:
             return decide(memory=Looking(self._at_once) if asked.is_trial else self._at_once)
         except WouldWaitError:

@@ -4,8 +4,6 @@ The primary says what to load, what is in force, and how things are; it decides 
 worker says that it has done what a numbered order told it, or why it could not, and once a tick that it lives.
 """
 
-from typing import Any
-
 import msgspec
 
 from agent_sidecar.status import Status
@@ -83,10 +81,10 @@ class Done(msgspec.Struct, frozen=True, tag=True):
 
 
 class Decide(msgspec.Struct, frozen=True, tag=True):
-    """Decide a decoded request that takes the memory of the host."""
+    """Decide a request that takes the memory of the host: in JSON, whose numbers have no bounds."""
 
     number: int
-    request: Any
+    request: bytes
     decision_id: str
     is_trial: bool
 

@@ -17,6 +17,8 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import msgspec
+
 import agent_sidecar.lean_imports  # noqa: F401 - before TUF
 from agent_sidecar import logs
 from agent_sidecar.activation import Activation, Unavailable
@@ -206,7 +208,7 @@ class Worker:
         number = next(self._numbers)
         if len(self._asked) < MAX_UNDERWAY:
             self._asked[number] = self._loop.create_future()
-            self._channel.send(Decide(number, request, decision_id, is_trial))
+            self._channel.send(Decide(number, msgspec.json.encode(request), decision_id, is_trial))
         return self._patiently(number)
 
     async def _patiently(self, number: int) -> Answer:

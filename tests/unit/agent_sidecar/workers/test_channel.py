@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from agent_sidecar.workers.channel import MAX_MESSAGE_BYTES, Channel
-from agent_sidecar.workers.messages import Adjust, Decide, Decided, Done, Load, ToPrimary, ToWorker
+from agent_sidecar.workers.messages import Adjust, Decided, Done, Load, ToWorker
 from policy_core.decision import Answer, refusal
 from policy_core.trust.release import Release
 
@@ -92,11 +92,9 @@ def test_the_end_of_the_other_side_is_noticed_and_later_messages_are_lost() -> N
     asyncio.run(run())
 
 
-def test_requests_and_answers_survive_the_way() -> None:
-    request = {"subject": {"id": "é\0", "properties": {"n": 2**63, "f": 0.1, "none": None, "deep": [[{}]]}}}
+def test_answers_survive_the_way() -> None:
     answer = Answer(decision="throttle", allowed=False, reason_code="x", constraints={"max": 1}, retry_after_s=0.5)  # type: ignore[arg-type]
 
-    sent = msgspec.msgpack.decode(msgspec.msgpack.encode(Decide(1, request, "d", False)), type=ToPrimary)
     back = msgspec.msgpack.decode(msgspec.msgpack.encode(Decided(1, answer)), type=ToWorker)
 
-    assert (sent.request, back.answer) == (request, answer)
+    assert back.answer == answer
