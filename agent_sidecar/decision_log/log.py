@@ -35,8 +35,8 @@ class LogStatus(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The decision log: how sure it is, what it takes, and what could not be logged.
 
     `records` is the number of the newest record; `given_up` how many were deleted to make room. `denied` answers were
-    deny because of the log since the process began, and `problem` is why. Of `left_out`, since then, the policy wants no
-    record.
+    deny because of the log since the process began, and `problem` is why. Of `left_out`, since then, the policy wants
+    no record.
     """
 
     durability: Durability
