@@ -123,9 +123,10 @@ def test_a_rate_is_counted_once_for_all_workers(bench: Bench) -> None:
     request = REQUEST | {"action": {"name": "counted"}}
 
     with lines(sidecar) as each, ThreadPoolExecutor(WORKERS) as threads:
-        answers = [
-            answer for many in threads.map(lambda line: [line.ask(request) for _ in range(8)], each) for answer in many
-        ]
+        many = threads.map(lambda line: [line.ask(request) for _ in range(8)], each)
+        answers = [answer for some in many for answer in some]
+        other = {"resource": {"type": "t", "id": "o", "properties": {"huge": 2**70, "text": "é\0"}}}
+        assert each[0].ask(request | other)["decision"] == "allow"
 
     assert sorted(answer["decision"] for answer in answers) == ["allow"] * LIMIT + ["throttle"] * (8 * WORKERS - LIMIT)
     assert len({answer["decision_id"] for answer in answers}) == 8 * WORKERS
