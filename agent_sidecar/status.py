@@ -105,7 +105,8 @@ class AccessStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Who may ask, and whom it was refused.
 
     `tcp` is how callers on TCP prove who they are (empty: it is off). `refused` counts users who are on no list and
-    requests without credentials that are known, `turned_away` connections beyond a limit. `problems` are of tokens and certificates that cannot be used.
+    requests without credentials that are known, `turned_away` connections beyond a limit. `problems` are of tokens and
+    certificates that cannot be used.
     """
 
     tcp: str = ""

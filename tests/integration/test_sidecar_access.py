@@ -7,6 +7,7 @@ import signal
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 from authority import Authority
 from cryptography import x509
-from raw_peer import Address, RawPeer
+from raw_peer import Address, RawPeer, statuses
 from sidecar_bench import REQUEST, Bench, Process, new_bench, until
 from signed_store import bundle, rules
 
@@ -425,3 +426,36 @@ def test_several_processes_ask_the_same_of_callers() -> None:
         until(lambda: guarded.status()["access"]["refused"] >= 8, "the sum of all processes")
         write(bench.folder / "ci.token", f"{WEB}x\n")
         until(lambda: codes("user/b", bearer(CI)) == {"401"}, "the end of a token in all of them")
+
+
+def test_over_tls_answers_come_whole_and_connections_end_where_they_should(
+    guarded: Guarded, authority: Authority
+) -> None:
+    request = f"GET /health/live HTTP/1.1\r\nHost: localhost\r\n{bearer(WEB)}\r\n"
+    many = f"{request}\r\n".encode() * 2000
+    with RawPeer(guarded.tcp, tls=trusting(authority)) as peer:
+        received = peer.send(many + f"{request}Connection: close\r\n\r\n".encode()).rest()
+        assert statuses(received) == [200] * 2001
+    with RawPeer(guarded.tcp, tls=trusting(authority)) as peer:
+        begun = time.monotonic()
+        peer.send(f"{request}Connection: close\r\n\r\n".encode())
+        assert statuses(peer.rest()) == [200]
+        assert time.monotonic() - begun < 1.5  # it is not left to the patience of a drain
+    body = b"x" * (2 << 20)
+    with RawPeer(guarded.tcp, tls=trusting(authority)) as peer:
+        head = f"POST {EVALUATION} HTTP/1.1\r\nHost: localhost\r\n{bearer(WEB)}\r\nContent-Length: {len(body)}\r\n\r\n"
+        assert peer.send(head.encode() + body).reply()[0] == 413
+        assert peer.rest() == b""
+
+
+def test_a_peer_that_does_not_read_over_tls_is_not_read_from(guarded: Guarded, authority: Authority) -> None:
+    request = f"GET /status HTTP/1.1\r\nHost: localhost\r\n{bearer(WEB)}\r\n\r\n".encode()
+    with RawPeer(guarded.tcp, tls=trusting(authority)) as peer:
+        peer.sock.settimeout(1.0)
+        sent = 0
+        with pytest.raises(TimeoutError):
+            while sent < 100_000:
+                peer.sock.sendall(request * 100)
+                sent += 100
+    with RawPeer(guarded.tcp, tls=trusting(authority)) as peer:
+        assert peer.ask("GET", "/health/live", b"", bearer(WEB))[0] == 200
