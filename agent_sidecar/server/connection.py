@@ -17,10 +17,10 @@ import httptools
 from agent_sidecar import logs
 from agent_sidecar.access.entrance import NotAdmittedError
 from agent_sidecar.decision_log.log import Log
-from agent_sidecar.server.head import Head
+from agent_sidecar.server.arriving import ArrivingRequest
 from agent_sidecar.server.holding import HeldReplies
 from agent_sidecar.server.patience import Phase
-from agent_sidecar.server.replies import HEADS, TEXT_HEAD, Headed, Reply, Text, error_reply, known_error_reply
+from agent_sidecar.server.replies import Reply, error_reply, known_error_reply, message
 from agent_sidecar.server.service import Handler, Service
 from policy_core.errors import KnownError
 
@@ -31,11 +31,11 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _NO_PLACE = object()
 
 
-class Connection(Head, asyncio.Protocol):
+class Connection(ArrivingRequest, asyncio.Protocol):
     """One connection; httptools calls the ``on_`` methods while `data_received` feeds it."""
 
     __slots__ = (
-        "_backlog", "_body", "_held", "_is_overtaken", "_is_refused", "_is_unread", "_out", "_place", "_seen_bytes",
+        "_backlog", "_held", "_is_overtaken", "_is_refused", "_is_unread", "_out", "_place", "_seen_bytes",
         "_since", "_transport",
     )  # fmt: skip
 
@@ -47,7 +47,6 @@ class Connection(Head, asyncio.Protocol):
         self._place = place
         self._out: list[bytes] = []
         self._held: HeldReplies | None = None
-        self._body: bytes | bytearray = b""
         self._seen_bytes = 0
         self._backlog = b""  # has arrived, and waits until others have had their turn
         self._is_overtaken = False  # more than one request has come while an answer is under way
@@ -97,6 +96,7 @@ class Connection(Head, asyncio.Protocol):
         if self._held:
             self._held.clear()
         self._backlog = b""
+        self._forget_body()
         self.leave()
         del self._parser  # it refers to this connection; without the cycle both go at once
 
@@ -229,7 +229,6 @@ class Connection(Head, asyncio.Protocol):
         if self._phase in _BETWEEN:
             self._enter(Phase.HEADERS)
             self._reset_head()
-            self._body = b""
         self._is_overtaken = self._phase is Phase.ANSWERING
 
     def on_headers_complete(self) -> None:
@@ -242,20 +241,6 @@ class Connection(Head, asyncio.Protocol):
             self._refuse(*flaw)
         elif self._expects_continue:
             self._out.append(_CONTINUE)
-
-    def on_body(self, body: bytes) -> None:
-        """Collect the body."""
-        if self._phase is not Phase.BODY:
-            return
-        self._body_bytes += len(body)
-        if self._body_bytes > self._limits.body_bytes:
-            self._refuse(413, "body_too_large", f"the body is larger than {self._limits.body_bytes} bytes")
-        elif not self._body:
-            self._body = body  # the usual case: all of it at once
-        else:
-            if isinstance(self._body, bytes):
-                self._body = bytearray(self._body)  # grows in place, however small the pieces are
-            self._body += body
 
     def on_message_complete(self) -> None:
         """Answer the request."""
@@ -298,8 +283,8 @@ class Connection(Head, asyncio.Protocol):
     def _answer(self, reply: Reply, extra: bytes = b"") -> None:
         keep_alive = self._parser.should_keep_alive() and not self._service.closing
         if self._held and self._held.is_expecting:
-            self._held.take(len(self._out), partial(_message, keep_alive=keep_alive, request_id=self._request_id))
-        self._out.append(_message(reply, keep_alive=keep_alive, request_id=self._request_id, extra=extra))
+            self._held.take(len(self._out), partial(message, keep_alive=keep_alive, request_id=self._request_id))
+        self._out.append(message(reply, keep_alive=keep_alive, request_id=self._request_id, extra=extra))
         if keep_alive:
             self._enter(Phase.IDLE)
             self._seen_bytes = 0
@@ -327,8 +312,8 @@ class Connection(Head, asyncio.Protocol):
             reply = done.result()
         keep_alive = keep_alive and not self._is_overtaken and not self._service.closing
         if self._held and self._held.is_expecting:
-            self._held.take(0, partial(_message, keep_alive=keep_alive, request_id=request_id))
-        self._out.append(_message(reply, keep_alive=keep_alive, request_id=request_id))
+            self._held.take(0, partial(message, keep_alive=keep_alive, request_id=request_id))
+        self._out.append(message(reply, keep_alive=keep_alive, request_id=request_id))
         if keep_alive:
             self._enter(Phase.IDLE)
             self._seen_bytes = 0
@@ -340,17 +325,17 @@ class Connection(Head, asyncio.Protocol):
             if not self._is_held:
                 self._transport.close()
 
-    def _refuse(self, status: int, code: str, message: str) -> None:
+    def _refuse(self, status: int, code: str, text: str) -> None:
         if self._phase is not Phase.DRAINING:
             extra = b"WWW-Authenticate: Bearer\r\n" if status == 401 and self._entrance.tokens else b""
-            reply = error_reply(status, code, message)
-            self._out.append(_message(reply, keep_alive=False, request_id=self._request_id, extra=extra))
+            reply = error_reply(status, code, text)
+            self._out.append(message(reply, keep_alive=False, request_id=self._request_id, extra=extra))
             self._is_refused = True
             self._drain()
 
-    def _turn_peer_away(self, status: int, code: str, message: str) -> None:
+    def _turn_peer_away(self, status: int, code: str, text: str) -> None:
         if self._transport:
-            self._transport.write(_message(error_reply(status, code, message), keep_alive=False))
+            self._transport.write(message(error_reply(status, code, text), keep_alive=False))
             self._transport.close()
 
     def _end(self) -> None:
@@ -369,6 +354,8 @@ class Connection(Head, asyncio.Protocol):
     def _enter(self, phase: Phase) -> None:
         self._phase = phase
         self._since = self._service.tick
+        if self._body and (phase is Phase.IDLE or phase is Phase.DRAINING):
+            self._forget_body()
 
     def check_patience(self) -> None:
         """End the connection if it has been in its phase for too long."""
@@ -400,15 +387,3 @@ def _unlogged() -> Reply:
 
 _BETWEEN = (Phase.IDLE, Phase.OPENING)
 _IN_HEAD = (*_BETWEEN, Phase.HEADERS)
-
-
-def _message(reply: Reply, *, keep_alive: bool, request_id: bytes = b"", extra: bytes = b"") -> bytes:
-    status, body = reply
-    if type(body) is Headed:
-        extra += body.lines
-    head = b"%b%d\r\n%b" % (HEADS[status] if type(body) is not Text else TEXT_HEAD, len(body), extra)
-    if request_id:
-        head += b"X-Request-ID: %b\r\n" % request_id
-    if not keep_alive:
-        head += b"Connection: close\r\n"
-    return b"%b\r\n%b" % (head, body)

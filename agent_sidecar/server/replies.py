@@ -39,6 +39,19 @@ TEXT_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4; charse
 _STATUS = ((ConflictError, 409), (UsageError, 400), (RemoteError, 503))
 
 
+def message(reply: Reply, *, keep_alive: bool, request_id: bytes = b"", extra: bytes = b"") -> bytes:
+    """Return a reply as it is sent; `extra` are more header lines, each ended by CR LF."""
+    status, body = reply
+    if type(body) is Headed:
+        extra += body.lines
+    head = b"%b%d\r\n%b" % (HEADS[status] if type(body) is not Text else TEXT_HEAD, len(body), extra)
+    if request_id:
+        head += b"X-Request-ID: %b\r\n" % request_id
+    if not keep_alive:
+        head += b"Connection: close\r\n"
+    return b"%b\r\n%b" % (head, body)
+
+
 def error_reply(status: int, code: str, message: str, hint: str = "") -> Reply:
     """Return an error as ``{"error": {"code", "message", "hint"}}``."""
     return status, encode({"error": {"code": code, "message": message} | ({"hint": hint} if hint else {})})

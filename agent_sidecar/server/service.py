@@ -40,6 +40,7 @@ class Service:
     closing: bool = False
     requests: int = 0
     turned_away: int = 0
+    buffered_bytes: int = 0
     patience: dict[Phase, float] = field(init=False)
     _taken: dict[object, int] = field(default_factory=dict)
     _total: int = 0

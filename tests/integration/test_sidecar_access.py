@@ -1,5 +1,6 @@
 """Who may ask a real sidecar: every socket, path and credential, and what is read again while it runs."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -453,9 +454,10 @@ def test_a_peer_that_does_not_read_over_tls_is_not_read_from(guarded: Guarded, a
     with RawPeer(guarded.tcp, tls=trusting(authority)) as peer:
         peer.sock.settimeout(1.0)
         sent = 0
-        with pytest.raises(TimeoutError):
+        with contextlib.suppress(TimeoutError):
             while sent < 100_000:
                 peer.sock.sendall(request * 100)
                 sent += 100
+        assert sent < 100_000
     with RawPeer(guarded.tcp, tls=trusting(authority)) as peer:
         assert peer.ask("GET", "/health/live", b"", bearer(WEB))[0] == 200

@@ -289,6 +289,35 @@ def test_a_chunked_body_is_bounded_too(tmp_path: Path) -> None:
     serve(tmp_path, client)
 
 
+def test_large_bodies_of_all_connections_together_are_bounded_and_their_room_is_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent_sidecar.server.arriving.MAX_BUFFERED_BYTES", 200_000)
+    head = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 150000\r\n\r\n"
+
+    async def client(path: Path, service: Service) -> None:
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(head + b"x" * 140_000)
+        await asyncio.sleep(0.05)
+
+        assert status_of(await exchange(path, head, b"x" * 140_000, eof=True)) == 503
+        assert status_of(await exchange(path, post("/echo", b"small"))) == 200
+
+        writer.write(b"x" * 10_000)
+        assert status_of(await reader.readuntil(b"\r\n\r\n")) == 200
+        assert service.buffered_bytes == 0
+        for end in (b"x" * 50_000, b""):  # one in the middle, one that is answered
+            writer.write(head + b"x" * 150_000 if not end else head + end)
+            await asyncio.sleep(0.02)
+            writer.close()
+            reader, writer = await asyncio.open_unix_connection(path)
+        await asyncio.sleep(0.05)
+        assert service.buffered_bytes == 0
+        writer.close()
+
+    serve(tmp_path, client)
+
+
 def test_endless_chunk_extensions_are_bounded(tmp_path: Path) -> None:
     async def client(path: Path, _service: Service) -> None:
         head = b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"

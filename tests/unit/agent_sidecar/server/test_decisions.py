@@ -15,8 +15,8 @@ from agent_sidecar.freshness import FreshnessState
 from agent_sidecar.host_clock import HostClock
 from agent_sidecar.memory import AtOnce, HostMemory, WouldWaitError
 from agent_sidecar.server.authzen import AuthZenApi
-from agent_sidecar.server.connection import _message
 from agent_sidecar.server.decisions import DecisionApi
+from agent_sidecar.server.replies import message
 from agent_sidecar.server.waiting import WaitingRoom
 from agent_sidecar.status import Health
 from policy_core.decision import Answer
@@ -103,7 +103,7 @@ def test_the_job_form_gets_its_decision_in_capitals(api: DecisionApi) -> None:
         b'{"job":{"topic":"a","topic":"b"}}',
     ],
 )
-def test_what_is_no_request_gets_400_and_a_message(api: DecisionApi, body: bytes) -> None:
+def test_what_is_no_request_gets_400_and_amessage(api: DecisionApi, body: bytes) -> None:
     authzen, message = ask(api, b"/access/v1/evaluation", body)
     job, error = ask(api, b"/api/v1/policy/evaluate", body)
 
@@ -224,5 +224,5 @@ def test_metrics_are_text_and_everything_else_is_json(api: DecisionApi) -> None:
     reply = api.routes[b"/metrics"][1](b"", None)  # type: ignore[arg-type]
 
     assert reply == (200, b"up 1\n")
-    assert _message(reply, keep_alive=True).startswith(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4")
-    assert b"application/json" in _message((200, b"{}"), keep_alive=True)
+    assert message(reply, keep_alive=True).startswith(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4")
+    assert b"application/json" in message((200, b"{}"), keep_alive=True)
