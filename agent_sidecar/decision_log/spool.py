@@ -274,10 +274,11 @@ class Spool:
                 raise SpoolError(f"decision log: a record is larger than {MAX_LINE_BYTES} bytes")
             lines.append(line)
         content = lines[0] if len(lines) == 1 else b"".join(lines)
-        if length + len(content) + self._head.finished_bytes > self.max_bytes:
+        grown = length + len(content)
+        if grown + self._head.finished_bytes > self.max_bytes:
             raise SpoolFullError(f"decision log: the spool is full ({self.max_bytes} bytes)")
         self._put(content, length)
-        self._head.move(generation, segment, length + len(content), seq, head)
+        self._head.move(generation, segment, grown, seq, head)
         if shed and not shed[4]:
             self._head.shed = (*shed[:4], True)
 
