@@ -172,7 +172,7 @@ METRICS = (
     Metric("writ_http_requests_total", Kind.COUNTER, "Requests on all sockets, of every kind.",
            lambda r: {"": r.requests}),
     Metric("writ_connections", Kind.GAUGE, "Open connections on all sockets.", lambda r: {"": r.connections}),
-    Metric("writ_access_refused_total", Kind.COUNTER, "Callers that are on no list, or showed no valid credentials.",
+    Metric("writ_access_refused_total", Kind.COUNTER, "Connections of users who are on no list.",
            lambda r: {"": r.status.access.refused}),
     Metric("writ_connections_turned_away_total", Kind.COUNTER, "Connections beyond a limit.",
            lambda r: {"": r.status.access.turned_away}),

@@ -26,7 +26,11 @@ class Supervision:
 
     async def _tell(self) -> None:
         while True:
-            self._notifier.status(self._summary())
+            try:
+                self._notifier.status(self._summary())
+            except Exception as error:  # noqa: BLE001 - task boundary: what is told must not end what keeps it alive
+                logs.bug("status_failed", error)
+                return
             await asyncio.sleep(TICK_S)
 
     async def _live(self) -> None:

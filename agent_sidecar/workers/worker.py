@@ -259,7 +259,12 @@ async def work(descriptor: int) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, workers[0].stop.set)
+    loop.add_signal_handler(signal.SIGHUP, _reloaded_by_the_primary)
     await workers[0].run()
+
+
+def _reloaded_by_the_primary() -> None:
+    """Do nothing: whoever signals a whole group means the primary, which says what has changed."""
 
 
 def _orphaned() -> None:

@@ -112,7 +112,7 @@ PANELS = (
         ],
     ),
     Panel(
-        "Turned away", "Callers on no list or without valid credentials, and connections beyond a limit.",
+        "Turned away", "Connections of users on no list, and connections beyond a limit.",
         [
             ("refused", "sum(rate(writ_access_refused_total@[$__rate_interval]))"),
             ("beyond a limit", "sum(rate(writ_connections_turned_away_total@[$__rate_interval]))"),
