@@ -91,7 +91,10 @@ class _Entry:
 
     def violation(self, request: Request) -> str:
         # types and ids are compared each by itself: joined, type "a/b" with id "c" would be type "a" with id "b/c"
-        if not any(kind(request.subject_type) and name(request.subject_id) for kind, name in self._subjects):
+        for kind, name in self._subjects:
+            if kind(request.subject_type) and name(request.subject_id):
+                break
+        else:
             return f"may not speak as {_shown(f'{request.subject_type}/{request.subject_id}')}"
         if self._tenants:
             tenant = request.context.get("tenant")
@@ -99,9 +102,11 @@ class _Entry:
                 return f"may not speak in tenant {_shown(str(tenant))}"
         if self._roles and (request.roles is None or not all(map(self._roles, request.roles))):
             return "may not claim these roles"
-        claimed = _texts(request.subject["properties"].get("on_behalf_of"))
-        if claimed is None or not all(map(self._for, claimed)):
-            return "may not act on behalf of these"
+        claimed = request.subject["properties"].get("on_behalf_of")
+        if claimed is not None:
+            texts = _texts(claimed)
+            if texts is None or not all(map(self._for, texts)):
+                return "may not act on behalf of these"
         return ""
 
 

@@ -4,6 +4,7 @@ Its requests then carry its name as ``Host``, and their ``Origin``. Names are co
 forwarder may change.
 """
 
+import ipaddress
 import re
 from urllib.parse import urlsplit
 
@@ -24,8 +25,10 @@ def host_of(header: bytes) -> bytes | None:
 
 
 def as_host(address: str) -> bytes:
-    """Return an address as a ``Host`` header has it."""
-    return (f"[{address}]" if ":" in address else address).encode().lower()
+    """Return an address as a ``Host`` header has it: without its zone, and IPv4 as such where IPv6 carries it."""
+    plain = address.partition("%")[0].lower()
+    found = ipaddress.IPv6Address(plain).ipv4_mapped if ":" in plain else None
+    return (str(found) if found else f"[{plain}]" if ":" in plain else plain).encode()
 
 
 def host_of_url(url: str) -> bytes:

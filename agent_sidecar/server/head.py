@@ -129,7 +129,7 @@ class Head:
 
     def _come_to(self, address: object) -> None:
         """Note the address of ours that a peer connected to: a request may be for that."""
-        self._address = as_host(str(address[0]).partition("%")[0]) if isinstance(address, tuple) and address else b""
+        self._address = as_host(str(address[0])) if isinstance(address, tuple) and address else b""
 
     def _flaw(self) -> Flaw | None:
         """Return why the head that has just been read is refused, the first of several reasons; else None."""

@@ -20,6 +20,7 @@ def test_a_host_header_is_a_name_and_perhaps_a_port_and_nothing_else(header: byt
 
 def test_addresses_and_urls_are_compared_as_headers_have_them() -> None:
     assert (as_host("::1"), as_host("10.0.0.1")) == (b"[::1]", b"10.0.0.1")
+    assert (as_host("::ffff:10.0.0.1"), as_host("FE80::1%eth0")) == (b"10.0.0.1", b"[fe80::1]")
     assert host_of_url("https://PDP.example.com:8443") == b"pdp.example.com"
 
 
