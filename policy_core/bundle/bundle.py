@@ -11,6 +11,7 @@ from policy_core.bundle.archive import compress, decompress, read_tar, write_tar
 from policy_core.bundle.digest import tree_digest
 from policy_core.errors import InvalidError
 from policy_core.features import BASIC, SUPPORTED
+from policy_core.large import decode_in_pieces
 from policy_core.model import Provisions
 from policy_core.provisions import decode_provisions
 
@@ -66,7 +67,9 @@ class Bundle:
     def provisions(self) -> Provisions:
         """Return what the policy consists of beside its rules. Raises BundleError or ProvisionsError."""
         try:
-            data = msgspec.json.decode(self.files.get(DATA, b"{}"), type=dict[str, Any])
+            data = decode_in_pieces(self.files.get(DATA, b"{}"))
+            if type(data) is not dict:
+                raise BundleError(f"bundle {self.name}: {DATA}: is no object")
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise BundleError(f"bundle {self.name}: {DATA}: {error}") from error
         beside = decode_provisions(self.files[PROVISIONS]) if PROVISIONS in self.files else Provisions()

@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 
 from policy_core.classification import Classifier
 from policy_core.decision import Answer, PolicyRef, issued
+from policy_core.large import free_in_pieces
 from policy_core.matcher.caching import DecisionCache
 from policy_core.matcher.clauses import CheckCompiler
 from policy_core.matcher.combining import RANK, Combiner
@@ -86,6 +87,7 @@ class Matcher:
         while self.rules:
             del self.rules[-_SLICE:]
             yield
+        yield from free_in_pieces(self.provisions.data)
 
     def classified(self, request: Request) -> Request:
         """Return a request as the rules see it: with the risk tags that the policy's classifications add."""
