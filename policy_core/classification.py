@@ -28,23 +28,29 @@ class Classifier:
         self._entries = [
             (any_glob(each.actions or ("*",)), (_tests(each), frozenset(each.risk_tags))) for each in classifications
         ]
-        self._by_action: Remembered[str, tuple[Entry, ...]] = Remembered(MAX_REMEMBERED_ACTIONS)
+        self._by_action: Remembered[str, tuple[frozenset[str], tuple[Entry, ...]]] = Remembered(MAX_REMEMBERED_ACTIONS)
 
     def __call__(self, request: Request) -> Request:
         """Return the request with the tags it carries whatever it claims; the very same if it claims them all."""
-        tags: frozenset[str] = frozenset()
-        for tests, found in self._about(request.action_name):
-            if all(test(request) for test in tests):
+        tags, entries = self._about(request.action_name)
+        for tests, found in entries:
+            for test in tests:
+                if not test(request):
+                    break
+            else:
                 tags |= found
         return request.carrying(tags) if tags else request
 
-    def _about(self, action: str) -> tuple[Entry, ...]:
-        entries = self._by_action.get(action)
-        if entries is None:
-            entries = tuple(entry for matches, entry in self._entries if matches(action))
+    def _about(self, action: str) -> tuple[frozenset[str], tuple[Entry, ...]]:
+        """Return the tags that an action has on every resource, and the entries that depend on the resource."""
+        known = self._by_action.get(action)
+        if known is None:
+            entries = [entry for matches, entry in self._entries if matches(action)]
+            always = frozenset[str]().union(*(found for tests, found in entries if not tests))
+            known = always, tuple(entry for entry in entries if entry[0])
             if len(action) <= MAX_REMEMBERED_CHARS:
-                self._by_action.put(action, entries)
-        return entries
+                self._by_action.put(action, known)
+        return known
 
 
 def _tests(classification: Classification) -> tuple[Test, ...]:

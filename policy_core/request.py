@@ -5,7 +5,7 @@ The canonical form is OpenID AuthZEN 1.0 (subject, action, resource, context). T
 Unknown keys are ignored, as AuthZEN demands; what the rules rely on (the five scalars) is checked.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from policy_core.errors import UsageError
@@ -26,10 +26,9 @@ class Request:
     """A normalised request with the circumstances the host adds.
 
     `subject`, `action`, `resource` and `context` are plain JSON objects; the first three always hold their scalars and
-    ``properties``, which are there by themselves too, and are put together when first asked for as a whole. `tags`,
-    `roles`, `requires` (sets) and `labels` are taken out of them once: absent is empty, and ``None`` stands for a value
-    of the wrong type, which makes a clause over it an error. `host` holds the host's labels, `now` seconds since the
-    epoch.
+    ``properties``, which are there by themselves too. `tags`, `roles`, `requires` (sets) and `labels` are taken out of
+    them once: absent is empty, and ``None`` stands for a value of the wrong type, which makes a clause over it an
+    error. `host` holds the host's labels, `now` seconds since the epoch. Some of it is worked out when first asked for.
     """
 
     __slots__ = (
@@ -41,6 +40,9 @@ class Request:
     subject: dict[str, Any]
     action: dict[str, Any]
     resource: dict[str, Any]
+    roles: frozenset[str] | None
+    resource_roles: frozenset[str] | None
+    requires: frozenset[str] | None
 
     def __init__(
         self,
@@ -56,30 +58,24 @@ class Request:
         self.action_name: str = action["name"]
         self.resource_type: str = resource["type"]
         self.resource_id: str = resource["id"]
-        self.subject_properties = of_subject = _properties(subject)
+        self.subject_properties = _properties(subject)
         self.action_properties = _properties(action)
-        self.resource_properties = of_resource = _properties(resource)
+        self.resource_properties = _properties(resource)
         self.context = context
         self.now = now
         self.host = host
-        self.roles = _string_set(of_subject.get("roles"))
-        self.resource_roles = _string_set(of_resource.get("roles"))
         self.tags = _string_set(context.get("risk_tags"))
-        self.requires = _string_set(context.get("requires"))
         labels = context.get("labels")
         self.labels: dict[str, Any] | None = _NO_LABELS if labels is None else labels if type(labels) is dict else None
 
     def __getattr__(self, name: str) -> Any:
-        """Put one of the objects together: asked for only what no slot holds yet. Raises AttributeError."""
-        if name == "subject":
-            self.subject = {"type": self.subject_type, "id": self.subject_id, "properties": self.subject_properties}
-        elif name == "action":
-            self.action = {"name": self.action_name, "properties": self.action_properties}
-        elif name == "resource":
-            self.resource = {"type": self.resource_type, "id": self.resource_id, "properties": self.resource_properties}
-        else:
+        """Work out what no slot holds yet. Raises AttributeError for what a request has not."""
+        work_out = _LATER.get(name)
+        if work_out is None:
             raise AttributeError(name)
-        return getattr(self, name)
+        value = work_out(self)
+        setattr(self, name, value)
+        return value
 
     def carrying(self, tags: frozenset[str]) -> "Request":
         """Return this request with more risk tags: claimed ones are never taken away, a broken claim stays broken."""
@@ -87,6 +83,17 @@ class Request:
             return self
         context = {**self.context, "risk_tags": sorted(tags | self.tags)}
         return Request(self.subject, self.action, self.resource, context, now=self.now, host=self.host)
+
+
+_LATER: dict[str, Callable[[Request], Any]] = {
+    "subject": lambda r: {"type": r.subject_type, "id": r.subject_id, "properties": r.subject_properties},
+    "action": lambda r: {"name": r.action_name, "properties": r.action_properties},
+    "resource": lambda r: {"type": r.resource_type, "id": r.resource_id, "properties": r.resource_properties},
+    "roles": lambda r: _string_set(r.subject_properties.get("roles")),
+    "resource_roles": lambda r: _string_set(r.resource_properties.get("roles")),
+    "requires": lambda r: _string_set(r.context.get("requires")),
+}
+"""What most requests are answered without: worked out when it is first asked for."""
 
 
 def normalise(raw: object, *, now: float, host: Mapping[str, str]) -> Request:
