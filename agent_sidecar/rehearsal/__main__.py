@@ -41,7 +41,8 @@ def main(max_bytes: int, max_cpu_s: int) -> Report:
 
 def _step_back() -> None:
     """Leave processors to whoever wants them, and offer this process first where memory runs out."""
-    os.nice(NICER_BY)
+    with contextlib.suppress(OSError):  # forbidden to it: then it competes
+        os.nice(NICER_BY)
     with contextlib.suppress(OSError):  # a kernel that does not know this ends another process, or none
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
 
