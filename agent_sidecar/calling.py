@@ -10,6 +10,8 @@ import msgspec
 from policy_core.errors import ConflictError, KnownError, RemoteError, UsageError
 from policy_core.request import RequestError
 
+ADMIN_SOCKET = "admin.sock"
+"""Name of the admin socket in the state directory; here, where little else is loaded, as probes ask it often."""
 TIMEOUT_S = 70.0
 MAX_REPLY_BYTES = 16 << 20
 _KINDS: dict[int, type[KnownError]] = {400: UsageError, 409: ConflictError, 413: UsageError}

@@ -360,8 +360,7 @@ writ_sidecar.add_command(tuf_client)
 
 
 def _admin(state: Path | None, config: Path | None, method: str, target: str, body: bytes | None = None) -> Any:
-    from agent_sidecar.calling import call
-    from agent_sidecar.state import ADMIN_SOCKET
+    from agent_sidecar.calling import ADMIN_SOCKET, call
 
     return call(_state_directory(state, config) / ADMIN_SOCKET, method, target, body)
 

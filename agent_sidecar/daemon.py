@@ -26,6 +26,7 @@ import agent_sidecar.lean_imports  # noqa: F401 - before TUF
 from agent_sidecar import logs
 from agent_sidecar.activation import Activation, Unavailable
 from agent_sidecar.announcing import BEAT_EVERY_S, Announcer, Silent
+from agent_sidecar.calling import ADMIN_SOCKET
 from agent_sidecar.configuration import Configuration
 from agent_sidecar.decision_log.opening import open_log
 from agent_sidecar.durable import StateError
@@ -52,7 +53,7 @@ from agent_sidecar.server.insights import InsightApi
 from agent_sidecar.server.listening import check_socket_path, claim_socket, listen_tcp
 from agent_sidecar.server.patience import TICK_S
 from agent_sidecar.server.serving import Listener, Serving, listen_at
-from agent_sidecar.state import ADMIN_SOCKET, Settings, StateDirectory
+from agent_sidecar.state import Settings, StateDirectory
 from agent_sidecar.status import Health, Status, health_of, status_of, summary_of
 from agent_sidecar.supervision import Supervision
 from agent_sidecar.tally import total

@@ -23,7 +23,7 @@ FORMAT = 1
 MAX_STATE_BYTES = 8 << 20  # 64 emergency entries, each with a rule of 16 KiB, are most of it
 MAX_ROOT_BYTES = 1 << 20
 MAX_REJECTED = 64
-ADMIN_SOCKET, STATE_FILE, LOCK_FILE, ROOT_FILE = "admin.sock", "state.json", "lock", "root.json"
+STATE_FILE, LOCK_FILE, ROOT_FILE = "state.json", "lock", "root.json"
 
 HostTime = Annotated[float, msgspec.Meta(ge=0, lt=253402300800)]
 """Seconds since the epoch, before the year 10000: what can be shown as a date."""

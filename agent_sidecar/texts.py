@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from policy_core.explaining.text import describe_ask, describe_explanation
-
 _ANSWER_KEYS = (
     "matched_rule", "reason_code", "reason", "retry_after_s", "approval", "exception", "remediations", "constraints",
     "gates", "dry_run", "applied_rules", "errors",
@@ -28,6 +26,8 @@ def answer_text(answer: Mapping[str, Any]) -> str:
         if not (value := answer.get(key)):
             continue
         if key == "approval":
+            from policy_core.explaining.text import describe_ask
+
             asked = map(plain, describe_ask(value))
             lines += [f"  {'' if number else key:13} {line}" for number, line in enumerate(asked)]
         else:
@@ -57,6 +57,8 @@ def snapshot_text(snapshot: Mapping[str, Any]) -> str:
 
 def explanation_text(record: Mapping[str, Any]) -> str:
     """Return an explanation: the answer, the rules near the request, and what would lead to another decision."""
+    from policy_core.explaining.text import describe_explanation
+
     policy = record["answer"].get("policy")
     lines = describe_explanation(record, source=place_of(policy) if policy else "none is loaded")
     return "\n".join(map(plain, lines))
