@@ -190,6 +190,7 @@ class Daemon:
             polls=self._poller.polls,
             decisions=self._api.decisions + elsewhere.decisions,
             workers=self._crew.status() if self._crew else (),
+            workers_replaced=self._crew.replaced if self._crew else 0,
             access=self._gatekeeper.status(refused=elsewhere.refused, turned_away=elsewhere.turned_away),
         )
 

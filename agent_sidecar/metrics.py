@@ -226,6 +226,8 @@ METRICS = (
         "writ_workers_ready", Kind.GAUGE, "Worker processes that accept connections.",
         lambda r: {"": sum(each.ready for each in r.status.workers)} if r.status.workers else {},
     ),
+    Metric("writ_workers_replaced_total", Kind.COUNTER, "Worker processes that ended and were replaced.",
+           lambda r: {"": r.status.workers_replaced} if r.status.workers else {}),
     Metric(
         "writ_workers_resident_memory_bytes", Kind.GAUGE, "Resident memory of all worker processes, shared pages too.",
         lambda r: {"": sum(_resident_bytes(each.pid) for each in r.status.workers)} if r.status.workers else {},

@@ -178,6 +178,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     polls: int
     decisions: int
     workers: tuple[WorkerStatus, ...] = ()
+    workers_replaced: int = 0
 
 
 def status_of(
@@ -191,6 +192,7 @@ def status_of(
     polls: int = 0,
     decisions: int = 0,
     workers: tuple[WorkerStatus, ...] = (),
+    workers_replaced: int = 0,
 ) -> Status:
     """Return the status as of now."""
     now, state, active, freshness = clock(), enforcement.state, enforcement.active, updater.freshness
@@ -222,6 +224,7 @@ def status_of(
         polls=polls,
         decisions=decisions,
         workers=workers,
+        workers_replaced=workers_replaced,
     )
 
 

@@ -29,7 +29,7 @@ class RefusedError(InvalidError):
 class RehearsalError(InvalidError):
     """The child died: nobody knows whether the bundle can be loaded. The policy in force stays."""
 
-    default_hint = "the policy in force stays; it is tried again within ten minutes, or by writ-sidecar refresh"
+    default_hint = "the policy in force stays, and this one is tried again within ten minutes"
 
 
 class Rehearsal:

@@ -172,6 +172,7 @@ def test_a_worker_that_dies_or_hangs_is_replaced_and_answers_from_what_is_in_for
     with lines(sidecar) as each:
         assert [line.ask()["decision"] for line in each] == ["deny"] * WORKERS
     assert len([event for event in sidecar.events() if event["event"] == "worker_ended"]) == 2
+    assert admin(sidecar)["workers_replaced"] == 2
 
 
 def test_workers_end_with_their_primary_however_it_ends(bench: Bench) -> None:
