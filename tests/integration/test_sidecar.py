@@ -195,7 +195,7 @@ def test_a_second_signal_ends_it_at_once(bench: Bench) -> None:
     sidecar = bench.start().wait_for(1)
     busy = socket.socket(socket.AF_UNIX)
     busy.connect(str(sidecar.socket))
-    busy.sendall(b"POST /access/v1/evaluation HTTP/1.1\r\nContent-Length: 9\r\n\r\n")
+    busy.sendall(b"POST /access/v1/evaluation HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
     until(sidecar.ask, "an answer, so that the request above has begun")
 
     sidecar.process.send_signal(signal.SIGTERM)
@@ -299,7 +299,7 @@ def test_garbage_and_a_stalled_peer_do_not_disturb_others(bench: Bench) -> None:
     chance = random.Random(3)  # noqa: S311 - a repeatable test
     stalled = socket.socket(socket.AF_UNIX)
     stalled.connect(str(sidecar.socket))
-    stalled.sendall(b"POST /access/v1/evaluation HTTP/1.1\r\nContent-Len")
+    stalled.sendall(b"POST /access/v1/evaluation HTTP/1.1\r\nHost: x\r\nContent-Len")
 
     for _ in range(50):
         with socket.socket(socket.AF_UNIX) as peer:

@@ -131,6 +131,10 @@ def test_a_peer_that_never_shakes_hands_is_ended_too() -> None:
             assert status["turned_away"] >= 10
             with RawPeer(attacked.tcp, tls=trusting) as again:
                 assert served(again, BEARER) < MAX_WAIT_S
+        with RawPeer(attacked.tcp, tls=trusting) as idle, RawPeer(attacked.tcp):
+            assert served(idle, BEARER) < MAX_WAIT_S
+            assert attacked.process.stop() == 0
+            assert idle.rest() == b""
 
 
 def test_ten_thousand_requests_at_once_are_answered_in_order_and_others_get_their_turn(attacked: Attacked) -> None:
