@@ -366,7 +366,7 @@ class Daemon:
         except RuntimeError:  # the loop is closed: the sidecar is ending
             return False
         made = passed.wait(REQUESTS_S) and self._api.waiting_room.wait_for_all(REQUESTS_S)
-        return made and not self._insight_api.under_way
+        return made and self._api.wait_for_walks(REQUESTS_S) and not self._insight_api.under_way
 
     async def _beat(self) -> None:
         """Say that requests are being answered, to those who need not ask."""

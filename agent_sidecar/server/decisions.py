@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from time import perf_counter_ns
+from time import monotonic, perf_counter_ns, sleep
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -36,6 +36,7 @@ from policy_core.request import RequestError, normalise
 
 Spelt = TypeVar("Spelt")
 """An answer in the form of a protocol."""
+_LOOK_AGAIN_S = 0.005
 
 
 class DecisionApi:
@@ -67,6 +68,7 @@ class DecisionApi:
         self.waiting_room = WaitingRoom()
         self._next_id = map((secrets.token_hex(6) + "-%x").__mod__, itertools.count(1)).__next__
         self.decisions = 0
+        self.walks: list[str] = []  # bundles that searches walk through
 
     @property
     def routes(self) -> Routes:
@@ -148,6 +150,20 @@ class DecisionApi:
             return self._considered_later(self._aside(active, raw, now, "", is_trial=True), peer.caller)
         except Exception as error:  # noqa: BLE001 - request boundary: what cannot be evaluated is denied
             return _failed(error, "", peer.caller)
+
+    def wait_for_walks(self, timeout_s: float) -> bool:
+        """Wait, in another thread, while a search walks through a policy that is not in force; False if one still does.
+
+        It ends its page as soon as it sees the other policy.
+        """
+        end = monotonic() + timeout_s
+        while (is_walked := self._is_walked()) and monotonic() < end:
+            sleep(_LOOK_AGAIN_S)
+        return not is_walked
+
+    def _is_walked(self) -> bool:
+        policy = getattr(self.in_force(), "policy", None)
+        return any(policy is None or bundle != policy.bundle for bundle in tuple(self.walks))
 
     async def _considered_later(self, answering: Awaitable[Answer], caller: Caller) -> Answer:
         try:

@@ -105,7 +105,6 @@ class SearchApi:
     def __init__(self, decisions: DecisionApi) -> None:
         self._decisions = decisions
         self._turn = asyncio.Lock()
-        self._searches = 0
 
     @property
     def routes(self) -> Routes:
@@ -130,9 +129,9 @@ class SearchApi:
             return 400, encode(error.message)
         except DirectoryError as error:
             return 500, encode(error.message)
-        if self._searches >= MAX_SEARCHES:
+        if len(self._decisions.walks) >= MAX_SEARCHES:
             return 503, encode(f"more than {MAX_SEARCHES} searches are under way")
-        self._searches += 1
+        self._decisions.walks.append(active.policy.bundle)
         rest = islice(entries.items(), position, None)
         return self._answer(_Walk(search, active, rest, position, len(entries), peer, monotonic() + PAGE_S))
 
@@ -142,15 +141,18 @@ class SearchApi:
                 async with self._turn:
                     await self._walk_on(walk)
                     await asyncio.sleep(0)
+            return self._page(walk)
         except DirectoryError as error:
             return 500, encode(error.message)
         finally:
-            self._searches -= 1
-        told = {"search": walk.search.kind, "found": len(walk.found), "examined": walk.examined}
-        self._decisions.note("searched", walk.peer, told | {"policy": walk.active.policy})
+            self._decisions.walks.remove(walk.bundle)  # from here on the policy may be freed, its data included
+
+    def _page(self, walk: _Walk) -> Reply:
+        policy = walk.active.policy
+        told = {"search": walk.search.kind, "found": len(walk.found), "examined": walk.examined, "policy": policy}
+        self._decisions.note("searched", walk.peer, told)
         token = "" if walk.is_at_end else token_at(walk.position, search=walk.search, bundle=walk.bundle)
-        page = PageEnd(token, len(walk.found))
-        return 200, encode(SearchResults(walk.found, page, SearchContext(walk.active.policy)))
+        return 200, encode(SearchResults(walk.found, PageEnd(token, len(walk.found)), SearchContext(policy)))
 
     async def _walk_on(self, walk: _Walk) -> None:
         """Decide about the next candidates for a slice of time, one of them at least. Raises DirectoryError."""

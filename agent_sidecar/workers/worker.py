@@ -238,7 +238,7 @@ class Worker:
             self._loop.call_soon_threadsafe(passed.set)
         except RuntimeError:  # the loop is closed: the worker is ending
             return False
-        return passed.wait(REQUESTS_S)
+        return passed.wait(REQUESTS_S) and self._api.wait_for_walks(REQUESTS_S)
 
 
 async def work(descriptor: int) -> None:

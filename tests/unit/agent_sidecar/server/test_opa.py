@@ -84,7 +84,7 @@ def test_allow_is_a_boolean_with_the_id_of_its_decision(make: Callable[..., Ask]
     assert (status, reply["result"], reply.keys()) == (200, True, {"result", "decision_id"})
 
 
-@pytest.mark.parametrize("decision", [each for each in Decision if each is not Decision.ALLOW])
+@pytest.mark.parametrize("decision", [each for each in Decision if each not in (Decision.ALLOW, Decision.CONSTRAIN)])
 def test_allow_is_true_for_nothing_but_a_plain_allow(make: Callable[..., Ask], decision: Decision) -> None:
     ask = make(Deciding(decision, constraints={"max_targets": 1}))
 

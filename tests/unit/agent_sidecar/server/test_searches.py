@@ -303,6 +303,52 @@ def test_a_policy_that_comes_into_force_ends_the_page_and_is_not_mixed_into_it(
     assert host.ask({**WHO, "page": reply["page"] | {"token": reply["page"]["next_token"]}})[0] == 400
 
 
+def test_a_policy_is_not_taken_apart_under_a_search(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searches, "SLICE_S", 0.0)
+    old = host.active
+    assert isinstance(old, Activation)
+    waited: list[bool] = []
+
+    def swap() -> None:
+        host.active = activation([rule(1)], number=2)
+        waited.append(host.decisions.wait_for_walks(10.0))
+        for _ in old.matcher.dismantle():
+            pass
+
+    async def run() -> Any:
+        search = asyncio.ensure_future(host.asked({**WHO, "page": {"limit": 1000}}))
+        while host.considered < 100:
+            await asyncio.sleep(0)
+        await asyncio.to_thread(swap)
+        return await search
+
+    results = asyncio.run(run())[1]["results"]
+
+    assert waited == [True]
+    assert not old.matcher.provisions.data
+    assert len(results) >= 50
+    assert all(each["properties"] == {"even": True} for each in results)
+
+
+def test_searches_through_the_policy_in_force_keep_nothing_waiting(host: Host) -> None:
+    async def run() -> bool:
+        search = asyncio.ensure_future(host.asked(WHO))
+        await asyncio.sleep(0)
+        assert host.decisions.walks
+        ended = host.decisions.wait_for_walks(0.0)
+        await search
+        return ended
+
+    assert asyncio.run(run()) is True
+    assert host.decisions.walks == []
+
+
+def test_a_search_that_does_not_end_is_told_of(host: Host) -> None:
+    host.decisions.walks.append("sha256:other")
+
+    assert host.decisions.wait_for_walks(0.01) is False
+
+
 @pytest.mark.parametrize("instead", [Unavailable("gone"), replace(activation([rule(1)]), deny_after=5.0)])
 def test_a_policy_that_ends_meanwhile_ends_the_page_and_is_not_taken_for_nobody(
     host: Host, instead: Answering, monkeypatch: pytest.MonkeyPatch
