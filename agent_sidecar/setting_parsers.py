@@ -49,15 +49,6 @@ def count(value: object) -> int:
     return value
 
 
-def records_url(value: object) -> str:
-    """Return the URL of a store that hosts write records to; nothing is contacted."""
-    url = text(value)
-    try:
-        return open_records(url).url
-    except StoreUrlError as error:
-        raise ValueError(f"{error.message} (expected for example s3://bucket/prefix)") from error
-
-
 def whole(least: int, most: int) -> Parser:
     """Return a parser of whole numbers within two bounds."""
 
@@ -67,6 +58,15 @@ def whole(least: int, most: int) -> Parser:
         return value
 
     return parse
+
+
+def records_url(value: object) -> str:
+    """Return the URL of a store that hosts write records to; nothing is contacted."""
+    url = text(value)
+    try:
+        return open_records(url).url
+    except StoreUrlError as error:
+        raise ValueError(f"{error.message} (expected for example s3://bucket/prefix)") from error
 
 
 def switch(value: object) -> bool:

@@ -276,6 +276,14 @@ class Configuration:
             more="`writ/allow` or `writ/answer`: [OPA](opa.md)",
         ),
     )  # fmt: skip
+    envoy: TrustedHeaders | None = field(
+        default=None,
+        metadata=setting(
+            "envoy", trusted_headers, "Headers that checks of Envoy are read from.", form=Form.TOML, shown="off",
+            more="Table that opens [`/envoy/`](envoy.md#who-acts): `subject_header` (required), `subject_type`, "
+            "`roles_header`, `tenant_header`, `constraints_header`",
+        ),
+    )  # fmt: skip
     log: LogSettings = field(
         default=LogSettings(),
         metadata=setting(
@@ -283,14 +291,6 @@ class Configuration:
             shown="`{}`",
             more="Table: `durability`, `when_full`, `max_bytes`, `ship`, `ship_every`: "
             "[decision log](decision-log.md#settings)",
-        ),
-    )  # fmt: skip
-    envoy: TrustedHeaders | None = field(
-        default=None,
-        metadata=setting(
-            "envoy", trusted_headers, "Headers that checks of Envoy are read from.", form=Form.TOML, shown="off",
-            more="Table that opens [`/envoy/`](envoy.md#who-acts): `subject_header` (required), `subject_type`, "
-            "`roles_header`, `tenant_header`, `constraints_header`",
         ),
     )  # fmt: skip
     traces: TraceSettings = field(
