@@ -8,7 +8,8 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent_sidecar.decision_log.files import numbers, open_path, sealed_path
-from agent_sidecar.decision_log.spool import Entry, Spool
+from agent_sidecar.decision_log.scribe import Entry
+from agent_sidecar.decision_log.spool import Spool
 from policy_core.decision_log.enrolment import HostKey, key_id
 from policy_core.decision_log.segment import read_open, read_sealed
 from policy_core.decision_log.sequence import HostVerifier

@@ -4,9 +4,11 @@ A file is ``<number>.open.jsonl`` while it is written to and until it is known t
 after that. It appears under its name with its header whole.
 """
 
+import contextlib
 import errno
 import os
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from policy_core.decision_log.lines import (
 from policy_core.decision_log.segment import SegmentReader
 
 _MAX_SEAL_BYTES = 1_024
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 OPEN, SEALED, DAMAGED = ".open.jsonl", ".sealed.jsonl", ".damaged"
 
 
@@ -40,6 +43,22 @@ def numbers(directory: Path, suffix: str) -> list[int]:
     """Return the numbers of the segments with a suffix, rising. Raises OSError."""
     found = (path.name.removesuffix(suffix) for path in directory.iterdir() if path.name.endswith(suffix))
     return sorted(int(name) for name in found if name.isdecimal())
+
+
+def finished(directory: Path, *, before: int) -> list[Path]:
+    """Return the segments numbered below the one that is written to, oldest first. Raises OSError."""
+    found = {number: open_path(directory, number) for number in numbers(directory, OPEN) if number < before}
+    found |= {number: sealed_path(directory, number) for number in numbers(directory, SEALED)}
+    return [path for _, path in sorted(found.items())]
+
+
+def size_of(paths: Iterable[Path]) -> int:
+    """Return the bytes of files that may be shipped, and so deleted, meanwhile."""
+    size = 0
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            size += path.stat().st_size
+    return size
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +134,13 @@ def temporary(directory: Path, content: bytes, *, durable: bool = False) -> Path
     return path
 
 
+def write_anew(directory: Path, number: int) -> None:
+    """Write a finished segment to a new file, which takes its place. Raises OSError."""
+    for path in (open_path(directory, number), sealed_path(directory, number)):
+        if path.exists():
+            temporary(directory, path.read_bytes(), durable=True).rename(path)
+
+
 def write_all(file: int, content: bytes) -> None:
     """Write in one go. Raises OSError, also for a disk that takes only a part."""
     written = os.write(file, content)
@@ -131,3 +157,11 @@ def discard_temporaries(directory: Path) -> None:
             path.unlink(missing_ok=True)
     except OSError as error:
         raise StateError(f"{directory}: cannot be written: {error.strerror}") from error
+
+
+def boot_id() -> str:
+    """Return the kernel's id of this boot, which no other has."""
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip().replace("-", "")
+    except OSError:
+        return "0" * 32  # not Linux: each start then counts as the same boot, and is recovered all the same

@@ -6,19 +6,20 @@ denial goes out in its place, and a record of type ``withheld`` says so.
 """
 
 import math
-import threading
 from asyncio import AbstractEventLoop
-from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Protocol
 
 import msgspec
 
 from agent_sidecar import logs
+from agent_sidecar.decision_log.committing import GroupCommit, Told
 from agent_sidecar.decision_log.records import DECISION, Asker, Decided, Moments, spell, spell_fields
+from agent_sidecar.decision_log.scribe import Entry
 from agent_sidecar.decision_log.settings import Durability, LogSettings, WhenFull
 from agent_sidecar.decision_log.shipper import Shipper, ShippingStatus
-from agent_sidecar.decision_log.spool import Entry, Spool, SpoolError
+from agent_sidecar.decision_log.spool import Spool
 from agent_sidecar.durable import StateError
 from agent_sidecar.history import moment
 
@@ -26,9 +27,6 @@ UNLOGGED, WITHHELD = b"unlogged", b"withheld"
 SHIPPING_STOP_S = 5.0
 """How long an end waits for what is being shipped; the rest is shipped after the next start."""
 _REPORT_EVERY = 10_000  # denials between two warnings while nothing can be logged
-
-Told = Callable[[bool], None]
-"""Called in the event loop once a record is durable (True), or cannot be made so."""
 
 
 class LogStatus(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -128,7 +126,9 @@ class DecisionLog:
         self._denied_in_all = 0
         self._denied_since = ""
         self._problem = ""
-        self._committing = GroupCommit(self, spool) if settings.durability is Durability.HOST else None
+        self._committing: GroupCommit | None = None
+        if settings.durability is Durability.HOST:
+            self._committing = GroupCommit(spool, synced=partial(setattr, self, "durable"), withheld=self.withhold)
 
     def write(self, decided: Decided, peer: Asker) -> int:
         """Write a decision and return its position, 0 if the policy wants no record of it.
@@ -243,63 +243,3 @@ class DecisionLog:
         if error.message != self._problem or (self._denied and self._denied % _REPORT_EVERY == 0):
             logs.warning("decision_log_unwritable", reason=error.message, hint=error.hint, denied=self._denied)
         self._problem = error.message
-
-
-class GroupCommit:
-    """One thread that syncs the spool for everybody who waits: all that came during one sync share the next."""
-
-    def __init__(self, log: DecisionLog, spool: Spool) -> None:
-        self._log = log
-        self._spool = spool
-        self._waiting: deque[tuple[int, str, Told]] = deque()
-        self._wanted = threading.Event()
-        self._is_busy = False
-        self._stopping = False
-        self._loop: AbstractEventLoop | None = None
-        self._thread = threading.Thread(target=self._run, name="log-sync", daemon=True)
-
-    def start(self, loop: AbstractEventLoop) -> None:
-        """Start the thread."""
-        self._loop = loop
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End the thread."""
-        self._stopping = True
-        self._wanted.set()
-
-    def wait(self, position: int, decision_id: str, told: Told) -> None:
-        """Queue a callback; in the event loop, by rising positions."""
-        self._waiting.append((position, decision_id, told))
-        if not self._is_busy:
-            self._is_busy = True
-            self._wanted.set()
-
-    def _run(self) -> None:
-        loop = self._loop
-        while loop and self._wanted.wait() and not self._stopping:
-            self._wanted.clear()
-            position, error = self._spool.position, None
-            try:
-                position = self._spool.sync()
-            except SpoolError as refused:
-                error = refused
-            try:
-                loop.call_soon_threadsafe(self._synced, position, error)
-            except RuntimeError:  # the loop is closed: nobody waits any more
-                return
-
-    def _synced(self, position: int, error: SpoolError | None) -> None:
-        """Let go of what is durable now, or is known not to be; in the event loop."""
-        waiting, done = self._waiting, []
-        while waiting and waiting[0][0] <= position:
-            done.append(waiting.popleft())
-        if error:
-            self._log.withhold([decision_id for _, decision_id, _ in done], error)
-        else:
-            self._log.durable = position
-        for _, _, told in done:
-            told(error is None)
-        self._is_busy = bool(waiting)
-        if waiting:
-            self._wanted.set()

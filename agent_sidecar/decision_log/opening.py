@@ -5,9 +5,10 @@ from pathlib import Path
 
 from agent_sidecar import logs
 from agent_sidecar.decision_log.log import DecisionLog, NoLog
+from agent_sidecar.decision_log.scribe import Signer
 from agent_sidecar.decision_log.settings import Durability, LogSettings, WhenFull
 from agent_sidecar.decision_log.shipper import Shipper
-from agent_sidecar.decision_log.spool import Signer, Spool
+from agent_sidecar.decision_log.spool import Spool
 from agent_sidecar.durable import StateError
 from bundle_store.opening import open_records
 

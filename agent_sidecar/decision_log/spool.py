@@ -14,30 +14,27 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
 
 from agent_sidecar import logs
 from agent_sidecar.decision_log import recovery
 from agent_sidecar.decision_log.files import (
+    DAMAGED,
     OPEN,
-    SEALED,
     discard_temporaries,
-    numbers,
+    finished,
     open_path,
     read_ends,
     read_header,
     sealed_path,
+    size_of,
     temporary,
     write_all,
+    write_anew,
 )
-from agent_sidecar.decision_log.head import End, OwnHead, SharedHead, Shed
+from agent_sidecar.decision_log.head import End, OwnHead, SharedHead
+from agent_sidecar.decision_log.scribe import MAX_REST_BYTES, Entry, Scribe, Signer, dropped
 from agent_sidecar.durable import StateError, make_directory, sync_directory
-from agent_sidecar.history import moment
-from policy_core import __version__
-from policy_core.decision_log.chain import chained, checkpoint_prefix, opened
 from policy_core.decision_log.lines import MAX_LINE_BYTES, MAX_SEGMENT_BYTES, NO_HASH, SegmentHeader
-from policy_core.decision_log.segment import seal_line
-from policy_core.decision_log.sequence import DROPPED
 
 SEGMENT_BYTES = 8 << 20
 """A segment at least this large is sealed before the next record."""
@@ -46,11 +43,6 @@ SEGMENTS_AT_LEAST = 8
 TRY_AGAIN_S = 1.0
 """After a recovery has failed, the disk is left alone for this long."""
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_DROPPED = DROPPED.encode()
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-
-Entry = tuple[bytes, str, bytes]
-"""A record to be: its type, its time as logs spell it, and what follows in its JSON (a comma first, or nothing)."""
 
 
 class SpoolError(StateError):
@@ -61,19 +53,6 @@ class SpoolFullError(SpoolError):
     """There is no room, neither within the limit nor on the disk."""
 
     default_hint = "see why segments are not shipped, make room on the disk, or raise log.max_bytes"
-
-
-class Signer(Protocol):
-    """The host's key."""
-
-    @property
-    def keyid(self) -> str:
-        """Return its name."""
-        ...
-
-    def sign(self, message: bytes) -> bytes:
-        """Return a signature (64 bytes)."""
-        ...
 
 
 class Spool:
@@ -102,9 +81,7 @@ class Spool:
         self._segment_bytes = min(SEGMENT_BYTES, max_bytes // SEGMENTS_AT_LEAST)
         self._drops_oldest = drops_oldest
         self._syncs = syncs
-        self._host = host
-        self._signer = signer
-        self._clock = clock
+        self._scribe = Scribe(host=host, signer=signer, clock=clock)
         self._threads = threading.Lock()
         self._syncing = threading.Lock()
         self._file = -1
@@ -135,7 +112,7 @@ class Spool:
             self._head.mark()
             self._recover()
             header = self._header
-            if header and (header.boot, header.sidecar_version, header.host) != (boot_id(), __version__, self._host):
+            if header and not self._scribe.is_of_this_life(header):
                 self._roll()
             self._count_finished()
 
@@ -144,6 +121,9 @@ class Spool:
 
         Raises SpoolError, and then none is written.
         """
+        for _, _, rest in entries:
+            if len(rest) > MAX_REST_BYTES:
+                raise SpoolError(f"decision log: a record is too large (expected at most {MAX_REST_BYTES} bytes)")
         with self._threads:
             if not self._is_alone:
                 fcntl.flock(self._processes, fcntl.LOCK_EX)
@@ -177,13 +157,14 @@ class Spool:
         """
         with self._exclusive():
             self._catch_up()
-            if self._has_records() and moment(self._clock())[:13] > self._hour:
+            if self._has_records() and self._scribe.hour > self._hour:
                 self._roll()
-            current = self._head.read()[1]
-            finished = [number for number in numbers(self.directory, OPEN) if number < current]
-        for number in finished:
-            self._settle(number)
-        if finished:
+            sealed = [
+                path for path in finished(self.directory, before=self._head.read()[1]) if path.name.endswith(OPEN)
+            ]
+        for path in sealed:
+            self._settle(path)
+        if sealed:
             sync_directory(self.directory)
         self.sync()
         with self._exclusive():
@@ -200,8 +181,8 @@ class Spool:
                 older, self._unsynced = self._unsynced, []
                 current = self._file
             try:
-                for number, file in older:
-                    self._sync_older(number, file)
+                while older:
+                    self._sync_older(*older.pop(0))
                 if current >= 0:
                     os.fdatasync(current)
                 if generation != self._synced_generation:
@@ -210,16 +191,10 @@ class Spool:
             except (OSError, StateError) as error:
                 self._is_file_suspect = True
                 raise SpoolError(f"decision log: cannot be synced: {error}") from error
+            finally:
+                for _, file in older:
+                    os.close(file)
             return position
-
-    def _sync_older(self, number: int, file: int) -> None:
-        """Sync a file that is not written to any more, and close it. Raises SpoolError."""
-        try:
-            os.fdatasync(file)
-        except OSError as error:
-            self._replace(number, error)
-        finally:
-            os.close(file)
 
     @property
     def used_bytes(self) -> int:
@@ -265,15 +240,8 @@ class Spool:
         generation, segment, length, seq, head = self._head.read()
         shed = self._head.shed if self._drops_oldest else None
         if shed and not shed[4]:
-            entries = (_dropped(shed, entries[0][1]), *entries)
-        lines = []
-        for kind, ts, rest in entries:
-            seq += 1
-            line, head = chained(head, b'{"type":"%b","seq":%d,"ts":"%b"%b' % (kind, seq, ts.encode(), rest))
-            if len(line) > MAX_LINE_BYTES:
-                raise SpoolError(f"decision log: a record is larger than {MAX_LINE_BYTES} bytes")
-            lines.append(line)
-        content = lines[0] if len(lines) == 1 else b"".join(lines)
+            entries = (dropped(shed, entries[0][1]), *entries)
+        content, seq, head = self._scribe.records(entries, seq, head)
         grown = length + len(content)
         if grown + self._head.finished_bytes > self.max_bytes:
             raise SpoolFullError(f"decision log: the spool is full ({self.max_bytes} bytes)")
@@ -360,11 +328,7 @@ class Spool:
 
     def _prepare(self, segment: int, *, first_seq: int, previous: str, chain: str) -> tuple[bytes, bytes, Path]:
         """Return the first line of a segment, the head after it, and a file that has it."""
-        header = SegmentHeader(
-            host=self._host, boot=boot_id(), chain=chain, segment=segment, first_seq=first_seq, previous=previous,
-            opened_at=moment(self._clock()), sidecar_version=__version__,
-        )  # fmt: skip
-        line, head = opened(header)
+        line, head = self._scribe.beginning(segment, first_seq=first_seq, previous=previous, chain=chain)
         return line, head, temporary(self.directory, line)
 
     def _switch_to(self, path: Path, segment: int, length: int, seq: int, head: bytes) -> None:
@@ -394,8 +358,7 @@ class Spool:
             self._head.mark()
             self._begin(segment, first_seq=header.first_seq, previous=header.previous, chain=header.chain)
             return
-        checkpoint, seq, head = self._checkpoint(seq, head)
-        content = checkpoint + seal_line(header, last_seq=seq, head=head)
+        content, seq, head = self._scribe.ending(header, seq, head)
         line, next_head, path = self._prepare(segment + 1, first_seq=seq + 1, previous=head.hex(), chain=header.chain)
         try:
             self._put(content, length)
@@ -406,17 +369,9 @@ class Spool:
         self._head.finished_bytes += length + len(content)
         self._switch_to(path, segment + 1, len(line), seq, next_head)
 
-    def _checkpoint(self, seq: int, head: bytes) -> tuple[bytes, int, bytes]:
-        """Return the line of a checkpoint after record `seq`, its own seq, and the head after it."""
-        prefix = checkpoint_prefix(
-            head, seq=seq + 1, ts=moment(self._clock()), keyid=self._signer.keyid, sign=self._signer.sign
-        )
-        line, head = chained(head, prefix)
-        return line, seq + 1, head
-
     def _put_checkpoint(self) -> None:
         generation, segment, length, seq, head = self._head.read()
-        line, seq, head = self._checkpoint(seq, head)
+        line, seq, head = self._scribe.checkpoint(seq, head)
         self._put(line, length)
         self._head.move(generation, segment, length + len(line), seq, head)
         self._head.checkpoint_seq = seq
@@ -433,53 +388,49 @@ class Spool:
 
     def _shed_oldest(self) -> bool:
         """Give up the oldest finished segment; False if there is none. The next write tells of it first."""
-        path = next(iter(self._finished()), None)
+        path = next(iter(finished(self.directory, before=self._head.read()[1])), None)
         if path is None:
             return False
         size = path.stat().st_size
-        header, seal = read_ends(path)
-        first, previous, known = header.first_seq, bytes.fromhex(header.previous), self._head.shed
-        if known and known[1] == first - 1:  # what told of that range may be among what goes now
-            first, previous = known[0], known[2]
-        self._head.shed = (first, seal.last_seq, previous, bytes.fromhex(seal.record_hash), False)
-        self._head.shed_records += seal.count
-        path.unlink()
+        try:
+            header, seal = read_ends(path)
+        except StateError as error:  # nobody could tell what goes with it
+            logs.warning("decision_log_damaged", reason=error.message, hint="the disk is failing")
+            path.rename(path.with_suffix(DAMAGED))
+        else:
+            first, previous, known = header.first_seq, bytes.fromhex(header.previous), self._head.shed
+            if known and known[1] == first - 1:  # what told of that range may be among what goes now
+                first, previous = known[0], known[2]
+            self._head.shed = (first, seal.last_seq, previous, bytes.fromhex(seal.record_hash), False)
+            self._head.shed_records += seal.count
+            path.unlink()
         self._head.finished_bytes = max(0, self._head.finished_bytes - size)
         return True
 
-    def _finished(self) -> list[Path]:
-        """Return the segments that are not written to any more, oldest first."""
-        current = self._head.read()[1]
-        found = {number: open_path(self.directory, number) for number in numbers(self.directory, OPEN)}
-        found = {number: path for number, path in found.items() if number < current}
-        found |= {number: sealed_path(self.directory, number) for number in numbers(self.directory, SEALED)}
-        return [path for _, path in sorted(found.items())]
-
-    def _settle(self, number: int) -> None:
+    def _settle(self, path: Path) -> None:
         """Give a finished segment its final name, once it is on the disk. Raises SpoolError."""
-        path = open_path(self.directory, number)
         try:
             file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:  # given up meanwhile
             return
+        number = int(path.name.removesuffix(OPEN))
         self._sync_older(number, file)
         with self._exclusive(), contextlib.suppress(FileNotFoundError):
             path.rename(sealed_path(self.directory, number))
 
-    def _replace(self, number: int, error: OSError) -> None:
-        """Write a finished segment to a new file, as the disk has failed to sync the one it had. Raises SpoolError."""
-        logs.warning("decision_log_unsynced", segment=number, reason=str(error), hint="the disk is failing")
-        with self._exclusive():
-            for path in (open_path(self.directory, number), sealed_path(self.directory, number)):
-                if path.exists():
-                    temporary(self.directory, path.read_bytes(), durable=True).rename(path)
+    def _sync_older(self, number: int, file: int) -> None:
+        """Sync a file that is not written to any more, and close it. Raises SpoolError."""
+        try:
+            os.fdatasync(file)
+        except OSError as error:
+            logs.warning("decision_log_unsynced", segment=number, reason=str(error), hint="the disk is failing")
+            with self._exclusive():
+                write_anew(self.directory, number)
+        finally:
+            os.close(file)
 
     def _count_finished(self) -> None:
-        size = 0
-        for path in self._finished():
-            with contextlib.suppress(FileNotFoundError):  # shipped meanwhile
-                size += path.stat().st_size
-        self._head.finished_bytes = size
+        self._head.finished_bytes = size_of(finished(self.directory, before=self._head.read()[1]))
 
     @contextlib.contextmanager
     def _exclusive(self) -> Iterator[None]:
@@ -494,20 +445,6 @@ class Spool:
             finally:
                 if not self._is_alone:
                     fcntl.flock(self._processes, fcntl.LOCK_UN)
-
-
-def boot_id() -> str:
-    """Return the kernel's id of this boot, which no other has."""
-    try:
-        return _BOOT_ID.read_text(encoding="ascii").strip().replace("-", "")
-    except OSError:
-        return "0" * 32  # not Linux: each start then counts as the same boot, and is recovered all the same
-
-
-def _dropped(shed: Shed, ts: str) -> Entry:
-    first, last, previous, head, _ = shed
-    told = b',"first_seq":%d,"last_seq":%d,"previous":"%b","head":"%b"'
-    return _DROPPED, ts, told % (first, last, previous.hex().encode(), head.hex().encode())
 
 
 def _refused(error: OSError) -> SpoolError:

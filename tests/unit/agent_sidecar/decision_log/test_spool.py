@@ -117,7 +117,7 @@ def test_the_end_is_found_by_processes_that_share_it_after_one_that_was_alone(tm
 
 def test_another_boot_begins_a_segment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for boot in ("a" * 32, "b" * 32):
-        monkeypatch.setattr("agent_sidecar.decision_log.spool.boot_id", lambda boot=boot: boot)
+        monkeypatch.setattr("agent_sidecar.decision_log.scribe.boot_id", lambda boot=boot: boot)
         spool = new_spool(tmp_path)
         spool.open()
         spool.append(entry(boot[0]))
@@ -370,3 +370,28 @@ def test_a_disk_that_refuses_everything_is_not_asked_again_at_once(
 
 def _failing(*_: Any) -> None:
     raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def test_a_record_that_no_reader_would_take_is_refused(spool: Spool, tmp_path: Path) -> None:
+    with pytest.raises(SpoolError, match="a record is too large"):
+        spool.append(entry("a", size=8 << 20))
+
+    spool.append(entry("b", size=7 << 20))
+
+    assert names(tmp_path) == ["b"]
+    assert flaws(tmp_path) == []
+
+
+def test_a_finished_segment_that_is_damaged_does_not_keep_others_from_being_given_up(tmp_path: Path) -> None:
+    spool = new_spool(tmp_path, max_bytes=80_000, drops_oldest=True)
+    spool.open()
+    for number in range(40):
+        spool.append(entry(number, size=1000))
+    oldest = segments(tmp_path)[0]
+    oldest.write_bytes(oldest.read_bytes()[:-100])
+
+    for number in range(40, 120):
+        spool.append(entry(number, size=1000))
+
+    assert names(tmp_path)[-1] == "119"
+    assert [path.name for path in tmp_path.glob("*.damaged")] == ["0000000000000001.open.damaged"]

@@ -1,0 +1,82 @@
+"""Group commit: replies that wait for the disk, and one thread that syncs it for all of them."""
+
+import threading
+from asyncio import AbstractEventLoop
+from collections import deque
+from collections.abc import Callable
+
+from agent_sidecar.decision_log.spool import Spool, SpoolError
+
+Told = Callable[[bool], None]
+"""Called in the event loop once a record is durable (True), or cannot be made so."""
+
+
+class GroupCommit:
+    """Syncs a spool for everybody who waits: all that came during one sync share the next.
+
+    `synced` is told up to which position the spool is durable, `withheld` which decisions are in it and cannot be made
+    so; both before those who wait, and in the event loop.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        *,
+        synced: Callable[[int], None],
+        withheld: Callable[[list[str], SpoolError], None],
+    ) -> None:
+        self._spool = spool
+        self._synced = synced
+        self._withheld = withheld
+        self._waiting: deque[tuple[int, str, Told]] = deque()
+        self._wanted = threading.Event()
+        self._is_busy = False
+        self._stopping = False
+        self._loop: AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._run, name="log-sync", daemon=True)
+
+    def start(self, loop: AbstractEventLoop) -> None:
+        """Start the thread."""
+        self._loop = loop
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stopping = True
+        self._wanted.set()
+
+    def wait(self, position: int, decision_id: str, told: Told) -> None:
+        """Queue a callback; in the event loop, by rising positions."""
+        self._waiting.append((position, decision_id, told))
+        if not self._is_busy:
+            self._is_busy = True
+            self._wanted.set()
+
+    def _run(self) -> None:
+        loop = self._loop
+        while loop and self._wanted.wait() and not self._stopping:
+            self._wanted.clear()
+            position, error = self._spool.position, None
+            try:
+                position = self._spool.sync()
+            except SpoolError as refused:
+                error = refused
+            try:
+                loop.call_soon_threadsafe(self._let_go, position, error)
+            except RuntimeError:  # the loop is closed: nobody waits any more
+                return
+
+    def _let_go(self, position: int, error: SpoolError | None) -> None:
+        """Let go of what is durable now, or is known not to be; in the event loop."""
+        waiting, done = self._waiting, []
+        while waiting and waiting[0][0] <= position:
+            done.append(waiting.popleft())
+        if error:
+            self._withheld([decision_id for _, decision_id, _ in done], error)
+        else:
+            self._synced(position)
+        for _, _, told in done:
+            told(error is None)
+        self._is_busy = bool(waiting)
+        if waiting:
+            self._wanted.set()
