@@ -48,7 +48,7 @@ def rule(number: int, decision: Decision = Decision.ALLOW, **more: Any) -> Rule:
 
 def activation(rules: Sequence[Rule], *, people: Any = PEOPLE, number: int = 1) -> Activation:
     subjects = people if isinstance(people, dict) else {name: {"even": name in set(EVEN)} for name in people}
-    data = {"directory": {"subjects": {"user": subjects}, "actions": {"read": {}, "write": {}}}}
+    data = {"directory": {"subjects": {"agent": {}, "user": subjects}, "actions": {"read": {}, "write": {}}}}
     sha256, revision = f"{number:064x}", "0" * 40
     policy = PolicyRef(bundle=f"sha256:{sha256}", revision=revision, channel="prod", release=number)
     matcher = load(encode_rules(list(rules)), policy=policy, provisions=Provisions(data=data))
@@ -319,7 +319,10 @@ def test_a_policy_is_not_taken_apart_under_a_search(host: Host, monkeypatch: pyt
         search = asyncio.ensure_future(host.asked({**WHO, "page": {"limit": 1000}}))
         while host.considered < 100:
             await asyncio.sleep(0)
-        await asyncio.to_thread(swap)
+        async with host.api._turn:  # the search waits for its turn while the policies change
+            swapping = asyncio.ensure_future(asyncio.to_thread(swap))
+            await asyncio.sleep(0.05)
+        await swapping
         return await search
 
     results = asyncio.run(run())[1]["results"]
