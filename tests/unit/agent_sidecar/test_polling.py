@@ -1,9 +1,11 @@
 """When polls happen: at intervals, later after failures, at once when asked, and never a thread that dies."""
 
 import threading
+import time
 
 import pytest
 
+from agent_sidecar import polling
 from agent_sidecar.polling import MAX_BACKOFF_S, Poller, backoff_s
 from agent_sidecar.updating import Outcome
 
@@ -96,3 +98,48 @@ def test_polls_follow_each_other() -> None:
 
     poller.stop(timeout_s=PATIENCE_S)
     assert poller.polls == len(updater.calls)
+
+
+def test_a_new_interval_polls_at_once() -> None:
+    updater = Scripted()
+    poller = started(updater, 3600.0)
+
+    poller.set_interval(1800.0)
+
+    assert updater.polled.acquire(timeout=PATIENCE_S)
+    poller.stop(timeout_s=PATIENCE_S)
+
+
+def test_a_thread_that_waits_for_its_next_poll_is_not_stuck_and_one_that_is_gone_is() -> None:
+    poller = started(Scripted(), 3600.0)
+
+    assert not poller.is_stuck
+    poller.stop(timeout_s=PATIENCE_S)
+    assert poller.is_stuck
+
+
+def test_a_poll_that_does_not_end_is_stuck_once_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(polling, "MAX_STEP_S", 0.05)
+    gate, updater = threading.Event(), Scripted()
+    updater.poll, honest = lambda full=False: (gate.wait(PATIENCE_S), honest(full=full))[1], updater.poll  # type: ignore[method-assign]
+    poller = Poller(updater, poll_s=3600.0, first=lambda: None)  # type: ignore[arg-type]
+
+    poller.start()
+    end = time.monotonic() + PATIENCE_S
+    while not poller.is_stuck and time.monotonic() < end:
+        time.sleep(0.01)
+
+    assert poller.is_stuck
+    gate.set()
+    assert updater.polled.acquire(timeout=PATIENCE_S)
+    poller.stop(timeout_s=PATIENCE_S)
+
+
+def test_polls_are_counted_by_how_they_ended() -> None:
+    updater = Scripted(Outcome.ACTIVATED, ZeroDivisionError())
+    poller = started(updater, 3600.0)
+
+    poller.refresh().result(PATIENCE_S)
+    poller.stop(timeout_s=PATIENCE_S)
+
+    assert (poller.outcomes["activated"], poller.outcomes["unreachable"]) == (1, 1)
