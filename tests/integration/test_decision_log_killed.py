@@ -87,13 +87,21 @@ class Scene:
             time.sleep(0.005)
         raise AssertionError((self.folder / "log").read_text()[-4000:])
 
-    def kill_under_load(self, *, least_s: float = 0.005) -> None:
+    def kill_under_load(self, *, least_s: float = 0.005, first: int = 0) -> None:
+        """Start a sidecar, ask, kill so many of its workers one after the other, and then the process itself."""
         process = self.start()
         load = Load(unix=self.socket, port=self.port, token=TOKEN, seed=self._chance.randrange(2**32))
         load.start()
         time.sleep(least_s + self._chance.uniform(0, 0.115))
+        for _ in range(first):
+            with contextlib.suppress(OSError, IndexError):
+                os.kill(self._chance.choice(_children(process)), signal.SIGKILL)
+            time.sleep(self._chance.uniform(0, 0.1))
+        workers = _children(process) if first else []
         os.kill(process, signal.SIGKILL)
         load.join()
+        while not all(map(_has_ended, workers)):  # they end by themselves: nobody leads them
+            time.sleep(0.01)
         self.answered |= load.answered
         self.wrong += load.wrong
         self.kills += 1
@@ -129,6 +137,10 @@ class Scene:
         assert (self.answered.keys() - told) & logged.keys() <= withheld
         assert self.wrong == []
         return Counter(each["type"] for each in found)
+
+
+def _children(process: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
 def _has_ended(process: int) -> bool:
@@ -191,6 +203,21 @@ def test_so_it_is_when_replies_wait_for_the_disk(number: int) -> None:
     assert len(scene.answered) > 100
     assert UNLOGGED not in scene.answered.values()
     print(f"slice {number}: {scene.kills} kills, {len(scene.answered)} replies read, records {dict(types)}")
+
+
+@pytest.mark.parametrize("number", range(SHORT_SLICES))
+def test_so_it_is_when_workers_write_to_one_log_and_are_killed_one_by_one(number: int) -> None:
+    settings = 'workers = 3\n[log]\nwhen_full = "block"\nmax_bytes = "16MiB"\n'
+    with new_scene(settings, seed=4_000 + number) as scene:
+        for turn in range(KILLS // 5):
+            scene.kill_under_load(first=3, least_s=0.05 * (turn % 3))
+            scene.ship()
+
+        types = scene.check(scene.whole_log())
+
+    assert len(scene.answered) > 100
+    assert UNLOGGED not in scene.answered.values()
+    print(f"slice {number}: {4 * scene.kills} kills, {len(scene.answered)} replies read, records {dict(types)}")
 
 
 @pytest.mark.parametrize("number", range(SHORT_SLICES))
