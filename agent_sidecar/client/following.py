@@ -6,6 +6,7 @@ network, and the emergency entries must be the very ones it announces. A thread 
 what was in force before the same way. While there is nothing to answer from, `view` gives None and `problem` says why.
 """
 
+import gc
 import logging
 import threading
 import time
@@ -175,7 +176,7 @@ class Follower:
         )
         now = self._clock()
         listed = before and before.listed_as(snapshot.release, now=now)
-        loaded = listed or load(snapshot.blob, snapshot.release, host=state.settings.host, now=now, pause=_breathe)
+        loaded = listed or load(snapshot.blob, snapshot.release, host=state.settings.host, now=now, pause=_settle)
         self._loaded, self._view = loaded, None
         if before is not None and not before.matcher.shares_rules(loaded.matcher):
             self._gone.append(_Gone(before.matcher, self._views))
@@ -211,6 +212,17 @@ def _follow(follower: "weakref.ref[Follower]", wake: threading.Event) -> None:
         time.sleep(WOKEN_EVERY_S)
         wake.wait(LOOK_EVERY_S)
         wake.clear()
+
+
+def _settle() -> None:
+    """Give up the interpreter between slices of loading, after putting what is new among what lives long.
+
+    Else Python would find there is much of it, and look through all objects of the application at once (0.1 s).
+    """
+    if not gc.get_freeze_count():  # an application that froze objects keeps them so
+        gc.freeze()
+        gc.unfreeze()
+    _breathe()
 
 
 def _breathe() -> None:
