@@ -35,10 +35,17 @@ def free_in_pieces(document: dict[str, Any]) -> Iterator[None]:
         part = under_way[-1]
         for _ in range(min(_SLICE, len(part))):
             entry = part.popitem()[1] if type(part) is dict else part.pop()
-            if type(entry) in (dict, list) and len(entry) > 1:
+            if _may_hold_much(entry):
                 under_way.append(entry)
                 break
         else:
             if not part:
                 under_way.pop()
         yield
+
+
+def _may_hold_much(entry: object) -> bool:
+    """Tell whether an entry is more than a thing or two: one of one entry may hold all there is below it."""
+    if type(entry) is dict:
+        return len(entry) > 1 or any(type(each) in (dict, list) for each in entry.values())
+    return type(entry) is list and (len(entry) > 1 or any(type(each) in (dict, list) for each in entry))

@@ -60,6 +60,16 @@ def test_no_step_of_freeing_is_long() -> None:
     assert max(sizes) <= 256
 
 
+def test_what_lies_below_a_single_key_is_freed_in_pieces_too() -> None:
+    users = {str(number): {} for number in range(1_000)}
+    document = {"directory": {"subjects": [{"user": users}]}}
+
+    held = [len(users) for _ in free_in_pieces(document)]
+
+    assert held[-1] == 0
+    assert len([count for count in held if 0 < count < 1_000]) >= 3
+
+
 def _is_finite(value: Any) -> bool:
     try:
         msgspec.json.encode(value)
