@@ -206,6 +206,18 @@ def test_without_the_sidecar_everything_is_denied_within_two_seconds(bench: Benc
         assert policy.decide(ALLOWED).allowed
 
 
+def test_of_several_processes_the_one_that_leads_them_is_followed(bench: Bench) -> None:
+    sidecar = start(bench, settings=f"{SETTINGS}workers = 2\n").wait_for(1)
+
+    with settled(follow(bench)) as policy:
+        assert policy.decide(ALLOWED).allowed
+        bench.store.publish(release(2, "deny"))
+        sidecar.wait_for(2)
+        assert not settled(policy).decide(ALLOWED).allowed
+        sidecar.stop(signal.SIGKILL)
+        until(lambda: policy.decide(ALLOWED).reason_code == "policy_unavailable", "gone")
+
+
 def test_a_sidecar_that_hangs_is_gone(bench: Bench) -> None:
     sidecar = start(bench).wait_for(1)
 
