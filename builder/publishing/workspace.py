@@ -74,7 +74,7 @@ class Workspace:
         return Publisher(self._writable_store(), channel, trusted_root(self.repository), self.key_ring)
 
     def records(self, url: str | None = None) -> RecordsStore:
-        """Return the store that hosts report to: `url`, or the one in ``writ.yaml``; raises UsageError, StoreUrlError."""
+        """Return the store that hosts report to: `url`, or that of ``writ.yaml``; raises UsageError, StoreUrlError."""
         url = url or self.project.reports
         if not url:
             raise UsageError(f"reports: {FILE} does not say where hosts report", hint="add `reports: URL` to it")
