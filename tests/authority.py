@@ -32,7 +32,9 @@ class Authority:
             name, [(x509.SubjectAlternativeName(names), False)], x509.ExtendedKeyUsageOID.SERVER_AUTH, days
         )
 
-    def client(self, name: str, *alternatives: x509.GeneralName, days: int = 30, common: str = "") -> tuple[Path, Path]:
+    def client(
+        self, name: str, *alternatives: x509.GeneralName, days: float = 30, common: str = ""
+    ) -> tuple[Path, Path]:
         """Write a caller's certificate with these alternative names, and its key; return both files."""
         names = [(x509.SubjectAlternativeName(alternatives), False)] if alternatives else []
         return self._issue(name, names, x509.ExtendedKeyUsageOID.CLIENT_AUTH, days, common)
@@ -42,7 +44,7 @@ class Authority:
         name: str,
         extensions: list[tuple[x509.ExtensionType, bool]],
         usage: x509.ObjectIdentifier,
-        days: int,
+        days: float,
         common: str = "",
     ) -> tuple[Path, Path]:
         key = ec.generate_private_key(ec.SECP256R1())
@@ -60,7 +62,7 @@ class Authority:
         key: ec.EllipticCurvePrivateKey,
         extensions: list[tuple[x509.ExtensionType, bool]],
         *,
-        days: int,
+        days: float,
     ) -> bytes:
         end = datetime.datetime.now(datetime.UTC) + days * _DAY
         number = x509.random_serial_number()

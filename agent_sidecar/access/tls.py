@@ -45,22 +45,30 @@ class Tls:
         self._watched.changed()
         self.problem = ""
         self.expires, self.context = self._load()
+        self._authorities = self._read_authorities()
 
-    def refresh(self) -> None:
-        """Read the files again if one of them has changed."""
-        if self._watched.changed():
-            self.reload()
+    def refresh(self) -> bool:
+        """Read the files again if one of them has changed; return whether other authorities vouch for callers now."""
+        return self._watched.changed() and self.reload()
 
-    def reload(self) -> None:
-        """Read the files again, and keep what there is if they cannot be used."""
+    def reload(self) -> bool:
+        """Read the files again, and keep what there is if they cannot be used; return as `refresh`."""
+        before = self._authorities
         try:
+            authorities = self._read_authorities()
             self.expires, self.context = self._load()
+            self._authorities = authorities
         except (OSError, ValueError) as error:
             self.problem = str(error)
             logs.warning("certificate_unusable", reason=self.problem, hint="the one before stays in use")
         else:
             self.problem = ""
             logs.info("certificate_loaded", expires=self.expires)
+        return self._authorities != before
+
+    def _read_authorities(self) -> bytes:
+        file = self._settings.client_ca
+        return file_content(file, max_bytes=MAX_PEM_BYTES) if file else b""
 
     def _load(self) -> tuple[float, ssl.SSLContext]:
         expires = _check_pair(self._settings, now=self._now())
@@ -129,7 +137,12 @@ def certificate_caller(certificate: Mapping[str, Any] | None, binds: Binds) -> C
     name = certificate_name(certificate)
     if not name:
         return None
-    return Caller(CallerKind.CERTIFICATE, f"certificate {name}", bounds=binds.of(CallerKind.CERTIFICATE, name))
+    return Caller(
+        CallerKind.CERTIFICATE,
+        f"certificate {name}",
+        bounds=binds.of(CallerKind.CERTIFICATE, name),
+        expires=ssl.cert_time_to_seconds(certificate["notAfter"]) if certificate else 0.0,
+    )
 
 
 def tls(value: object) -> TlsSettings:

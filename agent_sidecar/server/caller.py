@@ -1,5 +1,6 @@
 """Who asks: what a connection proves of its peer, never what the peer says of itself."""
 
+import math
 import socket
 import struct
 from dataclasses import dataclass, field
@@ -23,13 +24,15 @@ class CallerKind(StrEnum):
 class Caller:
     """One caller; `name` is what records and logs say, such as ``uid 1000``.
 
-    `bounds` is what it may say in a request: None, which is anything, only where no caller is bound.
+    `bounds` is what it may say in a request: None, which is anything, only where no caller is bound. `expires` is when
+    what proves it does (seconds since 1970).
     """
 
     kind: CallerKind
     name: str
     uid: int | None = None
     bounds: "Bounds | None" = field(default=None, repr=False, compare=False)
+    expires: float = field(default=math.inf, repr=False, compare=False)
 
 
 UNKNOWN = Caller(CallerKind.UNKNOWN, "unknown")

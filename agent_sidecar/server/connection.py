@@ -8,6 +8,7 @@ before the answer arrives.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import cast
@@ -112,6 +113,10 @@ class Connection(ArrivingRequest, asyncio.Protocol):
             self._known = self._entrance.admit(self._transport) if self._transport else None
         except NotAdmittedError:
             self.abort()
+
+    def doubt(self) -> None:
+        """Believe no more what the connection has proved: the next request shows a token, or is the last."""
+        self._known = None
 
     def data_received(self, data: bytes) -> None:
         """Feed what arrived to the parser, a slice at a time."""
@@ -358,7 +363,9 @@ class Connection(ArrivingRequest, asyncio.Protocol):
             self._forget_body()
 
     def check_patience(self) -> None:
-        """End the connection if it has been in its phase for too long."""
+        """End the connection if it has been in its phase for too long, and its caller's proof once it expires."""
+        if self._known and self._known.expires <= time.time():
+            self.doubt()
         patience = self._service.patience.get(self._phase)
         if patience is None or self._service.tick - self._since <= patience or not self._transport:
             return

@@ -58,14 +58,21 @@ class Gatekeeper:
     def refresh(self) -> None:
         """Read files again that have changed; waits for disks."""
         self._tokens.refresh()
-        if self.tls:
-            self.tls.refresh()
+        if self.tls and self.tls.refresh():
+            self._doubt()
 
     def reload(self) -> None:
         """Read all files again; waits for disks."""
         self._tokens.reload()
-        if self.tls:
-            self.tls.reload()
+        if self.tls and self.tls.reload():
+            self._doubt()
+
+    def _doubt(self) -> None:
+        """Take no certificate for good that others have vouched for: its connection has to begin anew."""
+        for service in self.services:
+            if service.entrance is self.tcp:
+                for connection in list(service.connections):
+                    connection.doubt()
 
     def announce(self) -> None:
         """Say loudly what is open to everybody."""

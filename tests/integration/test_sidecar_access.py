@@ -265,6 +265,31 @@ def test_certificates_that_nobody_vouches_for_open_nothing(guarded: Guarded, aut
         assert code(peer.ask("POST", EVALUATION, asking("service/web"))) == "caller_not_bound"
 
 
+def test_a_certificate_proves_nothing_on_an_open_connection_once_it_has_expired(
+    guarded: Guarded, authority: Authority
+) -> None:
+    brief = trusting(authority, *spiffe(authority, "brief", days=4 / 86_400))
+    with RawPeer(guarded.tcp, tls=brief) as peer:
+        assert peer.ask("GET", "/health/live")[0] == 200
+        until(lambda: peer.ask("GET", "/health/live")[0] == 401, "the end of the certificate")
+    with RawPeer(guarded.tcp, tls=trusting(authority, *spiffe(authority))) as peer:
+        assert peer.ask("GET", "/health/live")[0] == 200
+
+
+def test_other_authorities_end_what_the_old_ones_have_vouched_for(guarded: Guarded, authority: Authority) -> None:
+    (guarded.folder / "others").mkdir()
+    other = Authority(guarded.folder / "others", "other")
+    known, old = trusting(authority, *spiffe(authority)), authority.file.read_text()
+    with RawPeer(guarded.tcp, tls=known) as peer, RawPeer(guarded.tcp, tls=trusting(authority)) as token_holder:
+        assert peer.ask("GET", "/health/live")[0] == 200
+        write(authority.file, other.file.read_text())
+        until(lambda: peer.ask("GET", "/health/live")[0] == 401, "the end of the authority")
+        assert token_holder.ask("GET", "/health/live", b"", bearer(WEB))[0] == 200
+        assert is_refused(guarded.tcp, known)
+    write(authority.file, old)
+    until(lambda: not is_refused(guarded.tcp, known), "the authority again")
+
+
 def test_neither_old_tls_nor_no_tls_is_spoken(guarded: Guarded, authority: Authority) -> None:
     old = trusting(authority)
     old.maximum_version = ssl.TLSVersion.TLSv1_2
