@@ -11,7 +11,7 @@ from typing import TextIO
 
 import msgspec
 
-from agent_sidecar.texts import plain
+from policy_core.printable import printable
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -74,7 +74,7 @@ class ReadableLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the same facts as the JSON form, for people."""
-        fields = "".join(f"  {key}={plain(value)}" for key, value in getattr(record, "fields", {}).items())
+        fields = "".join(f"  {key}={printable(value)}" for key, value in getattr(record, "fields", {}).items())
         line = f"{_moment(record)} {record.levelname.lower():7} {record.getMessage()}{fields}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agent_sidecar.advice import advice_of
-from agent_sidecar.texts import counted, place_of, plain
+from agent_sidecar.texts import counted, place_of
+from policy_core.printable import printable
 
 Document = Mapping[str, Any]
 GREEN, YELLOW, RED, BOLD = 32, 33, 31, 1
@@ -32,7 +33,7 @@ def _lines(status: Document, now: datetime) -> Iterator[str]:
     for name in ("current", "previous"):
         if status[name]:
             unusable = status[name].get("unusable", "")
-            why = _painted(RED, f" UNUSABLE: {plain(unusable)}") if unusable else ""
+            why = _painted(RED, f" UNUSABLE: {printable(unusable)}") if unusable else ""
             yield f"{name:10} {place_of(status[name])}{why}"
     yield from _freshness(status, now)
     yield from _log_lines(status["log"])
@@ -44,7 +45,7 @@ def _lines(status: Document, now: datetime) -> Iterator[str]:
     if not advice:
         yield f"next       {_painted(GREEN, 'nothing to do')}"
     for number, step in enumerate(advice):
-        yield f"{'' if number else 'next':10} {_painted(BOLD, plain(step))}"
+        yield f"{'' if number else 'next':10} {_painted(BOLD, printable(step))}"
 
 
 def _policy(status: Document, now: datetime) -> Iterator[str]:
@@ -55,20 +56,20 @@ def _policy(status: Document, now: datetime) -> Iterator[str]:
     else:
         yield f"enforced   {_painted(RED, 'nothing: all denied')}"
     if status["reason"]:
-        yield f"           {_painted(RED, plain(status['reason']))}"
+        yield f"           {_painted(RED, printable(status['reason']))}"
     if pinned:
         until = _painted(YELLOW, f"until {pinned['until']}")
-        yield f"pinned     {until} by {pinned['by']}: {plain(pinned['reason'])}"
+        yield f"pinned     {until} by {pinned['by']}: {printable(pinned['reason'])}"
 
 
 def _published(published: Document | None) -> Iterator[str]:
     if not published:
         return
     signers = published.get("signed_by", ())
-    signed = f", signed by {', '.join(map(plain, signers))}" if signers else ""
-    why = f": {plain(published['reason'])}" if published.get("reason") else ""
+    signed = f", signed by {', '.join(map(printable, signers))}" if signers else ""
+    why = f": {printable(published['reason'])}" if published.get("reason") else ""
     place = f"release {published['release']}, revision {published['revision'][:12]}"
-    yield f"published  {place}, {plain(published['action'])} by {plain(published['actor'])}{signed}{why}"
+    yield f"published  {place}, {printable(published['action'])} by {printable(published['actor'])}{signed}{why}"
 
 
 def _freshness(status: Document, now: datetime) -> Iterator[str]:
@@ -83,18 +84,18 @@ def _freshness(status: Document, now: datetime) -> Iterator[str]:
         yield f"expiring   {_painted(YELLOW, ', '.join(due))}"
     for name, what, when in (("failure", "message", "since"), ("rejection", "reason", "at")):
         if found := status[name]:
-            yield f"{name:10} {_painted(RED, plain(found[what]))} ({when} {found[when]})"
+            yield f"{name:10} {_painted(RED, printable(found[what]))} ({when} {found[when]})"
 
 
 def _memory(memory: Document) -> Iterator[str]:
     remembered = f"{counted(memory['counted_keys'], 'counted key')}, {counted(memory['spent_grants'], 'spent grant')}"
-    yield f"memory     {remembered}, host id {plain(memory['host_id'])}"
+    yield f"memory     {remembered}, host id {printable(memory['host_id'])}"
     if memory["forgot_at"]:
         forgot = f"found damaged at {memory['forgot_at']}: what was before is not known"
         yield f"           {_painted(RED, forgot)}"
     if fleet := memory["fleet"]:
         error = fleet.get("error")
-        yield f"fleet      {plain(fleet['store'])} {_painted(RED, plain(error)) if error else 'answers'}"
+        yield f"fleet      {printable(fleet['store'])} {_painted(RED, printable(error)) if error else 'answers'}"
 
 
 def _access(access: Document) -> Iterator[str]:
@@ -104,14 +105,14 @@ def _access(access: Document) -> Iterator[str]:
         until = f", certificate until {access['certificate_expires_at']}" if access["certificate_expires_at"] else ""
         yield f"tcp        for callers with {access['tcp']}{until}"
     for problem in access["problems"]:
-        yield f"           {_painted(RED, plain(problem))}"
+        yield f"           {_painted(RED, printable(problem))}"
 
 
 def _entry(entry: Document) -> Iterator[str]:
-    what = plain(entry.get("target") or json.dumps(entry.get("rule", {})))
+    what = printable(entry.get("target") or json.dumps(entry.get("rule", {})))
     nothing = ", names nothing here" if entry.get("names_nothing") else ""
     yield f"emergency  {_painted(YELLOW, entry['id'])}: {entry['kind']} {what} until {entry['until']}"
-    yield f"           by {plain(entry['actor'])}: {plain(entry['reason'])}{nothing}"
+    yield f"           by {printable(entry['actor'])}: {printable(entry['reason'])}{nothing}"
 
 
 def _log_lines(log: Mapping[str, Any]) -> Iterator[str]:
@@ -128,7 +129,7 @@ def _log_lines(log: Mapping[str, Any]) -> Iterator[str]:
     ]
     yield f"log        {', '.join(filter(None, facts))}"
     if log.get("problem"):
-        yield f"           {plain(log['problem'])}"
+        yield f"           {printable(log['problem'])}"
     yield from _shipping_lines(log.get("shipping") or {})
 
 
@@ -141,9 +142,9 @@ def _shipping_lines(shipping: Mapping[str, Any]) -> Iterator[str]:
         f"{waiting.get('bytes', 0)} bytes wait since {since}" if since else "nothing waits",
         f"{shipping['refused']} REFUSED" if shipping.get("refused") else "",
     ]
-    yield f"ships to   {plain(shipping['to'])}, {', '.join(filter(None, facts))}"
+    yield f"ships to   {printable(shipping['to'])}, {', '.join(filter(None, facts))}"
     if shipping.get("problem"):
-        yield f"           {plain(shipping['problem'])}"
+        yield f"           {printable(shipping['problem'])}"
 
 
 def _limits(limits: Mapping[str, Any]) -> str:

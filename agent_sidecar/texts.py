@@ -3,15 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from policy_core.printable import printable
+
 _ANSWER_KEYS = (
     "matched_rule", "reason_code", "reason", "retry_after_s", "approval", "exception", "remediations", "constraints",
     "gates", "dry_run", "applied_rules", "errors",
 )  # fmt: skip
-
-
-def plain(text: object) -> str:
-    """Return a text with control characters escaped: requests and policies must not steer a terminal."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(text))
 
 
 def counted(number: int, noun: str) -> str:
@@ -28,7 +25,7 @@ def answer_text(answer: Mapping[str, Any]) -> str:
         if key == "approval":
             from policy_core.explaining.text import describe_ask
 
-            asked = map(plain, describe_ask(value))
+            asked = map(printable, describe_ask(value))
             lines += [f"  {'' if number else key:13} {line}" for number, line in enumerate(asked)]
         else:
             lines.append(f"  {key:13} {f'{value:.1f}' if type(value) is float else _value(value)}")
@@ -48,7 +45,7 @@ def snapshot_text(snapshot: Mapping[str, Any]) -> str:
     """Return one line about a snapshot: which it is, and what may be done with it."""
     state = "enforced" if snapshot["enforced"] else "loaded" if snapshot["loaded"] else "not loaded yet"
     facts = [
-        f"UNUSABLE: {plain(snapshot['problem'])}" if snapshot["problem"] else state,
+        f"UNUSABLE: {printable(snapshot['problem'])}" if snapshot["problem"] else state,
         "pinned by a rollback" if snapshot["pinned"] else "",
         counted(snapshot["rules"], "rule") if snapshot["rules"] is not None else "",
     ]
@@ -61,7 +58,7 @@ def explanation_text(record: Mapping[str, Any]) -> str:
 
     policy = record["answer"].get("policy")
     lines = describe_explanation(record, source=place_of(policy) if policy else "none is loaded")
-    return "\n".join(map(plain, lines))
+    return "\n".join(map(printable, lines))
 
 
 def event_text(event: Mapping[str, Any]) -> str:
@@ -74,7 +71,7 @@ def event_text(event: Mapping[str, Any]) -> str:
         event.get("bundle_digest", "")[:19],
         event.get("revision", "")[:12],
         by,
-        plain(event.get("reason", "")),
+        printable(event.get("reason", "")),
     )
     return "  ".join([event["at"], f"{event['event']:10}", *filter(None, facts)])
 
@@ -86,7 +83,7 @@ def place_of(policy: Mapping[str, Any]) -> str:
 
 def _value(value: object) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{plain(key)}={_value(item)}" for key, item in value.items())
+        return ", ".join(f"{printable(key)}={_value(item)}" for key, item in value.items())
     if isinstance(value, list):
         return ", ".join(map(_value, value))
-    return plain(value)
+    return printable(value)

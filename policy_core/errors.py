@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
+from policy_core.printable import printable
+
 
 class KnownError(Exception):
     """Root of all expected errors; the message is one lower-case line, *where: what*.
@@ -91,7 +93,10 @@ class InvalidPolicyError(InvalidError):
 
 
 def report(error: KnownError) -> list[str]:
-    """Return the lines a command prints on stderr for an error: each problem, then ``error:`` and ``hint:``."""
+    """Return the lines a command prints on stderr for an error: each problem, then ``error:`` and ``hint:``.
+
+    What is told may be from whoever wrote a file or an object, so nothing in it is left that a terminal would obey.
+    """
     lines = []
     for problem in error.problems:
         lines.append(f"{problem.where}: {problem.message}" + (f" [{problem.code}]" if problem.code else ""))
@@ -100,4 +105,4 @@ def report(error: KnownError) -> list[str]:
     lines.append(f"error: {error.message}")
     if error.hint:
         lines.append(f"hint: {error.hint}")
-    return lines
+    return [printable(line) for line in lines]

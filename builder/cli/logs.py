@@ -139,6 +139,7 @@ def intervals(
     Example:
       writ logs intervals s3://acme-logs/decisions --keys s3://acme-policies/fleet --host web-1
     """
+    from builder.cli.marks import echo_marked
     from builder.logs.enforced import Enforcing, describe_intervals
     from builder.logs.verifying import verify_logs
 
@@ -155,6 +156,8 @@ def intervals(
     else:
         for line in describe_intervals(found):
             click.echo(line)
+        for line in _flaw_lines(outcome):
+            echo_marked(line, err=True)
     outcome.check()
 
 
@@ -290,6 +293,10 @@ def _host_lines(host: "HostReport") -> list[str]:
             lines.append(f"    {chain.repeated} segments are there twice, and the same")
         if chain.torn_bytes:
             lines.append(f"    {chain.torn_bytes} bytes of a record that is being written")
-    for finding in host.findings:
-        lines.append(f"  ✗ {finding.flaw}: " + (f"{finding.name}: " if finding.name else "") + finding.message)
-    return lines
+    return [*lines, *(f"  ✗ {each}" for each in host.findings)]
+
+
+def _flaw_lines(outcome: "Verification") -> list[str]:
+    """Return what is wrong, for where nothing else is told of a log."""
+    found = [f"✗ {host.host}: {each}" for host in outcome.hosts for each in host.findings]
+    return [*(f"✗ key: {problem}" for problem in outcome.problems), *found]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import msgspec
 
 from policy_core.decision_log.lines import Record
+from policy_core.printable import printable
 
 IN_FORCE = frozenset({"activated", "started", "fallback", "rollback", "resume"})
 """Types of records whose bundle is in force from then on."""
@@ -51,7 +52,7 @@ class Enforcing:
     def take(self, record: Record) -> None:
         """Take the next record."""
         if record.type in IN_FORCE:
-            event = msgspec.json.decode(record.line, type=_Event)
+            event = _event(record)
             unseen = record.type in STARTS  # it ended some time after its last record, without a word
             if unseen or not self._since or self._since[2].bundle_digest != event.bundle_digest:
                 self._close(self._last_at if unseen else record.ts, "" if unseen else record.type)
@@ -77,11 +78,19 @@ class Enforcing:
         self._since = None
 
 
+def _event(record: Record) -> _Event:
+    """Return what a record says that came into force: what no sidecar writes, its host vouches for all the same."""
+    try:
+        return msgspec.json.decode(record.line, type=_Event)
+    except ValueError:
+        return _Event(bundle_digest="unreadable")
+
+
 def describe_intervals(found: Iterable[Enforced]) -> Iterator[str]:
     """Yield a line for each interval."""
     for each in found:
         end = f"to {each.end} ({each.ended or 'no record of its end'})" if each.end else "on"
-        yield (
+        yield printable(
             f"{each.host}  {each.channel} release {each.release}  {each.bundle[:19]}  {each.revision[:12]}  "
             f"from {each.start} ({each.began}) {end}"
         )

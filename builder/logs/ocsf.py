@@ -13,6 +13,8 @@ from builder.logs.parts import part
 VERSION = "1.5.0"
 APPLICATION, LIFECYCLE, API_ACTIVITY = 6, 6002, 6003
 OTHER = 99
+DEPTH = 6
+"""Of objects in objects: authorizations, policy, group, name."""
 
 _ALLOWED, _DENIED, _OBSERVED, _MODIFIED = 1, 2, 3, 4
 _ACTIONS = {"allow": _ALLOWED, "allow_with_constraints": _MODIFIED}
@@ -25,8 +27,12 @@ _NOTICED = frozenset({"rejected", "rollback", "revoked", "fallback", "clock_back
 
 
 def to_ocsf(host: str, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the event that a record of a host is; fields that would be empty are left out."""
+    """Return the event that a record of a host is; fields that would be empty are left out.
+
+    Nothing is left out of what is unmapped: an empty allow-list among constraints is the strictest of all.
+    """
     event = _decision(record) if record["type"] == "decision" else _happening(record)
+    unmapped = {name: value for name, value in event.pop("unmapped").items() if value is not None}
     at = datetime.fromisoformat(record["ts"])
     event |= {
         "category_uid": APPLICATION,
@@ -41,7 +47,7 @@ def to_ocsf(host: str, record: Mapping[str, Any]) -> dict[str, Any]:
         "log_provider": host,
         "sequence": record["seq"],
     }
-    return _filled_parts(event)
+    return {**_filled_parts(event), "unmapped": unmapped}
 
 
 def _decision(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,13 +136,13 @@ def _policy(answer: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _filled_parts(parts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parts that are neither absent nor empty, at any depth."""
-    kept = {name: _filled(part) for name, part in parts.items()}
+def _filled_parts(parts: Mapping[str, Any], depth: int = DEPTH) -> dict[str, Any]:
+    """Return the parts that are neither absent nor empty, as deep as the framework's own lie."""
+    kept = {name: _filled(part, depth - 1) for name, part in parts.items()}
     return {name: part for name, part in kept.items() if part not in (None, "", [], {})}
 
 
-def _filled(value: Any) -> Any:
-    if isinstance(value, dict):
-        return _filled_parts(value)
-    return [_filled(each) for each in value] if isinstance(value, list) else value
+def _filled(value: Any, depth: int) -> Any:
+    if isinstance(value, dict) and depth:
+        return _filled_parts(value, depth)
+    return [_filled(each, depth - 1) for each in value] if isinstance(value, list) and depth else value

@@ -8,12 +8,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
+
 from builder.logs.parts import part
 
 SERVICE = "writ-sidecar"
 SCOPE = "writ.decision-log"
 INFO, WARN = (9, "INFO"), (13, "WARN")
 MAX_BATCH = 500
+MAX_DEPTH = 25
+"""Of values in values: a level is up to three messages, and protocol buffers are read to a depth of 100 messages."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ANSWERED = ("decision_id", "decision", "allowed", "reason_code", "matched_rule")
@@ -71,12 +75,15 @@ def _facts(record: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if value not in (None, "")}
 
 
-def _attributes(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [{"key": name, "value": _value(value)} for name, value in facts.items()]
+def _attributes(facts: Mapping[str, Any], depth: int = 0) -> list[dict[str, Any]]:
+    return [{"key": name, "value": _value(value, depth)} for name, value in facts.items()]
 
 
-def _value(value: object) -> dict[str, Any]:
-    """Return an AnyValue; protocol buffers spell 64-bit integers as texts in JSON, and know no larger ones."""
+def _value(value: object, depth: int = 0) -> dict[str, Any]:
+    """Return an AnyValue, what lies too deep as JSON text.
+
+    Protocol buffers spell 64-bit integers as texts in JSON, and know no larger ones.
+    """
     if value is None:
         return {}
     if isinstance(value, bool):
@@ -85,8 +92,19 @@ def _value(value: object) -> dict[str, Any]:
         return {"intValue": str(value)} if -(2**63) <= value < 2**63 else {"stringValue": str(value)}
     if isinstance(value, float):
         return {"doubleValue": value}
+    if isinstance(value, str):
+        return {"stringValue": value}
+    if depth == MAX_DEPTH:
+        return {"stringValue": _text(value)}
     if isinstance(value, dict):
-        return {"kvlistValue": {"values": _attributes(value)}}
+        return {"kvlistValue": {"values": _attributes(value, depth + 1)}}
     if isinstance(value, list):
-        return {"arrayValue": {"values": [_value(each) for each in value]}}
+        return {"arrayValue": {"values": [_value(each, depth + 1) for each in value]}}
     return {"stringValue": str(value)}
+
+
+def _text(value: object) -> str:
+    try:
+        return msgspec.json.encode(value).decode()
+    except RecursionError:
+        return "nested too deeply"

@@ -11,6 +11,7 @@ from builder.logs.parts import part
 from builder.logs.sources import EVER, LogSource, Span
 from policy_core.decision_log.errors import LogError
 from policy_core.decision_log.lines import CHECKPOINT, Record
+from policy_core.printable import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,20 @@ def chosen(source: LogSource, choice: Choice) -> Iterator[tuple[str, dict[str, A
                 raise LogError(read.name, read.misplaced)
             for line in read.parts():
                 if isinstance(line, Record) and choice.wants(line):
-                    content: dict[str, Any] = msgspec.json.decode(line.line)
+                    content = _content(line)
                     if not choice.decisions or part(content, "answer").get("decision") in choice.decisions:
                         yield host, content
+
+
+def _content(record: Record) -> dict[str, Any]:
+    """Return the members of a record, as JSON text if they are nested too deeply or have numbers beyond all."""
+    try:
+        found: dict[str, Any] = msgspec.json.decode(record.line)
+    except (ValueError, RecursionError):
+        texts = msgspec.json.decode(record.line, type=dict[str, msgspec.Raw])
+        found = {name: bytes(text).decode() for name, text in texts.items()}
+        found |= {"type": record.type, "seq": record.seq, "ts": record.ts}
+    return found
 
 
 def describe_record(host: str, content: dict[str, Any]) -> str:
@@ -66,9 +78,4 @@ def describe_record(host: str, content: dict[str, Any]) -> str:
     else:
         shown = ("release", "bundle_digest", "reason", "by", "entry", "first_seq", "last_seq")
         words += [f"{name}={content[name]}" for name in shown if content.get(name)]
-    return "  ".join(_plain(word) for word in words if word)
-
-
-def _plain(word: str) -> str:
-    """Take what a terminal could obey out of a text that some caller chose."""
-    return "".join(char if char.isprintable() else "?" for char in word)
+    return "  ".join(printable(word) for word in words if word)

@@ -16,7 +16,7 @@ from policy_core.decision_log.sequence import ChainReport, Finding, Flaw, HostVe
 from policy_core.errors import TrustError
 
 NEW_FOR = timedelta(hours=1)
-"""A key younger than this may not have signed anything that has arrived."""
+"""A key younger than this may not have signed anything that has arrived; a host's clock may be ahead by as much."""
 
 
 class UnprovenLogError(TrustError):
@@ -130,7 +130,7 @@ def _find_silent(reports: dict[str, HostReport], host: str, keys: Iterable[HostK
     """Find keys of a host that have signed nothing: its log was taken away, or somebody else enrolled a key for it."""
     signed = {chain.keyid for chain in reports[host].chains} if host in reports else set()
     for key in keys:
-        is_new = datetime.fromisoformat(key.created) > now - NEW_FOR
+        is_new = abs(now - datetime.fromisoformat(key.created)) < NEW_FOR
         if key.keyid not in signed and not is_new:
             message = f"key {key.keyid[:16]} of {key.created} is enrolled, and nothing is there that it has signed"
             reports.setdefault(host, HostReport(host)).findings.append(Finding(Flaw.SILENT, "", message))

@@ -6,6 +6,7 @@ between is its writer's business. A *checkpoint* is a record, too. Header, check
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 
 import msgspec
@@ -127,7 +128,7 @@ def is_host(name: str) -> bool:
 
 def is_moment(text: str) -> bool:
     """Tell whether a text is a time as logs spell it: UTC to the millisecond, ``2026-03-01T12:00:00.000Z``."""
-    return _MOMENT.fullmatch(text) is not None
+    return _MOMENT.fullmatch(text) is not None and _is_in_the_calendar(text)
 
 
 def encode_line(line: SegmentHeader | Seal) -> bytes:
@@ -157,8 +158,8 @@ def decode_record(line: bytes) -> Record:
     stated = end[1].decode()
     if msgspec.structs.astuple(_json(line, _Envelope)) != (kind, seq, ts, stated):
         raise ValueError("a key of the record occurs twice")
-    if kind in _RESERVED or seq > MAX_SEQ:
-        raise ValueError("not a record (its type is reserved, or its seq too high)")
+    if kind in _RESERVED or seq > MAX_SEQ or not _is_in_the_calendar(ts):
+        raise ValueError("not a record (its type is reserved, its seq too high, or its ts no time)")
     return Record(kind, seq, ts, line[: end.start()], stated)
 
 
@@ -174,6 +175,14 @@ def decode_checkpoint(record: Record) -> Checkpoint:
 def checkpoint_start(*, seq: int, ts: str, keyid: str) -> bytes:
     """Return a checkpoint's line up to its signature, which covers this."""
     return b'{"type":"checkpoint","seq":%d,"ts":"%b","keyid":"%b"' % (seq, ts.encode(), keyid.encode())
+
+
+def _is_in_the_calendar(moment: str) -> bool:
+    try:
+        datetime.fromisoformat(moment)
+    except ValueError:  # such as the 30th of February
+        return False
+    return True
 
 
 def _decode(line: bytes, kind: type[Line]) -> Line:

@@ -45,6 +45,10 @@ class Finding:
     first_seq: int = 0
     last_seq: int = 0
 
+    def __str__(self) -> str:
+        """Say it on one line."""
+        return f"{self.flaw}: " + (f"{self.name}: " if self.name else "") + self.message
+
 
 @dataclass(slots=True)
 class ChainReport:

@@ -206,7 +206,7 @@ class TestShow:
 
         _, out, _ = run(capsys, "show", tmp_path.as_uri())
 
-        assert "?[2Jagent" in out
+        assert r"\x1b[2Jagent" in out
         assert "\x1b" not in out
 
     def test_a_damaged_segment_ends_the_list(

@@ -114,6 +114,11 @@ def enrols_a_second_key(store: Store) -> None:
     store.enrol(*LogWriter(host="web-1").enrolment())
 
 
+def enrols_a_second_key_from_the_future(store: Store) -> None:
+    """One that would be new for ever."""
+    store.enrol(*LogWriter(host="web-1", created="9999-12-31T23:59:59.999Z").enrolment())
+
+
 def removes_a_chain_that_began_anew(store: Store) -> None:
     """So that it looks as if the host had ended with the chain before."""
     later = LogWriter(host="web-1", chain="c" * 16)
@@ -255,6 +260,7 @@ ATTACKS: dict[Callable[[Store], None], dict[str, set[str]]] = {
     forges_a_tail_with_a_key_of_its_own: {"web-1": {"unknown_key", "unsigned"}},
     forges_a_tail_with_a_key_it_enrols: {"web-1": {"forged", "unsigned", "silent"}},
     enrols_a_second_key: {"web-1": {"silent"}},
+    enrols_a_second_key_from_the_future: {"web-1": {"silent"}},
     removes_a_chain_that_began_anew: {"web-1": {"silent"}},
     begins_a_chain_with_a_key_it_enrols: {"web-1": {"restart"}},
     removes_a_segment: {"web-1": {"gap"}},
@@ -388,3 +394,75 @@ def test_objects_of_others_are_passed_over(store: Store, capsys: pytest.CaptureF
     store.put("README", b"hello")
 
     assert store.verify(capsys)[0] == 0
+
+
+DEEP = '"input":' + '{"a":' * 900 + "1" + "}" * 900
+NO_MOMENT = "2026-02-30T99:00:00.000Z"
+
+
+def test_a_key_enrolled_at_no_moment_does_not_keep_the_others_from_being_proven(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.enrol(*LogWriter(host="web-1", created=NO_MOMENT).enrolment())
+
+    code, outcome = store.verify(capsys)
+
+    assert (code, flaws(outcome), len(outcome["key_problems"])) == (5, {"web-1": set(), "web-2": set()}, 1)
+
+
+def test_a_host_that_writes_what_no_sidecar_does_is_told_and_the_others_are_proven(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written = store.other.write('"answer":{}', at=NO_MOMENT)
+    store.put(written.name, written.shipped)
+
+    code, outcome = store.verify(capsys)
+
+    assert (code, flaws(outcome)) == (5, {"web-1": set(), "web-2": {"damaged"}})
+
+
+@pytest.mark.parametrize("members", ['"release":"42"', '"release":1e999', '"bundle_digest":7'])
+def test_an_activation_that_no_sidecar_writes_ends_no_list(
+    store: Store, capsys: pytest.CaptureFixture[str], members: str
+) -> None:
+    _ship(store, "activated", members)
+
+    code = main(["logs", "intervals", store.logs.as_uri(), "--keys", store.fleet.as_uri()])
+
+    assert (code, capsys.readouterr().err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "command", [["show"], ["show", "--decision", "deny"], ["export", "--as", "ocsf"], ["export", "--as", "otlp"]]
+)
+@pytest.mark.parametrize("members", ['"eval_us":1e999', DEEP], ids=["number", "depth"])
+def test_a_number_or_a_depth_that_no_sidecar_writes_is_told(
+    store: Store, capsys: pytest.CaptureFixture[str], command: list[str], members: str
+) -> None:
+    _ship(store, "decision", members)
+
+    code = main(["logs", command[0], store.logs.as_uri(), *command[1:]])
+
+    assert code in {0, 5}
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_what_a_host_says_steers_no_terminal(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    _ship(store, "activated", r'"channel":"\u001b[2J","bundle_digest":"sha256:\u009b1A","revision":"\u202e"')
+    store.enrol(f"hosts/web-2/{'0' * 64}.json", rb'{"\u001b[2J":1}')
+    steering = {"\x1b", "\x9b", "\u202e"}
+
+    for command in ("verify", "intervals"):
+        main(["logs", command, store.logs.as_uri(), "--keys", store.fleet.as_uri()])
+        printed = capsys.readouterr()
+        assert steering.isdisjoint(printed.out + printed.err)
+
+
+def _ship(store: Store, kind: str, members: str) -> None:
+    """Let a host that holds its own key write a record of its own making."""
+    other = store.other
+    opened = other.write(at="2026-03-02T01:00:00.000Z", seal=False)
+    record, checkpoint = other.record(kind, members), other.checkpoint()
+    seal = seal_line(opened.header, last_seq=other.seq, head=other.head)
+    written = Written(opened.header, opened.content + record + checkpoint + seal)
+    store.put(written.name, written.shipped)

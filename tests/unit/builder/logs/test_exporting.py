@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent_sidecar.decision_log.records import Decided, Spoken, spell
 from builder.logs.ocsf import to_ocsf
-from builder.logs.otlp import MAX_BATCH, batches
+from builder.logs.otlp import MAX_BATCH, MAX_DEPTH, batches
 from policy_core.decision import Answer, PolicyRef
 from policy_core.model import Decision
 
@@ -77,6 +77,13 @@ def test_a_trial_was_only_observed() -> None:
     assert to_ocsf("web-1", decided(trial=True))["action_id"] == 3
 
 
+def test_the_strictest_constraint_is_not_taken_for_none() -> None:
+    record = decided(Decision.ALLOW_WITH_CONSTRAINTS)
+    record["answer"]["constraints"] = {"network_allowlist": [], "max_targets": 0, "x_note": ""}
+
+    assert to_ocsf("web-1", record)["unmapped"]["constraints"] == record["answer"]["constraints"]
+
+
 def test_an_activation_is_in_the_life_of_an_application() -> None:
     event = to_ocsf("web-1", ACTIVATED)
 
@@ -121,6 +128,18 @@ def test_numbers_are_what_protocol_buffers_can_hold() -> None:
     assert f'{{"stringValue": "{2**70}"}}' in text
     assert '{"doubleValue": 0.5}' in text
     assert '{"key": "none", "value": {}}' in text
+
+
+def test_values_lie_no_deeper_than_a_collector_reads() -> None:
+    deep: Any = "bottom"
+    for _ in range(400):
+        deep = {"a": [deep]}
+
+    (batch,) = batches([("h", ACTIVATED | {"deep": deep})])
+
+    text = json.dumps(batch)
+    assert text.count("arrayValue") + text.count("kvlistValue") <= MAX_DEPTH + 1
+    assert "bottom" in text
 
 
 anything = st.recursive(
