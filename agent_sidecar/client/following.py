@@ -8,6 +8,7 @@ what was in force before the same way. While there is nothing to answer from, `v
 
 import gc
 import logging
+import math
 import threading
 import time
 import weakref
@@ -20,7 +21,7 @@ from agent_sidecar.announcing import Announcement, Head, InForce, entries_digest
 from agent_sidecar.client.owners import Owners, check_directory
 from agent_sidecar.durable import StateError
 from agent_sidecar.emergencies import decoded_entries
-from agent_sidecar.snapshots import SnapshotFolder
+from agent_sidecar.snapshots import SnapshotFolder, SnapshotRef
 from agent_sidecar.state import State, read_state, read_trusted_root
 from policy_core.emergency import in_force, overlay_of
 from policy_core.errors import KnownError
@@ -30,6 +31,7 @@ from policy_core.matcher.tightening import Overlay, tighten
 LOOK_EVERY_S = 1.0
 WOKEN_EVERY_S = 0.05
 """How often answers that could not be given in process may have it looked again before that."""
+LEAST_DELAY_S, MOST_DELAY_S = 0.05, 60.0
 PATIENCE_S = 30.0
 """How long answers under way may hold on to what was in force; after that it is freed at once, when they let go."""
 
@@ -70,6 +72,23 @@ class _Gone:
         return True
 
 
+class _Retry:
+    """When to try again what failed for an announcement: after twice the time each time, at once for another one."""
+
+    def __init__(self) -> None:
+        self._number = 0
+        self._delay_s = self._due = 0.0
+
+    def is_due(self, number: int) -> bool:
+        """Tell whether it is time to try what is announced under a number."""
+        return number != self._number or time.monotonic() >= self._due
+
+    def failed(self, number: int) -> None:
+        """Take note that it could not be used: to load a large policy again and again would slow the application."""
+        self._delay_s = min(2 * self._delay_s, MOST_DELAY_S) if number == self._number else LEAST_DELAY_S
+        self._number, self._due = number, time.monotonic() + self._delay_s
+
+
 class Follower:
     """Follows one state directory, in a thread of its own from the first look on; safe to use from any thread."""
 
@@ -81,6 +100,7 @@ class Follower:
         self._view: View | None = None
         self._loaded: Activation | None = None
         self._announcement: Announcement | None = None
+        self._retry = _Retry()
         self._is_closed = False
         self.forked()
 
@@ -117,6 +137,12 @@ class Follower:
         self.problem = "closed"
         self._wake.set()
 
+    def is_ended(self) -> bool:
+        """Tell whether it is closed, and see to it that a look under way then has left nothing to answer from."""
+        if self._is_closed:
+            self._view = self._loaded = None
+        return self._is_closed
+
     def _start(self) -> None:
         with self._starting:
             if self._thread is None and not self._is_closed:
@@ -139,7 +165,7 @@ class Follower:
         self._gone = [each for each in self._gone if not each.is_freed()]
 
     def _catch_up(self) -> None:
-        """(1) Whose directory; (2) what is announced; (3) state, snapshot, entries; (4) announced still: in force."""
+        """(1) Whose directory; (2) who lives there; (3) what is announced, loaded; (4) announced still: in force."""
         directory = check_directory(self._directory, self._owners)
         if self._announcement is None or self._announcement.is_replaced(directory):
             self._announcement = Announcement(directory)
@@ -147,32 +173,40 @@ class Follower:
         head = announcement.head()
         if not head.is_alive():
             raise StateError(f"{directory}: no sidecar lives there")
+        if not self._retry.is_due(head.number):
+            return
+        try:
+            activation = self._announced(directory, announcement, head)
+        except BaseException:
+            self._retry.failed(head.number)
+            raise
+        view = View(announcement, head.number, activation)
+        self._views = [*(each for each in self._views if each() is not None), weakref.ref(view)]
+        self._view, self.problem = view, ""
+
+    def _announced(self, directory: Path, announcement: Announcement, head: Head) -> Activation:
+        """Return what is announced, from state, snapshot and entries on disk. Raises KnownError."""
         said = announcement.read()
         state = read_state(directory)
         if state is None or said.snapshot is None:
             raise StateError(f"{directory}: {said.reason or 'holds no state'}")
-        activation = self._activation(directory, said, state)
-        overlay = self._overlay(said, state, head)
-        activation = replace(
-            activation,
-            matcher=tighten(activation.matcher, overlay),
-            host=state.settings.host,
-            deny_after=float("inf") if said.deny_after is None else said.deny_after,
-        )
-        if announcement.head().number != said.number:
+        activation = self._activation(directory, said.snapshot, state)
+        if not said.number == head.number == announcement.head().number:
             raise StateError(f"{directory}: something else is in force by now")
-        view = View(announcement, said.number, activation)
-        self._views = [*(each for each in self._views if each() is not None), weakref.ref(view)]
-        self._view, self.problem = view, ""
+        return replace(
+            activation,
+            matcher=tighten(activation.matcher, self._overlay(said, state, head)),
+            host=state.settings.host,
+            deny_after=math.inf if said.deny_after is None else said.deny_after,
+        )
 
-    def _activation(self, directory: Path, said: InForce, state: State) -> Activation:
-        """Return the snapshot announced: verified; and loaded, unless its bytes are loaded. Raises KnownError."""
-        assert said.snapshot is not None  # noqa: S101 - for the type checker: `_catch_up` has looked
+    def _activation(self, directory: Path, ref: SnapshotRef, state: State) -> Activation:
+        """Return a snapshot, verified; and loaded, unless its bytes are loaded. Raises KnownError."""
         before = self._loaded
-        if before is not None and before.ref == said.snapshot:
+        if before is not None and before.ref == ref:
             return before
         snapshot = SnapshotFolder(directory / "snapshots").load(
-            said.snapshot, trusted_root=read_trusted_root(directory), channel=state.settings.channel
+            ref, trusted_root=read_trusted_root(directory), channel=state.settings.channel
         )
         now = self._clock()
         listed = before and before.listed_as(snapshot.release, now=now)
@@ -202,7 +236,7 @@ def _follow(follower: "weakref.ref[Follower]", wake: threading.Event) -> None:
     """Look at intervals, and when woken, for as long as somebody has the follower."""
     while True:
         found = follower()
-        if found is None or found._is_closed:  # noqa: SLF001 - the body of its thread
+        if found is None or found.is_ended():
             return
         try:
             found.look()

@@ -20,6 +20,7 @@ from signed_store import bundle, denial, rules
 from agent_sidecar.announcing import BEAT_LIMIT_S, IN_FORCE
 from agent_sidecar.calling import call
 from agent_sidecar.client import Decided, Policy
+from agent_sidecar.durable import StateError
 from policy_core.errors import UsageError
 from policy_core.model import Clauses, Decision, Rate, Rule
 from policy_core.request import RequestError
@@ -282,6 +283,22 @@ def test_a_damaged_directory_is_not_answered_from(calm: Bench) -> None:
         file.write_bytes(content)
     with follow(calm) as policy:
         settled(policy)
+
+
+def test_what_cannot_be_used_is_not_tried_again_and_again(calm: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[Path] = []
+
+    def refuse(directory: Path) -> None:
+        tried.append(directory)
+        raise StateError("state.json: is damaged")
+
+    monkeypatch.setattr("agent_sidecar.client.following.read_state", refuse)
+    with follow(calm) as policy:
+        end = time.monotonic() + 1.5
+        while time.monotonic() < end:
+            assert policy.decide(ALLOWED).allowed
+
+    assert 2 <= len(tried) <= 6  # at once, and after 0.05, 0.1, 0.2, 0.4 and 0.8 s
 
 
 _NOT_YET = ("the policy has not been loaded yet", "the policy is being loaded", "")
