@@ -7,8 +7,8 @@ import click
 from benchmarks.measuring import machine
 
 NAMES = (
-    "decisions", "conditions", "building", "loading", "simulating", "polling", "fleet", "sidecar", "swapping",
-    "propagating", "soaking", "client",
+    "decisions", "conditions", "building", "loading", "simulating", "polling", "fleet", "sidecar", "holding",
+    "swapping", "propagating", "soaking", "client",
 )  # fmt: skip
 
 

@@ -18,6 +18,8 @@ from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
+
 from benchmarks.measuring import percentile, table
 from benchmarks.pictures import curves, save
 from benchmarks.sidecar import Sidecar, World, s3_or_file
@@ -43,7 +45,7 @@ def run() -> None:
     rows, memory = [OPA_STEADY, OPA], [OPA_MEMORY]
     for size in SIZES:
         with tempfile.TemporaryDirectory(prefix="writ-") as folder, s3_or_file("file", Path(folder)) as world:
-            states = _released(world, size, max(SWAPS * len(CONNECTIONS), MANY_SWAPS if size == SIZES[0] else 0))
+            states = _released(world, size, max(SWAPS, MANY_SWAPS if size == SIZES[0] else 0) + 2)
             (world.folder / "requests.json").write_text(json.dumps(requests(size, REQUESTS)))
             for connections in CONNECTIONS:
                 lines = {}
@@ -52,18 +54,17 @@ def run() -> None:
                     parts = (percentile(times, part) for part in (0.5, 0.99, 0.999))
                     rows.append((f"{size:,}", str(connections), phase, f"{len(times):,}", *parts, times[-1]))
                     lines[phase] = [percentile(times, part) for part in PARTS]
-                    if swaps:
-                        print(f"{size} rules, {connections} connections: {took_s / swaps:.2f} s from release to swap")
+                    click.echo(f"{rows[-1]}, {took_s / max(1, swaps):.1f} s from a release to its swap", err=True)
                 if connections == CONNECTIONS[0]:
                     _draw(size, lines)
-            if size == SIZES[0]:
+            if size == SIZES[0] and MANY_SWAPS:
                 memory.append((f"{size:,}", f"{MANY_SWAPS} swaps", *_memory_over(world, states, MANY_SWAPS)))
     table("Requests while policies are swapped (ms)", _HEADER, rows)
     table("Memory over swaps (MiB)", ("rules", "", "after the first", "after all"), memory)
 
 
 def _released(world: World, size: int, count: int) -> list[bytes]:
-    """Make that many releases and one more, and return the signed timestamp of each."""
+    """Make that many releases, and return the signed timestamp of each."""
     timestamp = world.folder / "store/metadata/timestamp.json"
     states = []
     for number in range(POLICIES):
@@ -73,7 +74,7 @@ def _released(world: World, size: int, count: int) -> list[bytes]:
             world.writ("keys", "init", "--dev")
         world.writ("publish")
         states.append(timestamp.read_bytes())
-    for number in range(POLICIES + 1, count + 2):
+    for number in range(POLICIES + 1, count + 1):
         to = str((number - 1) % POLICIES + 1)
         world.writ("rollback", "--channel", "prod", "--to", to, "--reason", "benchmark")
         states.append(timestamp.read_bytes())
