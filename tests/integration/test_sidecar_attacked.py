@@ -18,6 +18,8 @@ from raw_peer import Address, RawPeer, statuses
 from sidecar_bench import PATIENCE_S, REQUEST, Bench, Process, new_bench, until
 from signed_store import bundle, rules
 
+from agent_sidecar.server.arriving import MAX_BUFFERED_BYTES
+
 EVALUATION = "/access/v1/evaluation"
 BODY = json.dumps(REQUEST).encode()
 TOKEN = "a-token-of-enough-length"
@@ -199,6 +201,21 @@ def test_a_hundred_megabytes_are_never_held(attacked: Attacked, expects: bool, i
                 peer.sock.sendall(b"100000\r\n" + piece + b"\r\n" if is_chunked else piece)
         if not (expects and not is_chunked):
             assert statuses(peer.rest())[-1] == 413
+
+
+def test_many_large_bodies_that_never_end_are_bounded_together(attacked: Attacked) -> None:
+    head = f"POST {EVALUATION} HTTP/1.1\r\nHost: x\r\nContent-Length: {1 << 20}\r\n\r\n".encode()
+    before = attacked.memory()
+    with contextlib.ExitStack() as opened:
+        peers = [opened.enter_context(RawPeer(attacked.local)) for _ in range(75)]
+        for peer in peers:
+            peer.send(head + b"x" * ((1 << 20) - 1))
+        with RawPeer(attacked.local) as good:
+            assert served(good) < MAX_WAIT_S
+        assert attacked.memory() - before < MAX_GROWTH_BYTES + MAX_BUFFERED_BYTES
+        told = [statuses(peer.rest()) for peer in peers]
+    assert [503] in told
+    assert told.count([408]) + told.count([503]) == len(told)
 
 
 def test_twenty_thousand_headers_are_refused(attacked: Attacked) -> None:

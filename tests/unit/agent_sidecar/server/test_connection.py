@@ -45,12 +45,18 @@ async def slow(body: bytes | bytearray, peer: Connection) -> Reply:
     return echo(body, peer)
 
 
+async def slower(body: bytes | bytearray, peer: Connection) -> Reply:
+    await asyncio.sleep(0.5)
+    return echo(body, peer)
+
+
 ROUTES = {
     b"/echo": (b"POST", echo),
     b"/me": (b"GET", whoami),
     b"/broken": (b"POST", broken),
     b"/conflict": (b"POST", conflicting),
     b"/slow": (b"POST", slow),
+    b"/slower": (b"POST", slower),
     b"/told/": (ANY, told),
 }
 
@@ -497,7 +503,7 @@ def test_what_comes_before_an_answer_that_has_to_wait_ends_the_connection_after_
 
 def test_an_answer_under_way_does_not_hold_up_other_connections(tmp_path: Path) -> None:
     async def client(path: Path, _service: Service) -> None:
-        slow = asyncio.ensure_future(exchange(path, post("/slow", b"1")))
+        slow = asyncio.ensure_future(exchange(path, post("/slower", b"1")))
         await asyncio.sleep(0.001)
         assert status_of(await exchange(path, post("/echo", b"2"))) == 200
         assert not slow.done()
