@@ -27,6 +27,9 @@ _SCALARS = {
 }
 ABSENT = ...
 """Stands in a key for what is not there; JSON has no such value, and null is another one."""
+MAX_SET = 100
+TOO_LARGE = object()
+"""Stands for a set that takes longer to sort than it is worth; `marshal` refuses it, so there is no key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +167,9 @@ def _set(attribute: str) -> Read:
 
     def read(request: Request) -> object:
         held = get(request)
-        return None if held is None else sorted(held)
+        if held is None:
+            return None
+        return sorted(held) if len(held) <= MAX_SET else TOO_LARGE
 
     return read
 

@@ -4,6 +4,7 @@ Here it is eager: asked from the third time on that rules come together, however
 """
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 
 import msgspec
@@ -380,6 +381,33 @@ def test_large_values_are_not_kept():
     check(matcher, [large, request(env="prod")])
 
     assert len(matcher._cache._answers) == 1
+
+
+def test_large_sets_are_not_sorted_and_not_kept():
+    matcher = matcher_of(ALLOW, rule(match=Clauses(subject=EntityClauses(roles=("sre",)))))
+    names = [str(number) for number in range(20_000)]
+
+    check(matcher, [request(roles=names), request(roles=["sre", *names]), request(roles=["sre"]), request(roles=[])])
+
+    assert len(matcher._cache._answers) == 2
+
+
+def test_threads_that_share_a_matcher_get_the_answers_of_one():
+    matcher = matcher_of(
+        ALLOW,
+        rule(when=["==", ["var", "context", "env"], "prod"]),
+        rule("constrain", Clauses(risk_tags=("t",)), name="bound", constraints={"max_retries": 1}),
+    )
+    asked = [
+        request(env=env, risk_tags=tags) for env in ("prod", "dev", *range(30)) for tags in ([], ["t"], ["t", "u"])
+    ]
+    expected = [fresh(matcher, each) for each in asked]
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: [matcher.decide(each) for each in asked], range(40)))
+
+    assert all(answers == expected for answers in found)
+    assert matcher.cache_hits
 
 
 def test_whoever_varies_attributes_fills_no_more_than_the_limit(monkeypatch):
