@@ -63,6 +63,8 @@ def check_directory(path: Path, owners: Owners) -> Path:
 
 def check_peer(sock: socket.socket, owners: Owners, where: str) -> None:
     """Raise OwnerError unless the process that listens at a connected Unix socket runs under one of the accounts."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        raise OwnerError(f"{where}: this system does not say who answers", hint="the client needs Linux")
     _, uid, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
     if uid not in owners:
         raise OwnerError(f"{where}: is served by user id {uid} (expected {_shown(owners)})")

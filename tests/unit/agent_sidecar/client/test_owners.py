@@ -106,3 +106,10 @@ def test_a_socket_counts_by_who_listens(tmp_path: Path) -> None:
         check_peer(client, US, "here")
         with pytest.raises(OwnerError, match=f"here: is served by user id {os.geteuid()} .expected 12345"):
             check_peer(client, frozenset({12345}), "here")
+
+
+def test_where_the_system_does_not_say_who_listens_nobody_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(socket, "SO_PEERCRED")
+
+    with socket.socket(socket.AF_UNIX) as client, pytest.raises(OwnerError, match="does not say who answers"):
+        check_peer(client, US, "here")
