@@ -35,6 +35,7 @@ from agent_sidecar.disposal import take_apart
 from agent_sidecar.durable import StateError
 from agent_sidecar.enforcement import Enforcement
 from agent_sidecar.freshness import Freshness
+from agent_sidecar.giving_way import GivingWay
 from agent_sidecar.history import History, HistoryEvent, moment
 from agent_sidecar.host_clock import HostClock
 from agent_sidecar.rehearsal.rehearsing import RehearsalError
@@ -199,7 +200,7 @@ class Updater:
             return Outcome.REJECTED
         gone = self._enforcement.install(activation, chain, blob, verified)
         self.rejection = None
-        take_apart(gone, wait_for_requests=self._wait_for_requests, pause=_let_others_run)
+        take_apart(gone, wait_for_requests=self._wait_for_requests, pause=GivingWay())
         return Outcome.ACTIVATED
 
     def _prepared(self, blob: bytes, release: Release) -> Activation:
@@ -210,7 +211,7 @@ class Updater:
         self._rehearse(blob)
         host, before = self._enforcement.state.settings.host, self._enforcement.active
         try:
-            return prepare(blob, release, host=host, now=self._clock(), pause=_let_others_run, before=before)
+            return prepare(blob, release, host=host, now=self._clock(), pause=GivingWay(), before=before)
         except MemoryError:
             raise RehearsalError("bundle: no memory is left to load it") from None
 
@@ -275,8 +276,3 @@ class Updater:
 
 def _shortened(reason: str) -> str:
     return reason if len(reason) <= MAX_REASON_CHARS else f"{reason[: MAX_REASON_CHARS - 1]}…"
-
-
-def _let_others_run() -> None:
-    """Give up the interpreter between slices of work, so that requests are answered meanwhile."""
-    time.sleep(0)

@@ -6,13 +6,13 @@ behind it; `active` may be read by any.
 """
 
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from agent_sidecar.activation import Activation, Unavailable, prepare
 from agent_sidecar.disposal import take_apart, unshared
 from agent_sidecar.emergencies import decoded_entries
+from agent_sidecar.giving_way import GivingWay
 from agent_sidecar.snapshots import SnapshotError, SnapshotFolder, SnapshotRef
 from agent_sidecar.workers.messages import Enforce
 from policy_core.emergency import overlay_of
@@ -81,7 +81,7 @@ class Following:
 
         Raises KnownError, MemoryError.
         """
-        take_apart(gone, wait_for_requests=self._wait_for_requests, pause=_let_others_run)
+        take_apart(gone, wait_for_requests=self._wait_for_requests, pause=GivingWay())
         for release in order.keep:
             self.load(release)
 
@@ -95,9 +95,4 @@ class Following:
         if blob is None:
             raise SnapshotError(f"snapshot {release.sha256[:12]}: its bundle is missing or damaged")
         now, before = self._clock(), self.active
-        return prepare(blob, release, host=self._host, now=now, pause=_let_others_run, before=before)
-
-
-def _let_others_run() -> None:
-    """Give up the interpreter between slices of work, so that requests are answered meanwhile."""
-    time.sleep(0)
+        return prepare(blob, release, host=self._host, now=now, pause=GivingWay(), before=before)
