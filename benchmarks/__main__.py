@@ -8,7 +8,7 @@ from benchmarks.measuring import machine
 
 NAMES = (
     "decisions", "conditions", "building", "loading", "simulating", "polling", "fleet", "sidecar", "holding",
-    "swapping", "propagating", "soaking", "client",
+    "swapping", "propagating", "soaking", "client", "serving",
 )  # fmt: skip
 
 
