@@ -7,7 +7,7 @@ message of status ``error``. Needs the package ``langchain-core``, version 1.
 import functools
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from agent_sidecar.client.calls import Action, CallMapping, Context, Resource, Subject
 from agent_sidecar.client.obeying import Deciding, GrantSource, Patience, decide, decide_async
@@ -68,21 +68,23 @@ def _guarded_class() -> Callable[..., "BaseTool"]:
         mapping: CallMapping
         patience: Patience
 
-        def _run(self, *args: Any, config: RunnableConfig, **kwargs: Any) -> Any:
+        def _run(self, *args: Any, config: RunnableConfig, run_manager: Any = None, **kwargs: Any) -> Any:
             try:
                 decide(self.policy, self._making(args, kwargs), keeps=(), patience=self.patience)
             except (Denied, RequestError) as refused:
                 raise ToolException(refusal_text(refused)) from refused
             run = self.guarded._run  # noqa: SLF001 - what `BaseTool.run` calls, and its subclasses define
-            return run(*args, **kwargs, **_wanted(run, config))
+            return run(*args, **kwargs, **_wanted(run, config, run_manager))
 
-        async def _arun(self, *args: Any, config: RunnableConfig, **kwargs: Any) -> Any:
+        async def _arun(self, *args: Any, config: RunnableConfig, run_manager: Any = None, **kwargs: Any) -> Any:
             try:
                 await decide_async(self.policy, self._making(args, kwargs), keeps=(), patience=self.patience)
             except (Denied, RequestError) as refused:
                 raise ToolException(refusal_text(refused)) from refused
-            run = self.guarded._arun  # noqa: SLF001 - as above
-            return await run(*args, **kwargs, **_wanted(run, config))
+            guarded = self.guarded
+            is_threaded = type(guarded)._arun is BaseTool._arun  # noqa: SLF001 - as above; it calls `_run` in a thread
+            wanted = _wanted(guarded._run if is_threaded else guarded._arun, config, run_manager)  # noqa: SLF001
+            return await guarded._arun(*args, **kwargs, **wanted)  # noqa: SLF001
 
         def _making(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], dict[str, Any]]:
             """Return what makes the request, of the arguments that the model gave; a tool of one text gets it bare."""
@@ -92,5 +94,18 @@ def _guarded_class() -> Callable[..., "BaseTool"]:
     return GuardedTool
 
 
-def _wanted(run: Callable[..., Any], config: Any) -> dict[str, Any]:
-    return {"config": config} if "config" in inspect.signature(run).parameters else {}
+def _wanted(run: Callable[..., Any], config: Any, run_manager: Any) -> dict[str, Any]:
+    """Return what LangChain gives a tool beside its arguments, if it takes that: by name, or by its annotation."""
+    from langchain_core.runnables import RunnableConfig
+
+    given = {}
+    try:
+        kinds = get_type_hints(run)
+    except (NameError, TypeError, AttributeError):  # annotations that name what is not there at run time
+        kinds = {}
+    for name, kind in kinds.items():
+        if kind is RunnableConfig or RunnableConfig in get_args(kind):
+            given[name] = config
+    if "run_manager" in inspect.signature(run).parameters:
+        given["run_manager"] = run_manager
+    return given

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import pytest
+from langchain_core.callbacks import CallbackManagerForToolRun
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, InjectedToolArg, StructuredTool, Tool, tool
 from langchain_core.utils.function_calling import convert_to_openai_tool
@@ -42,8 +43,8 @@ class Listing(BaseTool):
     name: str = "listing"
     description: str = "List tickets."
 
-    def _run(self, queue: str, config: RunnableConfig) -> str:
-        ran.append((queue, config.get("tags")))
+    def _run(self, queue: str, settings: RunnableConfig, run_manager: CallbackManagerForToolRun | None = None) -> str:
+        ran.append((queue, settings.get("tags"), run_manager is not None))
         return f"tickets of {queue}"
 
 
@@ -120,14 +121,18 @@ def test_an_async_tool_is_guarded() -> None:
     assert (allowed.content, denied.status, ran) == ("reopened 7", "error", [7])
 
 
-def test_a_tool_that_is_a_class_is_guarded_and_gets_its_configuration() -> None:
+@pytest.mark.parametrize("invoked", ["invoke", "ainvoke"])
+def test_a_tool_that_is_a_class_is_guarded_and_gets_what_langchain_gives(invoked: str) -> None:
     made = {"type": "tool_call", "id": "1", "name": "listing", "args": {"queue": "q"}}
     guarded = guard_tool(Listing(), Script(ALLOW), subject=ADA)
 
-    message = guarded.invoke(made, {"tags": ["t"]})
+    if invoked == "invoke":
+        message = guarded.invoke(made, {"tags": ["t"]})
+    else:
+        message = asyncio.run(guarded.ainvoke(made, {"tags": ["t"]}))
 
     assert message.content == "tickets of q"
-    assert ran == [("q", ["t"])]
+    assert ran == [("q", ["t"], True)]
 
 
 def test_a_tool_of_one_text_is_guarded(invoke: Callable[..., Any]) -> None:
