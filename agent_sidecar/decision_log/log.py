@@ -62,6 +62,10 @@ class Log(Protocol):
         """Call back once `durable` is `position` or more, or that is known to fail."""
         ...
 
+    def note(self, kind: str, fields: Mapping[str, object]) -> int:
+        """Write what is told that is no decision; as `write`."""
+        ...
+
     def event(self, kind: str, fields: Mapping[str, object]) -> None:
         """Write what happened that is no decision."""
         ...
@@ -79,6 +83,10 @@ class NoLog:
     def wait(self, position: int, decision_id: str, told: Told) -> None:  # noqa: ARG002 - the port's signature
         """Call back at once."""
         told(True)
+
+    def note(self, kind: str, fields: Mapping[str, object]) -> int:  # noqa: ARG002 - the port's signature
+        """Write nothing."""
+        return 0
 
     def event(self, kind: str, fields: Mapping[str, object]) -> None:
         """Write nothing."""
@@ -128,6 +136,7 @@ class DecisionLog:
         self._problem = ""
         self._committing: GroupCommit | None = None
         if settings.durability is Durability.HOST:
+            self.durable = 0.0  # also before the thread starts: connections may be accepted earlier
             self._committing = GroupCommit(spool, synced=partial(setattr, self, "durable"), withheld=self.withhold)
 
     def write(self, decided: Decided, peer: Asker) -> int:
@@ -139,14 +148,14 @@ class DecisionLog:
         if spelt is None:
             self._left_out += 1
             return 0
-        entry = DECISION, self._moment(decided.now), spelt
-        if self._denied or self._pending:
-            return self._write_first_what_was_not(entry)
-        try:
-            return self._append(entry)
-        except StateError as error:
-            self._deny(error)
-            raise
+        return self._put((DECISION, self._moment(decided.now), spelt))
+
+    def note(self, kind: str, fields: Mapping[str, object]) -> int:
+        """Write what somebody is about to be told that is no decision; return its position.
+
+        Raises StateError, and then it is not in the log, and no more to be told than a decision.
+        """
+        return self._put((kind.encode(), moment(self._clock()), spell_fields(fields)))
 
     def wait(self, position: int, decision_id: str, told: Told) -> None:
         """Call back once `durable` is `position` or more, or that is known to fail."""
@@ -189,7 +198,6 @@ class DecisionLog:
         if self._shipper:
             self._shipper.start()
         if self._committing:
-            self.durable = self.spool.position
             self._committing.start(loop)
 
     def tend(self) -> None:
@@ -216,6 +224,15 @@ class DecisionLog:
             self.spool.tend()
         except StateError as error:
             self._report(error)
+
+    def _put(self, entry: Entry) -> int:
+        if self._denied or self._pending:
+            return self._write_first_what_was_not(entry)
+        try:
+            return self._append(entry)
+        except StateError as error:
+            self._deny(error)
+            raise
 
     def _write_first_what_was_not(self, entry: Entry) -> int:
         """Write how many answers were denied unlogged, and which were withheld, in front of a decision."""

@@ -88,12 +88,41 @@ def test_a_log_that_refuses_an_event_changes_nothing(tmp_path: Path, monkeypatch
     assert records(tmp_path) == []
 
 
+def test_what_is_told_beside_decisions_is_denied_unlogged_like_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = new_log(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", _full)
+        with pytest.raises(SpoolError, match="the disk is full"):
+            log.note("searched", {"found": 1})
+
+    assert log.note("searched", {"found": 2}) <= log.durable
+
+    assert [(each["type"], each.get("count", each.get("found"))) for each in records(tmp_path)] == [
+        ("unlogged", 1), ("searched", 2),
+    ]  # fmt: skip
+    assert log.status().denied == 1
+
+
 def test_who_waits_is_called_once_the_disk_has_it(tmp_path: Path) -> None:
     log = new_log(tmp_path, Durability.HOST)
     told = _run(log, lambda: [log.write(decided(f"d-{number}"), Asking()) for number in range(5)])
 
     assert told == [(number, True) for number in range(1, 6)]
     assert types(tmp_path) == ["decision"] * 5
+
+
+def test_who_asks_before_anything_is_synced_waits_too(tmp_path: Path) -> None:
+    log = new_log(tmp_path, Durability.HOST)
+    told: list[bool] = []
+    position = log.write(decided("d-1"), Asking())
+    log.wait(position, "d-1", told.append)
+
+    assert position > log.durable
+    assert told == []
+    _run(log, lambda: [log.write(decided("d-2"), Asking())])
+    assert told == [True]
 
 
 def test_what_the_disk_would_not_sync_is_withheld_and_the_log_says_so(
