@@ -14,7 +14,7 @@ ADMIN_SOCKET = "admin.sock"
 """Name of the admin socket in the state directory; here, where little else is loaded, as probes ask it often."""
 TIMEOUT_S = 70.0
 MAX_REPLY_BYTES = 16 << 20
-_KINDS: dict[int, type[KnownError]] = {400: UsageError, 409: ConflictError, 413: UsageError}
+_KINDS: dict[int, type[KnownError]] = {400: UsageError, 403: UsageError, 409: ConflictError, 413: UsageError}
 
 
 class _UnixConnection(http.client.HTTPConnection):

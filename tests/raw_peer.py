@@ -59,8 +59,10 @@ class RawPeer:
             while not head.endswith(b"\r\n\r\n"):
                 part = self.sock.recv(1)
                 if not part:
-                    return 0, b""
+                    break
                 head += part
+        if not head.endswith(b"\r\n\r\n"):
+            return 0, b""
         lines = head.split(b"\r\n")
         (length,) = [int(line[15:]) for line in lines if line.lower().startswith(b"content-length:")] or [0]
         body = b""

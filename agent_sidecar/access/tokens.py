@@ -75,7 +75,9 @@ class Tokens:
             caller = Caller(CallerKind.TOKEN, f"token {file.name}", bounds=self._binds.of(CallerKind.TOKEN, file.name))
             try:
                 for token in tokens_in(file.path):
-                    known.setdefault(hashlib.sha256(b"Bearer " + token).digest(), caller)
+                    other = known.setdefault(hashlib.sha256(b"Bearer " + token).digest(), caller)
+                    if other.name != caller.name:
+                        problems[file.name] = f"{file.path} holds what is {other.name}: it stays that"
             except (OSError, ValueError) as error:
                 problems[file.name] = str(error)
         for name in problems.keys() - self.problems.keys():

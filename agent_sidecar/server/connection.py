@@ -78,14 +78,10 @@ class Connection(ArrivingRequest, asyncio.Protocol):
         try:
             self._known = entrance.admit(transport)
         except NotAdmittedError:
-            self._turn_peer_away(403, "caller_not_allowed", "this user may not connect here")
+            self._refuse_peer()
             return
-        if self._place is _NO_PLACE:
-            place = entrance.place(transport)
-            if not service.take_place(place):
-                self._turn_peer_away(503, "too_many_connections", "this sidecar serves no more connections at once")
-                return
-            self._place = place
+        if self._place is _NO_PLACE and not self._take_place(entrance.place(transport)):
+            return
         if entrance.hosts is not None:
             self._come_to(transport.get_extra_info("sockname"))
         service.connections.add(self)
@@ -338,10 +334,22 @@ class Connection(ArrivingRequest, asyncio.Protocol):
             self._is_refused = True
             self._drain()
 
-    def _turn_peer_away(self, status: int, code: str, text: str) -> None:
+    def _take_place(self, owner: object) -> bool:
+        """Take a place of somebody's share, or close the connection, as there is none left."""
+        if self._service.take_place(owner):
+            self._place = owner
+            return True
         if self._transport:
-            self._transport.write(message(error_reply(status, code, text), keep_alive=False))
+            self._transport.write(message(_NO_MORE, keep_alive=False))
             self._transport.close()
+        return False
+
+    def _refuse_peer(self) -> None:
+        """Tell a peer that it may not come in; all of those have one share. What it sends is not looked at."""
+        if self._take_place(NotAdmittedError):
+            self._service.connections.add(self)
+            self._refuse(403, "caller_not_allowed", "this user may not ask here: allow_uids and allow_gids say who may")
+            self._send()
 
     def _end(self) -> None:
         """Take no more requests: at once, or once the answer under way is sent."""
@@ -386,6 +394,9 @@ class Connection(ArrivingRequest, asyncio.Protocol):
         """Close without waiting for anything."""
         if self._transport:
             self._transport.abort()
+
+
+_NO_MORE = error_reply(503, "too_many_connections", "this sidecar serves no more connections at once")
 
 
 def _unlogged() -> Reply:

@@ -125,3 +125,12 @@ def test_mistakes_in_tables_of_tokens_are_told_together(tmp_path: Path) -> None:
 
     for mistake in ("3: name: is not a name", "4: file is missing", "5: ", "cannot be read", "ci: occurs twice"):
         assert mistake in str(caught.value)
+
+
+def test_one_token_is_not_two_callers(tmp_path: Path) -> None:
+    files = [TokenFile(each, write(tmp_path / each, OLD)) for each in ("ci", "web")]
+
+    tokens = Tokens(files)
+
+    assert name(tokens, OLD) == "token ci"
+    assert "holds what is token ci" in tokens.problems["web"]
