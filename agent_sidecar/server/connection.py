@@ -54,12 +54,12 @@ class Connection(ArrivingRequest, asyncio.Protocol):
         self._is_unread = False  # the peer does not read its answers
         self._is_refused = False  # the peer may still be sending what nobody will look at
 
-    def hold(self, log: Log, position: int, decision_id: str, instead: Callable[[], Reply]) -> None:
+    def hold(self, log: Log, position: int, decision_id: str, instead: Callable[[], Reply] | None = None) -> None:
         """Let the reply to the present request leave once the log is durable up to `position`, or else another one.
 
         `instead` makes that of a handler that answers at once; one that has others wait has a denial of the server.
         """
-        if self._phase is Phase.ANSWERING:
+        if instead is None or self._phase is Phase.ANSWERING:
             instead = _unlogged
         if self._held is None:
             self._held = HeldReplies(self)

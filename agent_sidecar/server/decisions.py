@@ -174,10 +174,15 @@ class DecisionApi:
             return _failed(error, "", caller)
 
     def note(self, kind: str, peer: Connection, fields: Mapping[str, object]) -> None:
-        """Write to the log what a peer was told that is no decision."""
-        caller = peer.caller
+        """Write to the log what a peer is about to be told that is no decision. Raises StateError: then it may not be.
+
+        Where replies wait for the disk, this one is held back.
+        """
+        caller, reply_id = peer.caller, self._next_id()
         who = {"caller": caller.name, "caller_kind": caller.kind, "correlation_id": peer.request_id.decode("ascii")}
-        self._log.event(kind, who | dict(fields))
+        position = self._log.note(kind, {"reply_id": reply_id, **who, **fields})
+        if position > self._log.durable:
+            peer.hold(self._log, position, reply_id)
 
     def _aside(
         self, active: Answering, raw: object, now: float, decision_id: str, *, is_trial: bool

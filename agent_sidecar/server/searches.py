@@ -3,7 +3,7 @@
 A search is many decisions, so it takes turns: a slice of about a millisecond, then whatever else waits in the event
 loop, then a slice of the next search. A page ends when it is full, when enough candidates were looked at, when it has
 taken long enough, or when another policy comes into force. Nothing is counted and no grant is spent. The decision log
-has one record of a page, not one of each candidate.
+has one record of a page, not one of each candidate; a page that cannot be recorded is refused.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from agent_sidecar.activation import Activation
+from agent_sidecar.durable import StateError
 from agent_sidecar.server.authzen import check_content_type
 from agent_sidecar.server.connection import Connection
 from agent_sidecar.server.decisions import DecisionApi
@@ -144,6 +145,8 @@ class SearchApi:
             return self._page(walk)
         except DirectoryError as error:
             return 500, encode(error.message)
+        except StateError as error:
+            return 503, encode(f"nobody is found unlogged: {error.message}")
         finally:
             self._decisions.walks.remove(walk.bundle)  # from here on the policy may be freed, its data included
 

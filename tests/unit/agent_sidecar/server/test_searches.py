@@ -17,6 +17,7 @@ from agent_sidecar.access.binding import Binds, binds
 from agent_sidecar.activation import Activation, Answering, Unavailable
 from agent_sidecar.decision_log.log import NoLog
 from agent_sidecar.decision_log.records import Decided, Spoken
+from agent_sidecar.decision_log.spool import SpoolError
 from agent_sidecar.freshness import FreshnessState
 from agent_sidecar.host_clock import HostClock
 from agent_sidecar.memory import HostMemory
@@ -69,13 +70,17 @@ class Noting(NoLog):
     def __init__(self) -> None:
         self.decided: list[Decided] = []
         self.events: list[tuple[str, Any]] = []
+        self.error: Exception | None = None
 
     def write(self, decided: Decided, peer: object) -> int:
         self.decided.append(decided)
         return 0
 
-    def event(self, kind: str, fields: Any) -> None:
+    def note(self, kind: str, fields: Any) -> int:
+        if self.error:
+            raise self.error
         self.events.append((kind, dict(fields)))
+        return len(self.events)
 
 
 class Host:
@@ -246,6 +251,31 @@ def test_the_log_has_a_record_of_each_page_and_no_decisions(host: Host) -> None:
     ]
     told = host.log.events[0][1]
     assert (told["search"], told["caller"], told["policy"].release) == ("subject", "uid 7", 1)
+
+
+@pytest.mark.parametrize(("error", "status"), [(SpoolError("the disk is full"), 503), (ZeroDivisionError(), None)])
+def test_nobody_is_found_unlogged(host: Host, error: Exception, status: int | None) -> None:
+    host.log.error = error
+
+    if status is None:  # a bug: the server refuses the request
+        with pytest.raises(ZeroDivisionError):
+            host.ask(WHO)
+    else:
+        assert host.ask(WHO) == (status, "nobody is found unlogged: the disk is full")
+
+    assert host.decisions.walks == []
+    host.log.error = None
+    assert host.ask(WHO)[0] == 200
+
+
+def test_a_page_leaves_once_its_record_is_on_the_disk(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[tuple[object, ...]] = []
+    host.log.durable = 0.0
+    monkeypatch.setattr(Asking, "hold", lambda _peer, *what: held.append(what), raising=False)
+
+    host.ask(WHO)
+
+    assert held == [(host.log, 1, host.log.events[0][1]["reply_id"])]
 
 
 def test_without_a_policy_nobody_is_found_and_the_reply_says_why(make: Callable[[Answering], Host]) -> None:
