@@ -22,8 +22,11 @@ _NETWORK_BYTES = 8
 """Of an IPv6 address: what one subscriber has to themselves."""
 
 
+LISTED = "allow_uids and allow_gids say who may"
+
+
 class NotAdmittedError(Exception):
-    """A peer is not on the list of those who may connect."""
+    """A peer is not on the list of those who may connect; its text says who is."""
 
 
 class Entrance(Protocol):
@@ -62,7 +65,9 @@ class UnixEntrance:
     origins: frozenset[bytes] = frozenset()
     must_hurry = False
 
-    def __init__(self, allowed: Peers | None = None, binds: Binds | None = None) -> None:
+    def __init__(self, allowed: Peers | None = None, binds: Binds | None = None, *, rule: str = LISTED) -> None:
+        """`rule` is what somebody who is refused is told of who may come in."""
+        self._rule = rule
         self._allowed = allowed
         self._binds = binds or Binds()
         self._callers: dict[int, Caller] = {}
@@ -75,12 +80,12 @@ class UnixEntrance:
         credentials = peer_credentials(sock)
         if credentials is None:
             if self._allowed:
-                raise NotAdmittedError
+                raise NotAdmittedError(self._rule)
             return Caller(UNKNOWN.kind, UNKNOWN.name, bounds=self._binds.of(CallerKind.UNKNOWN, ""))
         uid = credentials[0]
         if self._allowed and not self._allowed.admits(sock):
             self._refuse(uid)
-            raise NotAdmittedError
+            raise NotAdmittedError(self._rule)
         return self._callers.get(uid) or self._caller(uid)
 
     def place(self, transport: BaseTransport) -> object:
@@ -103,7 +108,7 @@ class UnixEntrance:
         self.refused += 1
         if uid not in self._told and len(self._told) < MAX_REMEMBERED:
             self._told.add(uid)
-            logs.warning("caller_refused", uid=uid, hint="allow_uids and allow_gids say who may connect")
+            logs.warning("caller_refused", uid=uid, hint=self._rule)
 
 
 class TcpEntrance:

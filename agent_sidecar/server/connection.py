@@ -77,8 +77,8 @@ class Connection(ArrivingRequest, asyncio.Protocol):
         service, entrance = self._service, self._entrance
         try:
             self._known = entrance.admit(transport)
-        except NotAdmittedError:
-            self._refuse_peer()
+        except NotAdmittedError as error:
+            self._refuse_peer(str(error))
             return
         if self._place is _NO_PLACE and not self._take_place(entrance.place(transport)):
             return
@@ -344,11 +344,11 @@ class Connection(ArrivingRequest, asyncio.Protocol):
             self._transport.close()
         return False
 
-    def _refuse_peer(self) -> None:
+    def _refuse_peer(self, rule: str) -> None:
         """Tell a peer that it may not come in; all of those have one share. What it sends is not looked at."""
         if self._take_place(NotAdmittedError):
             self._service.connections.add(self)
-            self._refuse(403, "caller_not_allowed", "this user may not ask here: allow_uids and allow_gids say who may")
+            self._refuse(403, "caller_not_allowed", f"this user may not ask here: {rule}")
             self._send()
 
     def _end(self) -> None:

@@ -39,7 +39,9 @@ class Gatekeeper:
         self.admin_limits = replace(wanted, connections=ADMIN_CONNECTIONS, connections_per_caller=ADMIN_CONNECTIONS)
         self.tls = self._tls(configuration.tls, now) if configuration.tls else None
         self._tokens, self._binds = self._read_tokens(), Binds(configuration.binds)
-        self.admin = UnixEntrance(Peers(uids=frozenset({0, os.geteuid()})))
+        self.admin = UnixEntrance(
+            Peers(uids=frozenset({0, os.geteuid()})), rule="the user that the sidecar runs as may, and root"
+        )
         self.decision = UnixEntrance(self._peers(), self._binds)
         self.tcp = TcpEntrance(
             self._tokens,
