@@ -18,6 +18,7 @@ from effort import PROFILE
 from granting import ASKING, FILES, asking_request, grant_for
 from sidecar_bench import REQUEST, Bench, Process, new_bench, until
 from signed_store import bundle, denial, rules
+from spooled import records
 
 from agent_sidecar.calling import call
 from policy_core.model import Clauses, Decision, Rate, RateScope, Rule
@@ -248,3 +249,31 @@ def test_workers_deny_while_their_primary_hangs(bench: Bench) -> None:
         sidecar.process.send_signal(signal.SIGCONT)
         until(lambda: {line.ask()["decision"] for line in each} == {"allow"}, "answers")
     assert admin(sidecar)["workers_replaced"] == 0
+
+
+def test_decisions_of_all_workers_are_in_one_log_without_gaps(bench: Bench) -> None:
+    sidecar = started(bench)
+    (killed, *_) = ready(sidecar)
+
+    with lines(sidecar) as each, ThreadPoolExecutor(WORKERS) as threads:
+        asked = [line.ask()["decision_id"] for line in each]
+        asked += [name for some in threads.map(_ask_until_gone, each, [killed] * WORKERS) for name in some]
+    assert sidecar.stop() == 0
+
+    logged = records(bench.state / "spool")
+    decided = [each["answer"]["decision_id"] for each in logged if each["type"] == "decision"]
+    assert len(decided) == len(set(decided))
+    assert set(asked) <= set(decided)
+    assert [each["seq"] for each in logged] == list(range(1, len(logged) + 1))
+
+
+def _ask_until_gone(line: Line, killed: int) -> list[str]:
+    """Ask many times; in the middle of it one of the workers is killed."""
+    answered: list[str] = []
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        for number in range(100):
+            answered.append(line.ask()["decision_id"])
+            if number == 50:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(killed, signal.SIGKILL)
+    return answered
