@@ -17,7 +17,7 @@ from agent_sidecar.history import moment
 from agent_sidecar.recording import Recording
 from agent_sidecar.server.caller import Caller
 from agent_sidecar.tracing import trace_of
-from policy_core.decision import Answer
+from policy_core.decision import CALLER_NOT_BOUND, Answer
 from policy_core.grants import Grant, claims_of, encoded_request_digest
 from policy_core.redacting import Parts
 from policy_core.request import RequestError, canonical
@@ -134,8 +134,10 @@ def spell(decided: Decided, peer: Asker, host: Mapping[str, str]) -> bytes | Non
             preset = _preset(decided.protocol, caller.name, caller.kind)
             return _USUAL % (preset, joined, digest.encode(), _encode(answer), decided.eval_us, _HIT[decided.cache_hit])
         given = msgspec.Raw(joined)
-    if erased:  # nothing may be left that what is missing could be guessed with
-        digest, grants, answer = "", [_undigested(each) for each in grants], _without_digest(answer)
+    else:
+        grants = ()
+    if erased:  # nothing may be left that tells what is missing, or that it could be guessed with
+        digest, grants, answer = "", tuple(map(_undigested, grants)), _discreet(answer)
     fields = _Fields(
         decided.protocol,
         caller.name,
@@ -174,13 +176,15 @@ def _asked(raw: object) -> tuple[Parts | None, Sequence[Grant | dict[str, str]]]
 
 
 def _undigested(grant: Grant | dict[str, str]) -> Grant | dict[str, str]:
-    return msgspec.structs.replace(grant, request_digest="") if isinstance(grant, Grant) else grant
+    return msgspec.structs.replace(grant, request_digest="") if isinstance(grant, Grant) else {}
 
 
-def _without_digest(answer: Answer) -> Answer:
-    if answer.approval is None:
-        return answer
-    return msgspec.structs.replace(answer, approval=msgspec.structs.replace(answer.approval, request_digest=""))
+def _discreet(answer: Answer) -> Answer:
+    """Return an answer without what is from the request: its digest, and the name that a bound caller claimed."""
+    if answer.approval is not None:
+        asked = msgspec.structs.replace(answer.approval, request_digest="")
+        return msgspec.structs.replace(answer, approval=asked)
+    return msgspec.structs.replace(answer, reason="") if answer.reason_code == CALLER_NOT_BOUND else answer
 
 
 def _names_trace(headers: Sequence[tuple[bytes, bytes]]) -> bool:

@@ -8,7 +8,7 @@ from asking import Asking
 
 from agent_sidecar.decision_log.records import Decided, Spoken, spell
 from agent_sidecar.recording import RecordByPolicy, Recording, RecordNothing
-from policy_core.decision import Answer, Ask, PolicyRef
+from policy_core.decision import CALLER_NOT_BOUND, Answer, Ask, PolicyRef, refusal
 from policy_core.grants import Grant, encode_grant
 from policy_core.matcher import encode_rules, load
 from policy_core.model import Clauses, Decision, Erasure, LogRules, Rule
@@ -57,6 +57,36 @@ def test_what_the_policy_erases_is_not_recorded_and_cannot_be_guessed() -> None:
     assert "a secret" not in text
     assert "input_digest" not in found
     assert "sha256:b" not in text
+
+
+def test_what_a_bound_caller_claimed_does_not_come_back_in_the_reason() -> None:
+    answer = refusal(CALLER_NOT_BOUND, "uid 7 may not speak as 'user/ana'", decision_id="d-1")
+
+    found = recorded(by_policy(LogRules(erase=(Erasure("subject.id"),))), answer=answer)
+
+    assert found
+    assert found["answer"]["reason_code"] == CALLER_NOT_BOUND
+    assert "ana" not in json.dumps(found["answer"])
+    kept = recorded(by_policy(LogRules(erase=(Erasure("context.token"),))), answer=answer)
+    assert kept
+    assert "ana" in kept["answer"]["reason"]
+
+
+@pytest.mark.parametrize("recording", [RecordNothing(), by_policy(LogRules(erase=(Erasure("context.prompt"),)))])
+def test_what_was_sent_as_a_grant_and_is_none_leaves_no_digest(recording: Recording) -> None:
+    found = recorded(recording, REQUEST | {"context": {"prompt": "a secret", "grants": ["a pin of four digits"]}})
+
+    assert found
+    assert "sha256" not in json.dumps(found)
+
+
+def test_while_nothing_of_the_request_is_recorded_its_grants_are_not_either() -> None:
+    grant = encode_grant(Grant("ab" * 32, "sha256:a", "sha256:b", "a secret", 1, 2, "cd" * 16), lambda _: b"signed")
+
+    found = recorded(RecordNothing(), REQUEST | {"context": {"grants": [grant]}})
+
+    assert found
+    assert "grants" not in found
 
 
 def test_where_nothing_was_erased_the_digest_stays() -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy_core.decision import Answer
+from policy_core.decision import Answer, DryRun
 from policy_core.model import AttributeTests, Clauses, Decision, EntityClauses, Erasure, LogRules
 from policy_core.redacting import LogRulesError, Parts, Redactor
 from policy_core.request import canonical, normalise
@@ -48,8 +48,27 @@ def test_a_star_is_every_element_and_every_name() -> None:
     assert context["tenant"] == "eu-1"
 
 
+def test_a_caller_who_sends_a_list_in_place_of_an_object_evades_nothing() -> None:
+    (_, _, _, context), erased = redact(Erasure("context.job.steps.token"))
+
+    assert context["job"] == {"steps": [{"n": 1}, {"n": 2}, {}]}
+    assert erased == ("context.job.steps.token",)
+
+
+def test_a_caller_who_nests_without_end_loses_that_attribute_and_no_other() -> None:
+    nested: Any = {"token": "t"}
+    for _ in range(900):
+        nested = [nested]
+
+    (subject, _, _, context), erased = redact(
+        Erasure("context.prompt.token"), request=REQUEST | {"context": {"prompt": nested, "n": 1}}
+    )
+
+    assert (context, subject["id"], erased) == ({"n": 1}, "ana", ("context.prompt.token",))
+
+
 def test_what_is_not_there_is_not_named() -> None:
-    parts, erased = redact(Erasure("context.prompt"), Erasure("context.job.steps.token"))
+    parts, erased = redact(Erasure("context.prompt"), Erasure("context.job.n"), Erasure("context.tenant.name"))
 
     assert parts == canonical(REQUEST)
     assert erased == ()
@@ -90,6 +109,25 @@ def test_no_other_decision_is_ever_left_out(word: Decision) -> None:
     assert not leaves_out(Clauses(actions=("*",)), answer=answer)
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(decision=Decision.ALLOW, allowed=True, reason_code="matched_rule", exception="e-1"),
+        Answer(decision=Decision.ALLOW, allowed=True, reason_code="approved"),
+        Answer(decision=Decision.ALLOW, allowed=True, reason_code="matched_rule", dry_run=DryRun(Decision.DENY)),
+    ],
+    ids=["exception", "approval", "dry run"],
+)
+def test_an_allow_that_somebody_answers_for_is_never_left_out(answer: Answer) -> None:
+    assert not leaves_out(Clauses(actions=("*",)), answer=answer)
+
+
+def test_an_allow_that_dry_runs_agree_with_is_left_out() -> None:
+    answer = Answer(decision=Decision.ALLOW, allowed=True, reason_code="matched_rule", dry_run=DryRun(Decision.ALLOW))
+
+    assert leaves_out(Clauses(actions=("*",)), answer=answer)
+
+
 def test_where_the_scope_cannot_be_told_nothing_is_left_out() -> None:
     unknown = Clauses(attributes={"context.region": AttributeTests(eq="eu")})
 
@@ -102,7 +140,8 @@ def test_where_the_scope_cannot_be_told_nothing_is_left_out() -> None:
     [
         LogRules(leave_out=(Clauses(),)), LogRules(erase=(Erasure("context"),)), LogRules(erase=(Erasure("nobody.x"),)),
         LogRules(erase=(Erasure("context.a*"),)), LogRules(erase=(Erasure("context..a"),)),
-        LogRules(erase=(Erasure("*.a"),)),
+        LogRules(erase=(Erasure("*.a"),)), LogRules(erase=(Erasure("context.grants"),)),
+        LogRules(erase=(Erasure("context.grants.*"),)),
         LogRules(erase=(Erasure("context.a", Clauses(attributes={"context.a": AttributeTests(regex=("(",))})),)),
     ],
 )  # fmt: skip
@@ -125,7 +164,7 @@ def reached(value: Any, names: list[str]) -> bool:
         return True
     name, *rest = names
     if isinstance(value, list):
-        return name == "*" and any(reached(each, rest) for each in value)
+        return any(reached(each, rest if name == "*" else names) for each in value)
     if isinstance(value, dict):
         return any(reached(value[key], rest) for key in (value if name == "*" else [name]) if key in value)
     return False

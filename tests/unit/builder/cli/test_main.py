@@ -94,4 +94,4 @@ def test_shells_are_told_how_to_complete(tmp_path: Path) -> None:
     )  # fmt: skip
 
     assert run.returncode == 0
-    assert [line.partition(",")[2] for line in run.stdout.splitlines()] == ["library", "lint", "live", "ledger"]
+    assert [line.partition(",")[2] for line in run.stdout.splitlines()] == ["library", "lint", "live", "ledger", "logs"]
