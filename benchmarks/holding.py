@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from agent_sidecar.activation import Activation, prepare
 from agent_sidecar.daemon import SWITCH_INTERVAL_S
+from agent_sidecar.giving_way import GivingWay
 from benchmarks.measuring import percentile, table
 from benchmarks.workload import documents
 from builder.compiling import bundle_of, compile_tree
@@ -23,8 +24,6 @@ from policy_core.trust.release import Release
 
 SIZES, ROUNDS = (10_000, 100_000), 4
 NAP_S = 0.0002
-SPARED_S = 0.0003
-"""Given up after each slice: the kernel stops real-time threads that leave nothing to others."""
 
 Result = TypeVar("Result")
 
@@ -43,7 +42,7 @@ def run() -> None:
         )  # fmt: skip
         loading, freeing, idle = [], [], []
         for _ in range(ROUNDS):
-            activation, late = _lateness(lambda: prepare(blob, release, host={}, now=0.0, pause=_spare))  # noqa: B023
+            activation, late = _lateness(lambda: prepare(blob, release, host={}, now=0.0, pause=GivingWay()))  # noqa: B023
             loading.append(late)
             freeing.append(_lateness(lambda: _free(activation))[1])  # noqa: B023 - called at once
             idle.append(_lateness(lambda: time.sleep(0.5))[1])
@@ -82,12 +81,9 @@ def _lateness(work: Callable[[], Result]) -> tuple[Result, tuple[float, float, f
 
 
 def _free(activation: Activation) -> None:
+    give_way = GivingWay()
     for _ in activation.matcher.dismantle():
-        _spare()
-
-
-def _spare() -> None:
-    time.sleep(SPARED_S)
+        give_way()
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ rules:
     decision: throttle
   - {id: all, match: {actions: ["bench.*"]}, decision: allow}
 """
-START_TIMEOUT_S = 20
+START_TIMEOUT_S = 120
 
 
 def run() -> None:
