@@ -67,9 +67,8 @@ class SidecarSocket:
         """Return what `ask` does, holding up no event loop (asyncio's, or uvloop)."""
         try:
             async with asyncio.timeout(self._timeout_s):
-                reader, writer = await asyncio.open_unix_connection(str(self.path), limit=MAX_HEAD_BYTES)
+                reader, writer = await self._opened()
                 try:
-                    check_peer(writer.get_extra_info("socket"), self._owners, str(self.path))
                     writer.write(_HEAD % len(body) + body)
                     status, length, _ = _parsed(await reader.readuntil(b"\r\n\r\n"))
                     reply = await reader.readexactly(length)
@@ -114,6 +113,23 @@ class SidecarSocket:
                 raise Unanswered(error.message) from error
             cleanup.pop_all()
         return sock
+
+    async def _opened(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Return a new connection. It is there at once or refused; asyncio would take a full queue for a connection."""
+        with contextlib.ExitStack() as cleanup:
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            cleanup.callback(sock.close)
+            sock.setblocking(False)
+            while True:
+                try:
+                    sock.connect(str(self.path))
+                    break
+                except BlockingIOError:  # more callers wait than the kernel has room for
+                    await asyncio.sleep(_RETRY_S)
+            check_peer(sock, self._owners, str(self.path))
+            opened = await asyncio.open_unix_connection(sock=sock, limit=MAX_HEAD_BYTES)
+            cleanup.pop_all()
+        return opened
 
     def _exchanged(self, sock: socket.socket, message: bytes, deadline: float) -> tuple[int, bytes, bool]:
         """Send a request and return status, body, and whether the connection may be used again."""

@@ -109,5 +109,5 @@ def _filled(template: str, arguments: Arguments) -> str:
         value = arguments.get(name)
         if not isinstance(value, str) and type(value) is not int:
             raise RequestError(f"request: {name} is neither a text nor a whole number", hint="map it by a function")
-        values[name] = value
+        values[name] = str.__str__(value) if isinstance(value, str) else value  # an enum's text, not the name of it
     return template.format(**values)

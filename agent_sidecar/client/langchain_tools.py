@@ -68,6 +68,10 @@ def _guarded_class() -> Callable[..., "BaseTool"]:
         mapping: CallMapping
         patience: Patience
 
+        def _to_args_and_kwargs(self, tool_input: Any, tool_call_id: str | None) -> Any:
+            """Return what the tool itself would be called with: one of one text gets that without a name."""
+            return self.guarded._to_args_and_kwargs(tool_input, tool_call_id)  # noqa: SLF001 - as `_run`
+
         def _run(self, *args: Any, config: RunnableConfig, run_manager: Any = None, **kwargs: Any) -> Any:
             try:
                 decide(self.policy, self._making(args, kwargs), keeps=(), patience=self.patience)

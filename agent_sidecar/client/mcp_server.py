@@ -5,6 +5,7 @@ table of default mappings, and what it does not name is denied. A tool's own map
 CEL on hosts: ``x-authzen-mapping`` in a schema is not read. Needs the package ``mcp``, version 2.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -20,6 +21,12 @@ PASS_THROUGH = frozenset({"ping"})
 
 LATER_METHODS = ("server/discover", "resources/templates/list")
 """Methods that the draft leaves out, of which servers know no less than before: decided as others about all of it."""
+
+_URI = re.compile(
+    r"(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%(?:[01][0-9A-F]|2[025]|3[CE]|5[CE]|60|7[BCDF]|[89A-F][0-9A-F]))+"
+)
+"""A URI in which each character has one spelling: encoded if it cannot be there otherwise, and else as it is."""
+_DOTS = frozenset({".", ".."})
 
 Params = Mapping[str, Any]
 Token = Mapping[str, Any]
@@ -110,6 +117,16 @@ def _token() -> Token:
     return {**(token.claims or {}), **{name: value for name, value in given.items() if value is not None}}
 
 
+def _checked_uri(uri: str) -> str:
+    """Return a URI that names its resource as a policy would: servers decode ``%37``, and a rule about 7 must hold.
+
+    Raises RequestError.
+    """
+    if not _URI.fullmatch(uri) or not _DOTS.isdisjoint(re.split("[/?#]", uri)):
+        raise RequestError("request: the URI is not in normal form (RFC 3986 6.2.2), or encodes what need not be")
+    return uri
+
+
 def _details(denied: Denied) -> dict[str, Any]:
     answer = denied.answer
     found: dict[str, Any] = {"reason_code": denied.reason_code, "decision_id": denied.decision_id}
@@ -138,6 +155,9 @@ def _default_mappings(server: str) -> dict[str, Mapper]:
     def named(kind: str, key: str) -> Callable[[Params], Parts]:
         return lambda params: {"type": kind, "id": params[key]}
 
+    def located(params: Params) -> Parts:
+        return {"type": "resource", "id": _checked_uri(params["uri"])}
+
     def referred(params: Params) -> Parts:
         ref = params["ref"]
         is_prompt = ref["type"] == "ref/prompt"
@@ -146,7 +166,7 @@ def _default_mappings(server: str) -> dict[str, Mapper]:
     table: dict[str, Callable[[Params], Parts]] = {
         **dict.fromkeys(LATER_METHODS, whole),
         **dict.fromkeys(("tools/list", "resources/list", "prompts/list", "tasks/list"), whole),
-        **dict.fromkeys(("resources/read", "resources/subscribe", "resources/unsubscribe"), named("resource", "uri")),
+        **dict.fromkeys(("resources/read", "resources/subscribe", "resources/unsubscribe"), located),
         **dict.fromkeys(("tasks/get", "tasks/result", "tasks/cancel"), named("task", "taskId")),
         TOOL_CALL: named(TOOL, "name"),
         "prompts/get": named("prompt", "name"),

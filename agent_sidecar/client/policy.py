@@ -6,6 +6,7 @@ everything is denied (``policy_unavailable``), at the latest `timeout_s` after i
 """
 
 import itertools
+import json
 import logging
 import os
 import secrets
@@ -196,9 +197,12 @@ _encode = msgspec.json.Encoder().encode
 
 def _encoded(request: Mapping[str, object]) -> bytes:
     try:
-        return _encode(request)
+        encoded = _encode(request)
+        if b"null" in encoded:  # what is no number in JSON, such as NaN, is among them
+            json.dumps(msgspec.to_builtins(request), allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise RequestError(f"request: is not JSON: {error}") from error
+    return encoded
 
 
 def _begin_anew() -> None:

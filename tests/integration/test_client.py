@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import os
 import signal
 import threading
@@ -520,6 +521,19 @@ def test_a_wrong_shape_is_an_error_here_as_there(calm: Bench, request_: Any) -> 
 def test_what_is_not_json_is_no_request(tmp_path: Path) -> None:
     with Policy(socket=tmp_path / "s") as policy, pytest.raises(RequestError, match="is not JSON"):
         policy.decide({"subject": object()})
+
+
+@pytest.mark.parametrize("number", [math.inf, math.nan])
+def test_a_number_that_json_does_not_have_is_no_request(tmp_path: Path, number: float) -> None:
+    request = {**ALLOWED, "context": {"arguments": [{"amount": number}], "nothing": None}}
+
+    with Policy(socket=tmp_path / "s") as policy, pytest.raises(RequestError, match="is not JSON"):
+        policy.decide(request)
+
+
+def test_nothing_is_something_that_can_be_said(tmp_path: Path) -> None:
+    with Policy(socket=tmp_path / "s") as policy:
+        assert policy.decide({**ALLOWED, "context": {"nothing": None}}).reason_code == "policy_unavailable"
 
 
 @pytest.mark.parametrize("wrong", [{}, {"socket": "s", "timeout_s": 0}, {"socket": "s", "timeout_s": 2.5}])

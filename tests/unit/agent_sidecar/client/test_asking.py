@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -165,6 +166,30 @@ def test_a_process_of_somebody_else_is_not_believed(
 
     with pytest.raises(Unanswered, match="is served by user id"):
         asyncio.run(client.ask_async(b"{}")) if is_async else client.ask(b"{}")
+
+
+def test_who_finds_no_room_waits_for_it(tmp_path: Path, *, is_async: bool) -> None:
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(tmp_path / "s"))
+    listening.listen(0)
+    client = SidecarSocket(tmp_path / "s", owners_of(None), timeout_s=2.0)
+
+    def serve_late() -> None:
+        time.sleep(0.1)
+        for _ in range(4):
+            connection, _ = listening.accept()
+            with connection:
+                says(GOOD)(connection)
+
+    async def ask_all() -> list[Answer]:
+        return await asyncio.gather(*(client.ask_async(b"{}") for _ in range(4)))
+
+    with listening, ThreadPoolExecutor(5) as threads:
+        threads.submit(serve_late)
+        answers = asyncio.run(ask_all()) if is_async else list(threads.map(client.ask, [b"{}"] * 4))
+
+    assert [each.allowed for each in answers] == [True] * 4
+    client.forget()
 
 
 def test_a_connection_is_used_again(serve: Callable[..., Server], tmp_path: Path) -> None:

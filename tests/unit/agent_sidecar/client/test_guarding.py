@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import Callable, Iterator
+from enum import Enum
 from functools import partial
 from typing import Any, get_type_hints
 
@@ -287,6 +288,17 @@ def test_a_value_with_braces_is_taken_as_it_is() -> None:
     guard(policy, action="a", resource=("t", "{name}"))(lambda name: name)("{secret}")
 
     assert policy.asked[0]["resource"]["id"] == "{secret}"
+
+
+def test_a_word_of_an_enum_is_the_text_it_is_equal_to() -> None:
+    class Stage(str, Enum):  # noqa: UP042 - of which Python formats the name
+        PROD = "prod"
+
+    policy = Script(ALLOW)
+
+    guard(policy, action="a", resource=("t", "{name}"), context=["name"])(lambda name: name)(Stage.PROD)
+
+    assert policy.asked[0]["resource"]["id"] == policy.asked[0]["context"]["name"] == "prod"
 
 
 @pytest.mark.parametrize("value", [None, 1.5, True, ["web"], {"a": 1}, b"web"])

@@ -144,6 +144,16 @@ def test_a_tool_of_one_text_is_guarded(invoke: Callable[..., Any]) -> None:
     assert policy.asked[0]["context"]["arguments"] == {"input": "x"}
 
 
+@pytest.mark.parametrize("name", ["query", "__arg1", "tool_input"])
+def test_a_tool_of_one_text_is_guarded_whatever_a_model_calls_it(invoke: Callable[..., Any], name: str) -> None:
+    policy = Script(ALLOW)
+    search = Tool(name="search", description="Search.", func=lambda query: f"found {query}")
+
+    assert invoke(guard_tool(search, policy, subject=ADA), **{name: "x"}).content == "found x"
+
+    assert policy.asked[0]["context"]["arguments"] == {"input": "x"}
+
+
 def test_what_the_application_injects_is_no_argument() -> None:
     policy = Script(ALLOW)
 

@@ -316,6 +316,27 @@ def test_what_cannot_be_mapped_is_an_error_of_its_own(broken: dict[str, Any]) ->
     assert closed == []
 
 
+@pytest.mark.parametrize(
+    "uri", ["tickets://%37", "tickets://a%2Fb", "tickets://%c3%a4", "tickets://ä", "tickets://a/../7"]
+)
+def test_a_resource_is_asked_for_by_the_name_that_rules_have_for_it(uri: str) -> None:
+    policy = Script(ALLOW)
+    server, _ = server_of(policy)
+
+    async def reading(what: str) -> Any:
+        async with Client(server) as client:
+            try:
+                return await client.read_resource(what)
+            except MCPError as error:
+                return error
+
+    assert asyncio.run(reading("tickets://%C3%A4")).contents[0].text == "ticket ä"
+    refused = asyncio.run(reading(uri))
+
+    assert (refused.code, "not in normal form" in str(refused)) == (-32602, True)
+    assert uri not in [each["resource"]["id"] for each in policy.asked]
+
+
 class _Message:
     """A message as middleware sees it."""
 
