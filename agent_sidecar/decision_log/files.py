@@ -70,6 +70,11 @@ class Segment:
     rest: bytes
 
     @property
+    def number(self) -> int:
+        """Return the number of the file."""
+        return int(self.path.name.partition(".")[0])
+
+    @property
     def is_damaged(self) -> bool:
         """Tell whether more is wrong than a last line without end, which is what a crash leaves."""
         return b"\n" in self.rest
@@ -79,6 +84,8 @@ class Segment:
         mine, others = self.reader.header, other.reader.header
         if mine is None or others is None or not other.reader.is_sealed:
             return False
+        if mine.host != others.host:  # a host that got another name began another chain
+            return mine.segment == 1
         found = (mine.chain, mine.segment, mine.first_seq, mine.previous)
         return found == (others.chain, others.segment + 1, other.reader.last_seq + 1, other.reader.head.hex())
 

@@ -20,7 +20,7 @@ _SHED = struct.Struct("<QQ32s32s?")
 _REST_AT, _SHED_AT = 128, 256
 
 End = tuple[int, int, int, int, bytes]
-"""Generation of the open file, segment, its length, the newest seq and its head."""
+"""Generation of the open file, its number, its length, the newest seq and its head."""
 Shed = tuple[int, int, bytes, bytes, bool]
 """Records given up last: the first and last seq, the head before them and the head after; whether the log tells it."""
 

@@ -1,14 +1,15 @@
 """What goes into a segment, as bytes: records in their chain, checkpoints, headers and seals of this host."""
 
+import secrets
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from agent_sidecar.decision_log.files import boot_id
 from agent_sidecar.decision_log.head import Shed
 from agent_sidecar.history import moment
 from policy_core import __version__
 from policy_core.decision_log.chain import chained, checkpoint_prefix, opened
-from policy_core.decision_log.lines import MAX_LINE_BYTES, SegmentHeader
+from policy_core.decision_log.lines import MAX_LINE_BYTES, NO_HASH, SegmentHeader
 from policy_core.decision_log.segment import seal_line
 from policy_core.decision_log.sequence import DROPPED
 
@@ -20,6 +21,20 @@ MAX_REST_BYTES = MAX_LINE_BYTES - 512
 
 Chained = tuple[bytes, int, bytes]
 """Bytes to append, the seq of the last record in them, and the head after it."""
+
+
+class Start(NamedTuple):
+    """Where a segment begins: its number in the chain, its first seq, the head before it, and which chain that is."""
+
+    segment: int
+    first_seq: int
+    previous: str
+    chain: str
+
+
+def new_chain() -> Start:
+    """Return the beginning of a chain."""
+    return Start(1, 1, NO_HASH, secrets.token_hex(16))
 
 
 class Signer(Protocol):
@@ -69,13 +84,25 @@ class Scribe:
         line, seq, head = self.checkpoint(seq, head)
         return line + seal_line(header, last_seq=seq, head=head), seq, head
 
-    def beginning(self, segment: int, *, first_seq: int, previous: str, chain: str) -> tuple[bytes, bytes]:
+    def beginning(self, start: Start) -> tuple[bytes, bytes]:
         """Return the header of a segment, and the head after it."""
         header = SegmentHeader(
-            host=self.host, boot=boot_id(), chain=chain, segment=segment, first_seq=first_seq, previous=previous,
-            opened_at=moment(self._clock()), sidecar_version=__version__,
+            host=self.host, boot=boot_id(), chain=start.chain, segment=start.segment, first_seq=start.first_seq,
+            previous=start.previous, opened_at=moment(self._clock()), sidecar_version=__version__,
         )  # fmt: skip
         return opened(header)
+
+    def start_after(self, header: SegmentHeader, seq: int, head: bytes) -> Start:
+        """Return how the segment after another begins: in the same chain, or in one of its own under another name."""
+        if header.host != self.host:
+            return new_chain()
+        return Start(header.segment + 1, seq + 1, head.hex(), header.chain)
+
+    def start_again(self, header: SegmentHeader) -> Start:
+        """Return how a segment that has no records yet begins, now."""
+        if header.host != self.host:
+            return new_chain()
+        return Start(header.segment, header.first_seq, header.previous, header.chain)
 
     def is_of_this_life(self, header: SegmentHeader) -> bool:
         """Tell whether a segment was begun under the same boot, version and name."""

@@ -9,7 +9,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -32,9 +31,9 @@ from agent_sidecar.decision_log.files import (
     write_anew,
 )
 from agent_sidecar.decision_log.head import End, OwnHead, SharedHead
-from agent_sidecar.decision_log.scribe import MAX_REST_BYTES, Entry, Scribe, Signer, dropped
+from agent_sidecar.decision_log.scribe import MAX_REST_BYTES, Entry, Scribe, Signer, Start, dropped, new_chain
 from agent_sidecar.durable import StateError, make_directory, sync_directory
-from policy_core.decision_log.lines import MAX_LINE_BYTES, MAX_SEGMENT_BYTES, NO_HASH, SegmentHeader
+from policy_core.decision_log.lines import MAX_LINE_BYTES, MAX_SEGMENT_BYTES, Seal, SegmentHeader
 
 SEGMENT_BYTES = 8 << 20
 """A segment at least this large is sealed before the next record."""
@@ -85,6 +84,7 @@ class Spool:
         self._threads = threading.Lock()
         self._syncing = threading.Lock()
         self._file = -1
+        self._number = 0
         self._generation = -1
         self._header: SegmentHeader | None = None
         self._hour = ""
@@ -101,7 +101,7 @@ class Spool:
         self._head: SharedHead | OwnHead = (OwnHead if is_alone else SharedHead)(directory / "head")
 
     def open(self) -> None:
-        """Recover what an earlier process has left, and begin a segment if the machine or the version is another one.
+        """Recover what an earlier process has left; begin a segment under another boot, version or name of the host.
 
         Raises SpoolError; what needs the spool then may try again.
         """
@@ -237,7 +237,7 @@ class Spool:
                 return
 
     def _write(self, entries: tuple[Entry, ...]) -> None:
-        generation, segment, length, seq, head = self._head.read()
+        generation, number, length, seq, head = self._head.read()
         shed = self._head.shed if self._drops_oldest else None
         if shed and not shed[4]:
             entries = (dropped(shed, entries[0][1]), *entries)
@@ -246,7 +246,7 @@ class Spool:
         if grown + self._head.finished_bytes > self.max_bytes:
             raise SpoolFullError(f"decision log: the spool is full ({self.max_bytes} bytes)")
         self._put(content, length)
-        self._head.move(generation, segment, grown, seq, head)
+        self._head.move(generation, number, grown, seq, head)
         if shed and not shed[4]:
             self._head.shed = (*shed[:4], True)
 
@@ -276,11 +276,11 @@ class Spool:
         """Follow other processes to the file they write to now; recover if one of them died on the way."""
         if time.monotonic() < self._fails_until:
             raise SpoolError("decision log: the disk has just refused it")
-        generation, segment, length, _, _ = self._head.read()
+        generation, number, length, _, _ = self._head.read()
         is_marked = self._head.is_marked
         try:
             if not is_marked and generation != self._generation:
-                self._use(segment, generation)
+                self._use(number, generation)
             if is_marked or os.lseek(self._file, 0, os.SEEK_END) != length:
                 self._recover()
             if self._is_file_suspect:
@@ -293,26 +293,27 @@ class Spool:
         self._head.mark()
         end = recovery.find_end(self.directory)
         reader = end.reader if end else None
-        if reader is None or reader.header is None:
-            self._begin(1, first_seq=1, previous=NO_HASH, chain=secrets.token_hex(16))
+        if end is None or reader is None or reader.header is None:
+            self._begin(1, new_chain())
             return
-        segment, seq, head = reader.header.segment, reader.last_seq, reader.head
+        number, seq, head = end.number, reader.last_seq, reader.head
         self._head.checkpoint_seq = reader.signed.seq if reader.signed else reader.header.first_seq - 1
         if reader.is_sealed:
-            self._begin(segment + 1, first_seq=seq + 1, previous=head.hex(), chain=reader.header.chain)
+            self._begin(number + 1, self._scribe.start_after(reader.header, seq, head))
             return
         generation = self._head.read()[0] + 1
-        self._use(segment, generation, reader.header)
-        self._head.move(generation, segment, reader.length, seq, head)
+        self._use(number, generation, reader.header)
+        self._head.move(generation, number, reader.length, seq, head)
 
-    def _use(self, segment: int, generation: int, header: SegmentHeader | None = None) -> None:
-        """Open the file of a segment, to append to."""
-        path = open_path(self.directory, segment)
+    def _use(self, number: int, generation: int, header: SegmentHeader | None = None) -> None:
+        """Open a file, to append to."""
+        path = open_path(self.directory, number)
         if header is None:
             header = read_header(path)
         file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
-        if self._file >= 0 and self._header:
-            self._leave(self._header.segment, self._file)
+        if self._file >= 0:
+            self._leave(self._number, self._file)
+        self._number = number
         self._file, self._generation, self._header, self._hour = file, generation, header, header.opened_at[:13]
 
     def _leave(self, number: int, file: int) -> None:
@@ -321,21 +322,16 @@ class Spool:
         else:
             os.close(file)
 
-    def _begin(self, segment: int, *, first_seq: int, previous: str, chain: str) -> None:
+    def _begin(self, number: int, start: Start) -> None:
         """Write the header of a segment, give it its name, and use it from now on."""
-        line, head, path = self._prepare(segment, first_seq=first_seq, previous=previous, chain=chain)
-        self._switch_to(path, segment, len(line), first_seq - 1, head)
+        line, head = self._scribe.beginning(start)
+        self._switch_to(temporary(self.directory, line), number, len(line), start.first_seq - 1, head)
 
-    def _prepare(self, segment: int, *, first_seq: int, previous: str, chain: str) -> tuple[bytes, bytes, Path]:
-        """Return the first line of a segment, the head after it, and a file that has it."""
-        line, head = self._scribe.beginning(segment, first_seq=first_seq, previous=previous, chain=chain)
-        return line, head, temporary(self.directory, line)
-
-    def _switch_to(self, path: Path, segment: int, length: int, seq: int, head: bytes) -> None:
-        path.rename(open_path(self.directory, segment))
+    def _switch_to(self, path: Path, number: int, length: int, seq: int, head: bytes) -> None:
+        path.rename(open_path(self.directory, number))
         generation = self._head.read()[0] + 1
-        self._use(segment, generation)
-        self._head.move(generation, segment, length, seq, head)
+        self._use(number, generation)
+        self._head.move(generation, number, length, seq, head)
 
     def _has_records(self) -> bool:
         return self._header is not None and self._head.read()[3] >= self._header.first_seq
@@ -353,37 +349,39 @@ class Spool:
         header = self._header
         if header is None:
             raise SpoolError("decision log: is not open")
-        _, segment, length, seq, head = self._head.read()
+        _, number, length, seq, head = self._head.read()
         if seq < header.first_seq:
             self._head.mark()
-            self._begin(segment, first_seq=header.first_seq, previous=header.previous, chain=header.chain)
+            self._begin(number, self._scribe.start_again(header))
             return
         content, seq, head = self._scribe.ending(header, seq, head)
-        line, next_head, path = self._prepare(segment + 1, first_seq=seq + 1, previous=head.hex(), chain=header.chain)
+        start = self._scribe.start_after(header, seq, head)
+        line, next_head = self._scribe.beginning(start)
+        path = temporary(self.directory, line)
         try:
             self._put(content, length)
         except (OSError, SpoolError):
             path.unlink(missing_ok=True)
             raise
-        self._head.checkpoint_seq = seq
+        self._head.checkpoint_seq = start.first_seq - 1
         self._head.finished_bytes += length + len(content)
-        self._switch_to(path, segment + 1, len(line), seq, next_head)
+        self._switch_to(path, number + 1, len(line), start.first_seq - 1, next_head)
 
     def _put_checkpoint(self) -> None:
-        generation, segment, length, seq, head = self._head.read()
+        generation, number, length, seq, head = self._head.read()
         line, seq, head = self._scribe.checkpoint(seq, head)
         self._put(line, length)
-        self._head.move(generation, segment, length + len(line), seq, head)
+        self._head.move(generation, number, length + len(line), seq, head)
         self._head.checkpoint_seq = seq
 
     def _renew(self) -> None:
         """Write what the open file has to a new one, which takes its place: its disk has failed it before."""
         self._recover()
-        _, segment, length, seq, head = self._head.read()
-        content = open_path(self.directory, segment).read_bytes()
+        _, number, length, seq, head = self._head.read()
+        content = open_path(self.directory, number).read_bytes()
         path = temporary(self.directory, content, durable=True)
         self._head.mark()
-        self._switch_to(path, segment, length, seq, head)
+        self._switch_to(path, number, length, seq, head)
         self._is_file_suspect = False
 
     def _shed_oldest(self) -> bool:
@@ -398,14 +396,19 @@ class Spool:
             logs.warning("decision_log_damaged", reason=error.message, hint="the disk is failing")
             path.rename(path.with_suffix(DAMAGED))
         else:
-            first, previous, known = header.first_seq, bytes.fromhex(header.previous), self._head.shed
-            if known and known[1] == first - 1:  # what told of that range may be among what goes now
-                first, previous = known[0], known[2]
-            self._head.shed = (first, seal.last_seq, previous, bytes.fromhex(seal.record_hash), False)
-            self._head.shed_records += seal.count
+            self._note_shed(header, seal)
             path.unlink()
         self._head.finished_bytes = max(0, self._head.finished_bytes - size)
         return True
+
+    def _note_shed(self, header: SegmentHeader, seal: Seal) -> None:
+        self._head.shed_records += seal.count
+        if self._header is None or header.chain != self._header.chain:
+            return  # that chain has its end: nothing can be told in it any more
+        first, previous, known = header.first_seq, bytes.fromhex(header.previous), self._head.shed
+        if known and known[1] == first - 1:  # what told of that range may be among what goes now
+            first, previous = known[0], known[2]
+        self._head.shed = (first, seal.last_seq, previous, bytes.fromhex(seal.record_hash), False)
 
     def _settle(self, path: Path) -> None:
         """Give a finished segment its final name, once it is on the disk. Raises SpoolError."""

@@ -246,7 +246,7 @@ def test_so_it_is_while_the_store_that_it_is_shipped_to_fails(number: int, monke
         bucket = s3_servers.make_bucket()
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         proxy.request = lambda _method, _headers: chance.choice(faults)
-        settings = f'[log]\nship = "s3://{bucket}/logs"\nship_every = "1s"\nmax_bytes = "16MiB"\n'
+        settings = f'[log]\nship = "s3://{bucket}/logs"\nship_every = "1s"\nmax_bytes = "1GiB"\n'
         with new_scene(settings, seed=3_000 + number) as scene:
             for turn in range(KILLS // 2):
                 scene.kill_under_load(least_s=1.3 if turn % 4 == 3 else 0.005)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from spooled import NOON, entry, flaws, names, new_spool, records, segments
 
@@ -102,6 +103,23 @@ def test_a_restart_goes_on_where_it_was(tmp_path: Path) -> None:
     assert names(tmp_path) == ["0", "1", "2"]
     assert len(segments(tmp_path)) == 1
     assert flaws(tmp_path) == []
+
+
+@pytest.mark.parametrize("has_records", [True, False])
+def test_a_host_with_another_name_begins_another_chain(tmp_path: Path, has_records: bool) -> None:
+    for host in ("web-1", "web-2", "web-3"):
+        spool = new_spool(tmp_path, host=host, is_alone=True)
+        spool.open()
+        if has_records or host != "web-2":
+            spool.append(entry(host))
+        spool.close()
+
+    headers = [msgspec.json.decode(path.read_bytes().partition(b"\n")[0]) for path in segments(tmp_path)]
+    named = ["web-1", "web-2", "web-3"] if has_records else ["web-1", "web-3"]
+    assert [(each["host"], each["segment"], each["first_seq"]) for each in headers] == [(name, 1, 1) for name in named]
+    assert len({each["chain"] for each in headers}) == len(named)
+    assert names(tmp_path) == named
+    assert not list(tmp_path.glob("*.damaged"))
 
 
 def test_the_end_is_found_by_processes_that_share_it_after_one_that_was_alone(tmp_path: Path) -> None:
