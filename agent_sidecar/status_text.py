@@ -37,7 +37,7 @@ def _lines(status: Document, now: datetime) -> Iterator[str]:
             yield f"{name:10} {place_of(status[name])}{why}"
     yield from _freshness(status, now)
     yield from _log_lines(status["log"])
-    yield from _access(status["access"])
+    yield from _access(status.get("access", {}))
     yield from _memory(status["memory"])
     if status["clock_behind_s"]:
         yield f"clock      {status['clock_behind_s']:.0f} s behind the latest time this host has seen"
@@ -99,12 +99,12 @@ def _memory(memory: Document) -> Iterator[str]:
 
 
 def _access(access: Document) -> Iterator[str]:
-    if access["tcp"] == "unauthenticated":
+    tcp, expires = access.get("tcp"), access.get("certificate_expires_at")
+    if tcp == "unauthenticated":
         yield f"tcp        {_painted(RED, 'UNAUTHENTICATED: every user of this host can ask, as anybody')}"
-    elif access["tcp"]:
-        until = f", certificate until {access['certificate_expires_at']}" if access["certificate_expires_at"] else ""
-        yield f"tcp        for callers with {access['tcp']}{until}"
-    for problem in access["problems"]:
+    elif tcp:
+        yield f"tcp        for callers with {tcp}{f', certificate until {expires}' if expires else ''}"
+    for problem in access.get("problems", ()):
         yield f"           {_painted(RED, printable(problem))}"
 
 
