@@ -358,6 +358,9 @@ class Enforcement:
         except (InvalidError, TrustError) as error:
             self._mark_unusable(ref, error)
             return False
+        except MemoryError:
+            self._mark_unusable(ref, StateError(f"snapshot {ref.sha256[:12]}: no memory is left to load it"))
+            return False
         self._loaded[ref] = activation
         self.unusable.pop(ref, None)
         return True

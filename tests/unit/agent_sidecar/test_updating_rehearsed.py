@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from signed_store import SignedStore, bundle, rules
 
-from agent_sidecar import updating
+from agent_sidecar import enforcement, updating
 from agent_sidecar.rehearsal.rehearsing import RefusedError, RehearsalError
 from agent_sidecar.updating import ROOT_PROBE_S, Outcome
 
@@ -88,3 +88,22 @@ def _failing(error: BaseException) -> Any:
 
 def _nothing(_blob: bytes) -> None:
     pass
+
+
+def test_a_start_without_memory_for_the_newest_policy_falls_back_to_the_one_before(
+    store: SignedStore, serving: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.publish(DENY)
+    serving.poll()
+    prepare, tried = enforcement.prepare, []
+
+    def first_fails(blob: bytes, *given: Any, **more: Any) -> Any:
+        tried.append(blob)
+        if len(tried) == 1:
+            raise MemoryError
+        return prepare(blob, *given, **more)
+
+    monkeypatch.setattr(enforcement, "prepare", first_fails)
+
+    assert (serving.start().release, tried) == (1, [DENY, ALLOW])
+    assert "no memory is left" in next(iter(serving.enforcement.unusable.values()))
