@@ -173,7 +173,7 @@ class Daemon:
             read=reread,
             appliers={
                 "poll_s": self._poller.set_interval,
-                **{field: self._everywhere(field, apply) for field, apply in self._gatekeeper.appliers.items()},
+                **self._applying_to_callers(),
                 "log_level": self._everywhere("log_level", logs.set_level),
             },
         )
@@ -323,6 +323,19 @@ class Daemon:
         self._announcer.say(active, entries)
         if self._crew:
             self._crew.follow(active, entries)
+
+    def _applying_to_callers(self) -> dict[str, Callable[[Any], None]]:
+        """Return how settings of who may ask change: nobody decides in process once callers are bound."""
+        appliers = {field: self._everywhere(field, apply) for field, apply in self._gatekeeper.appliers.items()}
+        bind = appliers["binds"]
+
+        def change(value: Any) -> None:
+            if value and self._configuration.in_process:
+                self._announcer.end()
+                logs.warning("in_process_ended", reason="bind", hint="a restart opens it again, without bind")
+            bind(value)
+
+        return {**appliers, "binds": change}
 
     def _everywhere(self, name: str, apply: Callable[[Any], None]) -> Callable[[Any], None]:
         """Return how a setting changes here and in all workers."""

@@ -197,6 +197,21 @@ def test_policy_too_stale_is_denied_in_process_as_by_the_sidecar(bench: Bench) -
         assert said(settled(policy).decide(ALLOWED)) == sidecars_answer(sidecar, ALLOWED)
 
 
+def test_nobody_decides_in_process_once_callers_are_bound(bench: Bench) -> None:
+    sidecar = start(bench).wait_for(1)
+
+    with settled(follow(bench)) as policy:
+        assert policy.decide(ALLOWED).allowed
+        bound_ = f'in_process = false\n[[bind]]\nuid = {os.getuid()}\nsubjects = ["robot/*"]\n'
+        (bench.folder / "sidecar.toml").write_text(bound_)
+        sidecar.process.send_signal(signal.SIGHUP)
+        until(lambda: sidecars_answer(sidecar, ALLOWED)["reason_code"] == "caller_not_bound", "bound")
+
+        assert policy.decide(ALLOWED).reason_code == "caller_not_bound"
+        assert not policy.in_process
+        assert [each["event"] for each in sidecar.events()].count("in_process_ended") == 1
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_without_the_sidecar_everything_is_denied_within_two_seconds(bench: Bench, number: signal.Signals) -> None:
     sidecar = start(bench).wait_for(1)
