@@ -20,6 +20,7 @@ class ReportingHost:
         self._private = Ed25519PrivateKey.generate()
         self.name = name
         self.key = HostKey(name, self._private.public_key().public_bytes_raw(), "2026-03-01T12:00:00.000Z")
+        self.keyid = self.key.keyid
         self.state = HostState(
             host=spelled(name), channel=channel, at=0, enforced=1, listed=1, timestamp=1, signed_at=0,
             freshness="fresh", marks=frozenset(), features="00000000", version="0.1.0",
@@ -36,7 +37,7 @@ class ReportingHost:
         digest = features_digest(features)
         state: HostState = replace(self.state, at=int(at), features=digest, **changes)  # type: ignore[arg-type]
         content = encode_report(
-            state, host=self.name, features=features, status=status, keyid=self.key.keyid, sign=self._private.sign
+            state, host=self.name, features=features, status=status, keyid=self.keyid, sign=self._private.sign
         )
         self._store.put(state.name, content, if_etag=None)
         return state

@@ -50,12 +50,13 @@ def fleet(
     from builder.publishing.workspace import Workspace
 
     workspace = Workspace.open(context.obj)
-    channels = [workspace.channel(channel)] if channel else list(workspace.project.channels)
+    shown_channels = [workspace.channel(channel)] if channel else list(workspace.project.channels)
+    all_channels = {*workspace.project.channels, *shown_channels}  # a host that reports elsewhere is not silent
     store = workspace.records(reports)
     now = system_clock().timestamp()
     progress("listing what hosts report …")
-    found = read_fleet(store, channels, now=now, since_s=days * 86_400.0)
-    lives = [live for name in channels if (live := _live(workspace, name))]
+    found = read_fleet(store, sorted(all_channels), now=now, since_s=days * 86_400.0)
+    lives = [live for name in shown_channels if (live := _live(workspace, name))]
     views = view(found, lives, now=now)
     if host:
         from builder.fleet.inspecting import host_record, host_text

@@ -10,6 +10,23 @@ from builder.fleet.overview import ChannelView, host_record_of
 from bundle_store.port import RecordsStore
 from policy_core.errors import UsageError
 from policy_core.fleet.names import spelled
+from policy_core.fleet.report import ReportError
+from policy_core.printable import printable
+
+
+class _Rejection(msgspec.Struct):
+    reason: str
+
+
+class _Failure(msgspec.Struct):
+    message: str
+
+
+class _Told(msgspec.Struct):
+    """Of a status document, what people are told."""
+
+    rejection: _Rejection | None = None
+    failure: _Failure | None = None
 
 
 def host_record(store: RecordsStore, views: Iterable[ChannelView], host: str) -> dict[str, Any]:
@@ -19,8 +36,8 @@ def host_record(store: RecordsStore, views: Iterable[ChannelView], host: str) ->
         for line in each.hosts:
             if line.state.host in (host, spelled(host)):
                 report = report_of(store, line.state)
-                status = msgspec.json.decode(report.status)
-                signed = {"keyid": report.keyid, "features": report.features, "status": status}
+                signed = {"keyid": report.keyid, "features": report.features, "status": report.status}
+                _told(report.status, report.name)
                 found[each.live.channel] = host_record_of(line, each.live) | signed
     if not found:
         raise UsageError(
@@ -33,20 +50,22 @@ def host_text(shown: dict[str, Any]) -> list[str]:
     """Return the same for people."""
     lines = []
     for channel, host in shown["channels"].items():
-        status = host["status"]
+        told = _told(host["status"], channel)
         lines += [
             f"{shown['host']} in {channel}: {host['standing']}, release {host['release']}, {host['freshness']}",
             f"  reported  {host['reported_at']}, signed by key {host['keyid'][:12]}",
-            f"  version   {host['version']}, can evaluate {', '.join(host['features'])}",
+            f"  version   {host['version']}, can evaluate {printable(', '.join(host['features']))}",
             f"  timestamp {host['timestamp']}, signed {host['signed_at']}",
         ]
-        lines += [f"  marked    {', '.join(host['marks'])}"] if host["marks"] else []
-        for name, what in (("rejected", "rejection"), ("failing", "failure")):
-            told = status.get(what) or {}
-            lines += [f"  {name:9} {_plain(told.get('reason') or told.get('message'))}"] if told else []
+        lines += [f"  marked    {', '.join(host['marks']).replace('_', ' ')}"] if host["marks"] else []
+        lines += [f"  rejected  {printable(told.rejection.reason)}"] if told.rejection else []
+        lines += [f"  failing   {printable(told.failure.message)}"] if told.failure else []
     return lines
 
 
-def _plain(text: object) -> str:
-    """Return a text of a host with control characters escaped: it must not steer a terminal."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(text))
+def _told(status: msgspec.Raw, name: str) -> _Told:
+    try:
+        msgspec.json.decode(status)  # all of it: machines are given all
+        return msgspec.json.decode(status, type=_Told)
+    except (ValueError, RecursionError) as error:
+        raise ReportError(f"{name}: holds no status of a sidecar: {error}") from error

@@ -3,14 +3,15 @@
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 from bundle_store.port import ObjectNotFoundError, RecordsStore
 from policy_core.decision_log.enrolment import MAX_ENROLMENT_BYTES, decode_enrolment
-from policy_core.decision_log.names import key_object
+from policy_core.decision_log.names import HOSTS, enrolled_host, key_object
+from policy_core.errors import InvalidError
 from policy_core.fleet.names import SLOT_S, HostState, read_state, slots
 from policy_core.fleet.report import MAX_REPORT_BYTES, Report, ReportError, read_report, verify_report
 
-ENROLLED = "hosts/"
 LISTINGS_AT_ONCE = 8
 MAX_LOOK_BACK_S = 30 * 86_400.0
 
@@ -39,39 +40,55 @@ def read_fleet(store: RecordsStore, channels: Iterable[str], *, now: float, sinc
     folders = [
         folder for channel in channels for folder in slots(channel, since=since, until=now + SLOT_S)
     ]  # a host's clock may be ahead
+    states: dict[str, dict[str, HostState]] = {}
+    unread = 0
     with ThreadPoolExecutor(LISTINGS_AT_ONCE, thread_name_prefix="listing") as threads:
         enrolled = threads.submit(_enrolled, store)
-        listed = list(threads.map(lambda folder: [each.name for each in store.listing(folder)], folders))
-        found = [read_state(name) for names in listed for name in names]
+        for newest, others in threads.map(partial(_newest, store), folders):
+            unread += others
+            for state in newest.values():
+                _keep_newer(states.setdefault(state.channel, {}), state)
         known = enrolled.result()
-    return Fleet(_newest(state for state in found if state), known, unread=found.count(None))
+    return Fleet(states, known, unread)
 
 
 def report_of(store: RecordsStore, state: HostState) -> Report:
     """Return the report behind a state, signed by a key enrolled for its host. Raises TrustError, RemoteError."""
-    found = store.get(state.name, max_bytes=MAX_REPORT_BYTES)
-    if found is None:
-        raise ReportError(f"{state.name}: is gone")
-    report = read_report(found.body, state)
+    report = read_report(_content(store, state.name, max_bytes=MAX_REPORT_BYTES), state)
     name = key_object(report.host, report.keyid)
     try:
-        enrolment = store.get(name, max_bytes=MAX_ENROLMENT_BYTES)
-    except ObjectNotFoundError as error:
+        key = decode_enrolment(_content(store, name, max_bytes=MAX_ENROLMENT_BYTES), name=name)
+    except ReportError as error:
         raise ReportError(f"{state.name}: is signed by key {report.keyid[:12]}, which is not enrolled") from error
-    if enrolment is None or (key := decode_enrolment(enrolment.body, name=name)).keyid != report.keyid:
-        raise ReportError(f"{state.name}: is signed by key {report.keyid[:12]}, which is not enrolled")
     verify_report(report, key)
     return report
 
 
-def _newest(states: Iterable[HostState]) -> dict[str, dict[str, HostState]]:
-    newest: dict[str, dict[str, HostState]] = {}
-    for state in states:
-        known = newest.setdefault(state.channel, {})
-        if state.host not in known or state.at >= known[state.host].at:
-            known[state.host] = state
-    return newest
+def _newest(store: RecordsStore, folder: str) -> tuple[dict[str, HostState], int]:
+    """Return the newest state of each host in one slot, all that is kept of it, and how many names are none."""
+    newest: dict[str, HostState] = {}
+    unread = 0
+    for each in store.listing(folder):
+        if state := read_state(each.name):
+            _keep_newer(newest, state)
+        else:
+            unread += 1
+    return newest, unread
+
+
+def _keep_newer(known: dict[str, HostState], state: HostState) -> None:
+    if state.host not in known or state.at >= known[state.host].at:
+        known[state.host] = state
 
 
 def _enrolled(store: RecordsStore) -> frozenset[str]:
-    return frozenset(each.name.split("/")[1] for each in store.listing(ENROLLED) if each.name.count("/") == 2)
+    return frozenset(host for each in store.listing(HOSTS) if (host := enrolled_host(each.name)))
+
+
+def _content(store: RecordsStore, name: str, *, max_bytes: int) -> bytes:
+    """Return an object that some host wrote. Raises ReportError for one that cannot be read, RemoteError."""
+    try:
+        found = store.get(name, max_bytes=max_bytes)
+    except (ObjectNotFoundError, InvalidError) as error:  # it has gone, its name is none, or it is too large
+        raise ReportError(error.message) from error
+    return found.body if found else b""

@@ -8,11 +8,13 @@ from typing import Any
 
 from builder.fleet.judging import Live, Standing, standing_of
 from builder.fleet.listing import Fleet
-from policy_core.fleet.names import HostState
+from policy_core.fleet.names import HostState, Mark
 from policy_core.trust.layout import format_time
 
 SHOWN_HOSTS = 20
 WELL = frozenset({Standing.CURRENT, Standing.UPDATING})
+ALARMING = frozenset({Mark.CLOCK_BEHIND, Mark.LOG_UNWRITABLE})
+"""Marks of hosts that need a look whatever their standing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,8 @@ class ChannelView:
 
     @property
     def to_look_at(self) -> tuple[HostLine, ...]:
-        """Return the hosts that are not well."""
-        return tuple(line for line in self.hosts if line.standing not in WELL)
+        """Return the hosts that are not well, or marked."""
+        return tuple(line for line in self.hosts if line.standing not in WELL or line.state.marks & ALARMING)
 
 
 def view(fleet: Fleet, lives: Iterable[Live], *, now: float) -> tuple[ChannelView, ...]:
@@ -77,6 +79,7 @@ def _channel_lines(each: ChannelView, *, now: float, most: int) -> list[str]:
     lines += _counts("standing", Counter(str(line.standing) for line in each.hosts))
     lines += _counts("release", Counter(str(line.state.enforced) for line in each.hosts))
     lines += _counts("version", Counter(line.state.version for line in each.hosts))
+    lines += _counts("marked", Counter(mark.words for line in each.hosts for mark in line.state.marks))
     width = max((len(line.state.host) for line in looked_at[:most]), default=0)
     lines += [_host_line(line, live, width, now) for line in looked_at[:most]]
     return [*lines, *_left_out(len(looked_at) - most)]
@@ -90,9 +93,10 @@ def _counts(name: str, counted: Mapping[str, int]) -> list[str]:
 def _host_line(line: HostLine, live: Live, width: int, now: float) -> str:
     state = line.state
     lag = f", {live.release - state.enforced} behind" if state.enforced < live.release else ""
+    marked = "".join(f", {mark.words}" for mark in sorted(state.marks))
     return (
         f"  {state.host:{width}}  {line.standing:12} release {state.enforced}{lag}, timestamp {state.timestamp} of "
-        f"{live.timestamp}, {state.freshness}, reported {_ago(now - state.at)}, {state.version}"
+        f"{live.timestamp}, {state.freshness}{marked}, reported {_ago(now - state.at)}, {state.version}"
     )
 
 

@@ -9,7 +9,7 @@ from bundle_store.opening import open_records
 from bundle_store.port import ObjectTooLargeError, RecordsStore
 from policy_core.decision_log.enrolment import MAX_ENROLMENT_BYTES, HostKey, decode_enrolment
 from policy_core.decision_log.errors import LogError
-from policy_core.decision_log.names import key_object, spelled_host
+from policy_core.decision_log.names import HOSTS, enrolled_host, host_folder, key_object, spelled_host
 from policy_core.errors import UsageError
 
 READERS = 8
@@ -75,7 +75,7 @@ def _from_store(store: RecordsStore, host: str | None) -> KeyRing:
         return name, found.body if found else b""
 
     ring = KeyRing(store.url)
-    names = _key_names(store, f"hosts/{spelled_host(host)}/" if host else "hosts/")
+    names = _key_names(store, host_folder(host) if host else HOSTS)
     with ThreadPoolExecutor(READERS) as pool:
         for name, content in pool.map(read, names):
             ring.add(name, content, expect_name=True)
@@ -84,7 +84,4 @@ def _from_store(store: RecordsStore, host: str | None) -> KeyRing:
 
 def _key_names(store: RecordsStore, folder: str) -> Iterator[str]:
     """Yield the names of enrolments: other records of a host lie deeper, or are called otherwise."""
-    for found in store.listing(folder):
-        parts = found.name.split("/")
-        if len(parts) == 3 and len(parts[2]) == 64 + len(".json") and parts[2].endswith(".json"):
-            yield found.name
+    yield from (found.name for found in store.listing(folder) if enrolled_host(found.name))

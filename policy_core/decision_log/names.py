@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from policy_core.decision_log.lines import SegmentHeader
 
 DIGEST_CHARS = 12
+HOSTS = "hosts/"
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,79}")
 _UNUSUAL = re.compile(r"[^A-Za-z0-9.-]")
 _OBJECT = re.compile(
     r"dt=(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})/hr=(?P<hour>[0-9]{2})/"
     r"(?P<host>[A-Za-z0-9._-]{1,120})-(?P<boot>[0-9a-f]{8,32})-(?P<seq>[0-9]{16})-(?P<digest>[0-9a-f]{12})\.jsonl\.gz"
 )
+_KEY = re.compile(HOSTS + r"(?P<host>[A-Za-z0-9._-]{1,120})/[0-9a-f]{64}\.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +65,15 @@ def hour_folder(day: str, hour: int) -> str:
 
 def host_folder(host: str) -> str:
     """Return where the fleet's records keep what is known of a host, with the slash at its end."""
-    return f"hosts/{spelled_host(host)}/"
+    return f"{HOSTS}{spelled_host(host)}/"
 
 
 def key_object(host: str, keyid: str) -> str:
     """Return where the public key of a host is enrolled."""
     return f"{host_folder(host)}{keyid}.json"
+
+
+def enrolled_host(name: str) -> str | None:
+    """Return whose public key an object enrols, as spelled in names; None for any other record of a host."""
+    found = _KEY.fullmatch(name)
+    return found["host"] if found else None

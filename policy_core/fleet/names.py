@@ -39,6 +39,11 @@ class Mark(StrEnum):
     LOG_UNWRITABLE = "l"
     REJECTED = "r"
 
+    @property
+    def words(self) -> str:
+        """Return it as people read it."""
+        return self.name.lower().replace("_", " ")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostState:

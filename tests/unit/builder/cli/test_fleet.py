@@ -80,6 +80,43 @@ def test_one_host_is_shown_with_what_it_signed(writ: Callable[..., str], records
     assert r"rejected  bundle: \x1b[31mtoo new" in printed
 
 
+@pytest.mark.parametrize(
+    "status", [b"5", b'{"rejection":7}', b'{"failure":{"reason":[1e999]}}', b"[" * 900 + b"]" * 900]
+)
+def test_a_status_that_no_sidecar_has_is_told(writ: Callable[..., str], records: RecordsStore, status: bytes) -> None:
+    ReportingHost(records, "web-1").enrol().report(time.time(), status=status)
+
+    assert "holds no status" in writ("fleet", "--host", "web-1", code=5)
+
+
+def test_no_word_of_a_host_steers_a_terminal(writ: Callable[..., str], records: RecordsStore) -> None:
+    ReportingHost(records, "web-1").enrol().report(time.time(), features=frozenset({"\x1b[2J", "\x9b1A"}))
+
+    assert {"\x1b", "\x9b"}.isdisjoint(writ("fleet", "--host", "web-1"))
+
+
+def test_a_host_of_another_channel_is_not_taken_for_silent(
+    writ: Callable[..., str], folder: GitFolder, records: RecordsStore
+) -> None:
+    settings = (folder.path / "writ.yaml").read_text()
+    folder.commit({"writ.yaml": settings.replace("[prod]", "[prod, staging]")})
+    ReportingHost(records, "web-1", channel="staging").enrol().report(time.time())
+
+    assert json.loads(writ("fleet", "--channel", "prod", "--format", "json"))["silent"] == []
+
+
+def test_a_host_that_is_current_is_looked_at_for_its_marks(writ: Callable[..., str], records: RecordsStore) -> None:
+    live = json.loads(writ("fleet", "--format", "json"))["channels"]["prod"]["timestamp"]
+    marks = frozenset({Mark.LOG_UNWRITABLE, Mark.CLOCK_BEHIND})
+    ReportingHost(records, "web-1").enrol().report(time.time(), enforced=1, timestamp=live, marks=marks)
+
+    printed = writ("fleet")
+
+    assert "1 host reporting, 1 to look at" in printed
+    assert "web-1  current" in printed
+    assert "clock behind, log unwritable" in printed
+
+
 def test_a_forged_report_is_not_shown(writ: Callable[..., str], records: RecordsStore) -> None:
     ReportingHost(records, "web-1").report(time.time())
 

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from reporting_host import ReportingHost
 
@@ -5,6 +7,7 @@ from builder.fleet.requirements import HostsLackFeaturesError, lacking, require_
 from bundle_store.opening import open_records
 from bundle_store.port import RecordsStore
 from policy_core.features import BASIC, RATES, SUPPORTED
+from policy_core.fleet.report import MAX_REPORT_BYTES
 
 NOW = 1_772_367_000.0
 
@@ -43,6 +46,30 @@ def test_what_nobody_enrolled_has_signed_is_not_believed(records: RecordsStore) 
     (found,) = lacking(records, "prod", BASIC, now=NOW)
 
     assert found.features == tuple(sorted(BASIC))
+
+
+@pytest.mark.parametrize("body", [b"x" * (MAX_REPORT_BYTES + 1), b"{}"], ids=["huge", "empty"])
+def test_an_object_that_is_no_report_explains_nothing_and_ends_nothing(
+    records: RecordsStore, tmp_path: Path, body: bytes
+) -> None:
+    newer = SUPPORTED | {"rules.v9"}
+    state = ReportingHost(records, "web-1").report(NOW, features=newer)
+    ReportingHost(records, "web-2").enrol().report(NOW, features=newer)
+    (path,) = tmp_path.rglob(state.name.rpartition("/")[2])
+    path.write_bytes(body)
+
+    assert lacking(records, "prod", SUPPORTED, now=NOW) == ()
+
+
+def test_a_key_id_that_is_no_name_explains_nothing_and_ends_nothing(records: RecordsStore) -> None:
+    newer = SUPPORTED | {"rules.v9"}
+    hostile = ReportingHost(records, "web-1")
+    hostile.keyid = "../../\x1b[2J"
+    hostile.report(NOW, features=newer)
+
+    (found,) = lacking(records, "prod", BASIC, now=NOW)
+
+    assert found.hosts == ("web-1",)
 
 
 def test_one_host_of_a_kind_that_is_believed_is_enough(records: RecordsStore) -> None:
