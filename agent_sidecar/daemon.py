@@ -55,7 +55,7 @@ from agent_sidecar.server.patience import TICK_S
 from agent_sidecar.server.serving import Listener, Serving, listen_at
 from agent_sidecar.state import Settings, StateDirectory
 from agent_sidecar.status import Health, Status, health_of, status_of, summary_of
-from agent_sidecar.supervision import Supervision
+from agent_sidecar.supervision import Supervision, every_tick
 from agent_sidecar.tally import total
 from agent_sidecar.traces.exporting import new_exporter
 from agent_sidecar.updating import Updater
@@ -254,15 +254,15 @@ class Daemon:
             self._spans.start()
         self._poller.start()
         supervision = Supervision(self._notifier, self._poller, summary=lambda: summary_of(self.status()))
-        tending = (_every_tick(self._memory.tend), _every_tick(self._log.tend))
+        tending = (every_tick(self._memory.tend), every_tick(self._log.tend))
         works = (self._tick(serving), *tending, self._reload(reload), supervision.run())
         ticking = [loop.create_task(work) for work in works]
         ticking.append(loop.create_task(self._beat()))
         if self._fleet:
-            ticking.append(loop.create_task(_every_tick(self._fleet.probe)))
+            ticking.append(loop.create_task(every_tick(self._fleet.probe)))
         if self._telling:
-            ticking.append(loop.create_task(_every_tick(self._telling.tend)))
-        ticking.append(loop.create_task(_every_tick(self._gatekeeper.refresh)))
+            ticking.append(loop.create_task(every_tick(self._telling.tend)))
+        ticking.append(loop.create_task(every_tick(self._gatekeeper.refresh)))
         logs.info(
             "serving",
             version=__version__,
@@ -452,13 +452,6 @@ def run(configuration: Configuration, *, reread: Callable[[], Configuration]) ->
             listener.remove()
         daemon.end()
     logs.info("stopped", connections_cut=cut)
-
-
-async def _every_tick(work: Callable[[], None]) -> None:
-    """Do something once a second in a thread, each kind by itself: what is slow holds up nothing else."""
-    while True:
-        await asyncio.to_thread(work)
-        await asyncio.sleep(TICK_S)
 
 
 def _on_signal(stop: asyncio.Event) -> None:

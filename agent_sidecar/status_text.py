@@ -77,11 +77,13 @@ def _freshness(status: Document, now: datetime) -> Iterator[str]:
     signed = f"signed {_ago(status['signed_at'], now)}" if status["signed_at"] else "signed never"
     expires = f", expires {_ahead(status['expires_at'], now)}" if status["expires_at"] else ""
     yield f"state      {_painted(_TONES[state], state)}, {signed}{expires}"
-    due = [
-        f"{role} {_ahead(found['expires_at'], now)}" for role, found in status["metadata"].items() if found["expiring"]
-    ]
-    if due:
-        yield f"expiring   {_painted(YELLOW, ', '.join(due))}"
+    due: dict[str, list[str]] = {}
+    for role, found in status["metadata"].items():
+        if found["expiring"]:
+            due.setdefault(found["expires_at"], []).append(role)
+    for number, at in enumerate(sorted(due)):
+        when = _painted(YELLOW, _ahead(at, now))
+        yield f"{'' if number else 'expiring':10} {', '.join(due[at])} {when}"
     for name, what, when in (("failure", "message", "since"), ("rejection", "reason", "at")):
         if found := status[name]:
             yield f"{name:10} {_painted(RED, printable(found[what]))} ({when} {found[when]})"

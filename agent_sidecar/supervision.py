@@ -46,3 +46,18 @@ class Supervision:
                 logs.warning("watchdog_withheld", reason="the polling thread does not move on")
             was_stuck = is_stuck
             await asyncio.sleep(self._notifier.watchdog_s / 2)
+
+
+async def every_tick(work: Callable[[], None]) -> None:
+    """Do something once a second in a thread, each kind by itself: what is slow holds up nothing else.
+
+    A bug in it is told of, and it is done again: what would stay undone else, nobody would notice.
+    """
+    told = ""
+    while True:
+        try:
+            await asyncio.to_thread(work)
+        except Exception as error:  # noqa: BLE001 - task boundary
+            if told != (told := repr(error)):
+                logs.bug("tick_failed", error)
+        await asyncio.sleep(TICK_S)

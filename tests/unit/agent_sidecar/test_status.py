@@ -133,7 +133,7 @@ def test_it_says_of_every_role_when_it_expires_and_which_is_due(store: SignedSto
     assert {role: each.version for role, each in found.items()} == store.versions
     assert [role for role, each in found.items() if each.expiring] == []
     assert [role for role, each in later.items() if each.expiring] == ["snapshot", "targets", "prod"]
-    assert "expiring   snapshot in " in text(host)
+    assert "expiring   snapshot, targets, prod in " in text(host)
 
 
 def test_it_says_how_far_a_rollback_may_go(store: SignedStore, host: Any) -> None:

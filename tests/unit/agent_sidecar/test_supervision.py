@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from agent_sidecar.supervision import Supervision
+from agent_sidecar import supervision
+from agent_sidecar.supervision import Supervision, every_tick
 
 
 class Manager:
@@ -62,3 +63,26 @@ def test_a_summary_that_fails_is_no_reason_to_be_killed(caplog: pytest.LogCaptur
 
     assert manager.lives >= 3
     assert [record.getMessage() for record in caplog.records] == ["status_failed"]
+
+
+def test_what_is_done_each_second_goes_on_after_a_bug_which_is_told_of_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervision, "TICK_S", 0.001)
+    outcomes = iter([KeyError("x"), KeyError("x"), ValueError("y")])
+    done = []
+
+    def work() -> None:
+        done.append(next(outcomes, None))
+        if done[-1]:
+            raise done[-1]
+
+    async def a_while() -> None:
+        async with asyncio.timeout(0.2):
+            await every_tick(work)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(a_while())
+
+    assert len(done) > 3
+    assert [record.getMessage() for record in caplog.records] == ["tick_failed"] * 2
