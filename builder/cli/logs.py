@@ -281,6 +281,9 @@ def _host_lines(host: "HostReport") -> list[str]:
     mark = "✗" if host.findings else "✓"
     lines = [f"{mark} {host.host}"]
     for chain in host.chains:
+        if not chain.records:
+            lines.append(f"  chain {chain.chain}: no record after {chain.last_seq}")
+            continue
         signed = f"signed up to {chain.signed_seq} by {chain.keyid[:16]}" if chain.keyid else "not signed"
         kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(chain.records.items()))
         lines += [

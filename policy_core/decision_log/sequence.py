@@ -169,8 +169,8 @@ class HostVerifier:
             if self._from_start and not begins:
                 chain.missing(1, report.first_seq - 1, before=chain.begins_in)
             self._findings += (_judged(gap, chain.declared) for gap in chain.gaps)
-            if report.signed_seq < report.last_seq:
-                after = max(report.signed_seq, report.first_seq - 1)
+            after = max(report.signed_seq, report.first_seq - 1)
+            if after < report.last_seq:
                 self._findings.append(
                     Finding(
                         Flaw.UNSIGNED,

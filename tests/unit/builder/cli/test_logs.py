@@ -171,6 +171,18 @@ class TestASpool:
         assert code == 0
         assert json.loads(out)["hosts"][0]["chains"][0]["first_seq"] == 3
 
+    def test_a_segment_just_begun_has_nothing_that_could_be_unsigned(
+        self, state: Path, writer: LogWriter, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for path in (state / "spool").glob("*.jsonl"):
+            path.unlink()
+        (state / "spool/0000000000000003.open.jsonl").write_bytes(writer.write(seal=False).content)
+
+        code, out, _ = run(capsys, "verify", str(state))
+
+        assert code == 0
+        assert "no record after 4" in out
+
     def test_a_file_under_another_number_is_found(self, state: Path, capsys: pytest.CaptureFixture[str]) -> None:
         spool = state / "spool"
         (spool / "0000000000000001.sealed.jsonl").rename(spool / "0000000000000009.sealed.jsonl")
