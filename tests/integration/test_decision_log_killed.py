@@ -41,6 +41,8 @@ SHORT_SLICES = examples(1, nightly=5)
 TOKEN = "a-token-of-enough-length"
 AS_ROOT = [] if os.geteuid() == 0 else [shutil.which("sudo") or "false", "-n"]
 PATIENCE_S = 30.0
+FIRST_REPLIES = 12
+"""So many replies are read before anything is killed."""
 BLOCK = '[log]\nwhen_full = "block"\n'
 
 
@@ -92,6 +94,9 @@ class Scene:
         process = self.start()
         load = Load(unix=self.socket, port=self.port, token=TOKEN, seed=self._chance.randrange(2**32))
         load.start()
+        end = time.monotonic() + PATIENCE_S
+        while len(load.answered) < FIRST_REPLIES and time.monotonic() < end:  # a machine may have other things to do
+            time.sleep(0.001)
         time.sleep(least_s + self._chance.uniform(0, 0.115))
         for _ in range(first):
             with contextlib.suppress(OSError, IndexError):
@@ -184,7 +189,7 @@ def test_killed_at_random_every_reply_is_in_the_log_once(number: int) -> None:
 
         types = scene.check(scene.whole_log())
 
-    assert len(scene.answered) > 100 * KILLS / 20
+    assert len(scene.answered) >= FIRST_REPLIES * KILLS
     assert UNLOGGED not in scene.answered.values()
     print(f"slice {number}: {scene.kills} kills, {len(scene.answered)} replies read, records {dict(types)}")
 
