@@ -1,13 +1,14 @@
 """Request bodies: whatever two readers could understand differently is refused."""
 
 import json
+import time
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy_core.decoding import decode_request
+from policy_core.decoding import MAX_EXTREMES, decode_request
 from policy_core.request import RequestError
 
 VALUES = st.recursive(
@@ -57,3 +58,28 @@ def test_repeating_any_key_is_noticed(value: dict[str, Any], other: Any, data: s
 def test_what_is_no_json_is_refused(body: bytes) -> None:
     with pytest.raises(RequestError, match="is not JSON"):
         decode_request(body)
+
+
+@pytest.mark.parametrize("number", ["1e308", "1E-320", "1.7976931348623157e+308", "10000000000e298"])
+def test_numbers_that_take_long_to_read_are_few(number: str) -> None:
+    few, many = (f"[{','.join([number] * count)}]".encode() for count in (MAX_EXTREMES, MAX_EXTREMES + 1))
+
+    assert decode_request(few) == [float(number)] * MAX_EXTREMES
+    with pytest.raises(RequestError, match="more than 1000 numbers have exponents of three digits"):
+        decode_request(many)
+
+
+def test_texts_that_look_like_such_numbers_are_texts() -> None:
+    digests = [f'{number:04}e308\\"' for number in range(5_000)]
+
+    assert decode_request(json.dumps({"digests": digests}).encode()) == {"digests": digests}
+
+
+@pytest.mark.parametrize("text", ['"', '\\"', '"e308', '\\"e308', "1e308,", "[1e308", "1e30"])
+def test_a_megabyte_of_anything_is_refused_soon(text: str) -> None:
+    started = time.process_time()
+
+    with pytest.raises(RequestError):
+        decode_request((text * (1 << 20))[: 1 << 20].encode())
+
+    assert time.process_time() - started < 1.0  # 0.1 s, and 20 s where looking takes time in the square of it
