@@ -68,7 +68,9 @@ def make_directory(path: Path, *, group_reads: bool = False) -> None:
             path.mkdir(mode=0o700, parents=True)
             sync_directory(path.parent)
         if group_reads:
-            path.chmod(stat.S_IMODE(path.stat().st_mode) | stat.S_IRGRP | stat.S_IXGRP)
+            mode = stat.S_IMODE(path.stat().st_mode)
+            if mode != (wanted := mode | stat.S_IRGRP | stat.S_IXGRP):  # a service may not set 2750
+                path.chmod(wanted)
     except OSError as error:
         raise StateError(f"{path}: cannot be created: {error.strerror}", hint=_room(error)) from error
 

@@ -12,7 +12,7 @@ from policy_core import __version__
 USER = 65532
 """Whom it runs as where there are no accounts: what images without any call nonroot."""
 
-SYSTEMD = ("writ-sidecar.service", "writ-sidecar.socket", "writ-sidecar-tcp.conf")
+SYSTEMD = ("writ-sidecar.service", "writ-sidecar.socket", "writ-sidecar-tcp.conf", "writ-sidecar-in-process.conf")
 SYSTEMD_OF_CHANNEL = ("sidecar.toml",)
 DOCKER = ("Dockerfile",)
 KUBERNETES_OF_CHANNEL = ("writ-sidecar.daemonset.yaml", "writ-sidecar.patch.yaml")

@@ -49,6 +49,18 @@ def test_a_directory_is_private(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "d").stat().st_mode) == 0o700
 
 
+def test_a_directory_that_is_open_to_its_group_is_left_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d").chmod(0o2750)
+    monkeypatch.setattr(Path, "chmod", lambda *_: pytest.fail("RestrictSUIDSGID of systemd refuses this"))
+
+    make_directory(tmp_path / "d", group_reads=True)
+
+    assert stat.S_IMODE((tmp_path / "d").stat().st_mode) == 0o2750
+
+
 def test_a_file_in_the_way_of_a_directory_is_explained(tmp_path: Path) -> None:
     (tmp_path / "d").write_text("")
 

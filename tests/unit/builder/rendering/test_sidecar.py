@@ -59,7 +59,9 @@ class TestSystemd:
             program = shutil.which("true") or ""
             (tmp_path / name).write_text(content.replace("/opt/writ/bin/writ-sidecar", program))
         (tmp_path / "writ-sidecar.service.d").mkdir()
-        (tmp_path / "writ-sidecar.service.d/tcp.conf").write_text(rendered("systemd")["writ-sidecar-tcp.conf"])
+        for name, content in rendered("systemd").items():
+            if name.endswith(".conf"):
+                (tmp_path / "writ-sidecar.service.d" / name).write_text(content)
 
         done = subprocess.run(
             ["systemd-analyze", "verify", *(str(tmp_path / name) for name in units)],
@@ -117,6 +119,12 @@ class TestSystemd:
         assert {each.partition("=")[0] for each in tcp["Environment"]} <= VARIABLES
         assert "WRIT_SIDECAR_TOKEN_FILE=%d/token" in tcp["Environment"]
         assert tcp["LoadCredential"] == ["token:/etc/writ/token"]
+
+    def test_who_may_ask_may_decide_in_process_where_that_is_wanted(self) -> None:
+        opened = section("writ-sidecar-in-process.conf", "Service")
+
+        assert opened["Group"] == section("writ-sidecar.socket", "Socket")["SocketGroup"]
+        assert {each.partition("=")[0] for each in opened["Environment"]} <= VARIABLES
 
 
 def instructions(word: str, store: str = STORE) -> list[str]:
