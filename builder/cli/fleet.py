@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from builder.cli.marks import echo_marked
 from builder.cli.shared import format_option, print_json, progress
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ def fleet(
         if output_format == "json":
             print_json(shown)
         else:
-            click.echo("\n".join(host_text(shown)))
+            for line in host_text(shown):
+                echo_marked(line)
     elif output_format == "json":
         print_json(record(views, found))
     else:

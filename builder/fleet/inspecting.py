@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from builder.fleet.listing import report_of
+from builder.fleet.listing import keys_of, report_of
 from builder.fleet.overview import ChannelView, host_record_of
 from bundle_store.port import RecordsStore
 from policy_core.errors import UsageError
@@ -36,9 +36,13 @@ def host_record(store: RecordsStore, views: Iterable[ChannelView], host: str) ->
         for line in each.hosts:
             if line.state.host in (host, spelled(host)):
                 report = report_of(store, line.state)
-                signed = {"keyid": report.keyid, "features": report.features, "status": report.status}
                 _told(report.status, report.name)
-                found[each.live.channel] = host_record_of(line, each.live) | signed
+                found[each.live.channel] = host_record_of(line, each.live) | {
+                    "keyid": report.keyid,
+                    "enrolled": keys_of(store, line.state.host),
+                    "features": report.features,
+                    "status": report.status,
+                }
     if not found:
         raise UsageError(
             f"host {host}: does not report", hint="writ fleet lists those that do; --days looks further back"
@@ -57,6 +61,8 @@ def host_text(shown: dict[str, Any]) -> list[str]:
             f"  version   {host['version']}, can evaluate {printable(', '.join(host['features']))}",
             f"  timestamp {host['timestamp']}, signed {host['signed_at']}",
         ]
+        if len(host["enrolled"]) > 1:
+            lines.append(f"  ! {len(host['enrolled'])} keys are enrolled for it: compare with the host.pub of the host")
         lines += [f"  marked    {', '.join(host['marks']).replace('_', ' ')}"] if host["marks"] else []
         lines += [f"  rejected  {printable(told.rejection.reason)}"] if told.rejection else []
         lines += [f"  failing   {printable(told.failure.message)}"] if told.failure else []

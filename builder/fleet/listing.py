@@ -64,6 +64,13 @@ def report_of(store: RecordsStore, state: HostState) -> Report:
     return report
 
 
+def keys_of(store: RecordsStore, host: str) -> tuple[str, ...]:
+    """Return the ids of all keys enrolled for a host (spelled as in names), whoever has done so. Raises RemoteError."""
+    folder = f"{HOSTS}{host}/"
+    names = (each.name for each in store.listing(folder))
+    return tuple(name.removeprefix(folder).removesuffix(".json") for name in names if enrolled_host(name))
+
+
 def _newest(store: RecordsStore, folder: str) -> tuple[dict[str, HostState], int]:
     """Return the newest state of each host in one slot, all that is kept of it, and how many names are none."""
     newest: dict[str, HostState] = {}

@@ -62,6 +62,7 @@ def text(views: Iterable[ChannelView], fleet: Fleet, *, now: float, show_all: bo
     """Return the lines for people: counts by standing, release and version, then the hosts to look at."""
     lines: list[str] = []
     for each in views:
+        lines += [""] if lines else []
         lines += _channel_lines(each, now=now, most=len(each.hosts) if show_all else SHOWN_HOSTS)
     if fleet.silent:
         shown = sorted(fleet.silent)[: None if show_all else SHOWN_HOSTS]

@@ -117,6 +117,17 @@ def test_a_host_that_is_current_is_looked_at_for_its_marks(writ: Callable[..., s
     assert "clock behind, log unwritable" in printed
 
 
+def test_a_second_key_of_a_host_is_told(writ: Callable[..., str], records: RecordsStore) -> None:
+    """Whoever may write the fleet's records can enrol a key for any host, and sign as that host with it."""
+    ReportingHost(records, "web-1").enrol()
+    ReportingHost(records, "web-1").enrol().report(time.time())
+
+    printed = writ("fleet", "--host", "web-1")
+
+    assert "! 2 keys are enrolled for it" in printed
+    assert len(json.loads(writ("fleet", "--host", "web-1", "--format", "json"))["channels"]["prod"]["enrolled"]) == 2
+
+
 def test_a_forged_report_is_not_shown(writ: Callable[..., str], records: RecordsStore) -> None:
     ReportingHost(records, "web-1").report(time.time())
 
