@@ -161,6 +161,7 @@ def test_a_policy_that_a_host_cannot_evaluate_is_not_published_unawares(
 
     assert "web-1 (version 0.1.0) cannot evaluate rates.v1" in refused
     assert "prod: release 2 (publish) is live" in writ("publish", "--leave-hosts-behind")
+    assert "is live already" in writ("publish")  # and leaves nobody behind who was not
 
 
 def test_a_fleet_that_cannot_be_asked_stops_a_publish(
