@@ -98,8 +98,8 @@ class _Chain:
         self.gaps.append(Finding(Flaw.GAP, before, message, first, last))
 
 
-End = tuple[str, int, str]
-"""Chain, its last record, and that record's hash."""
+End = tuple[str, int, str, str]
+"""Chain, its last record, that record's hash, and the key that signed it, which a host keeps when it is renamed."""
 
 
 class HostVerifier:
@@ -141,7 +141,7 @@ class HostVerifier:
     @property
     def ends(self) -> set[End]:
         """Return where its chains end so far."""
-        return {(chain.report.chain, chain.last_seq, chain.head) for chain in self._chains.values()}
+        return {(each.report.chain, each.last_seq, each.head, each.report.keyid) for each in self._chains.values()}
 
     def finish(
         self, elsewhere: Container[End] = frozenset(), *, accepted: Container[str] = frozenset()
@@ -165,7 +165,8 @@ class HostVerifier:
             )
         for chain in chains:
             report = chain.report
-            begins = report.first_seq == 1 or (report.chain, report.first_seq - 1, report.previous) in elsewhere
+            before = (report.chain, report.first_seq - 1, report.previous, report.keyid)
+            begins = report.first_seq == 1 or before in elsewhere
             if self._from_start and not begins:
                 chain.missing(1, report.first_seq - 1, before=chain.begins_in)
             self._findings += (_judged(gap, chain.declared) for gap in chain.gaps)

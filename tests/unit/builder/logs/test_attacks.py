@@ -196,6 +196,16 @@ def copies_an_object_to_another_host(store: Store) -> None:
     store.put(store.written[0].name.replace("web-1", "web-2"), store.written[0].shipped)
 
 
+def goes_on_with_the_chain_of_another_host(store: Store) -> None:
+    """With its own key, so that its own log seems never to have been."""
+    for segment in store.others:
+        store.remove(segment)
+    web, key = store.web, store.other.private
+    thief = LogWriter(host="web-2", chain=web.chain, private=key, seq=web.seq, segment=web.segment, head=web.head)
+    forged = thief.write('"answer":{"decision":"allow"}', at="2026-03-02T01:00:00.000Z")
+    store.put(forged.name, forged.shipped)
+
+
 def rewrites_the_host_in_the_header(store: Store) -> None:
     content = store.written[-1].content.replace(b'"host":"web-1"', b'"host":"web-2"')
     header = SegmentHeader(**{**_fields(store.written[-1].header), "host": "web-2"})
@@ -275,6 +285,7 @@ ATTACKS: dict[Callable[[Store], None], dict[str, set[str]]] = {
     moves_an_object_to_another_hour: {"web-1": {"misplaced", "gap"}},
     copies_an_object_to_another_hour: {"web-1": {"misplaced"}},
     copies_an_object_to_another_host: {"web-2": {"misplaced"}},
+    goes_on_with_the_chain_of_another_host: {"web-2": {"gap"}},
     rewrites_the_host_in_the_header: {"web-2": {"damaged"}},
     rewrites_the_version_in_the_header: {"web-1": {"damaged", "gap"}},
     backdates_a_segment: {"web-1": {"damaged"}},
