@@ -12,7 +12,7 @@ from agent_sidecar import logs
 from agent_sidecar.access.binding import Binds
 from agent_sidecar.access.hosts import LOOPBACK_NAMES
 from agent_sidecar.access.peers import Peers
-from agent_sidecar.access.tls import certificate_caller
+from agent_sidecar.access.tls import Tls, certificate_caller
 from agent_sidecar.access.tokens import Tokens
 from agent_sidecar.server.caller import UNKNOWN, Caller, CallerKind, peer_credentials
 
@@ -123,7 +123,7 @@ class TcpEntrance:
         self,
         tokens: Tokens,
         *,
-        has_certificates: bool = False,
+        tls: Tls | None = None,
         is_open: bool = False,
         binds: Binds | None = None,
         hosts: frozenset[bytes] = frozenset(),
@@ -133,16 +133,16 @@ class TcpEntrance:
         self.hosts = LOOPBACK_NAMES | hosts
         self.origins = origins
         self.refused = 0
-        self._has_certificates = has_certificates
+        self._tls = tls
         self._is_open = is_open
         self._binds = binds or Binds()
 
     def admit(self, transport: BaseTransport) -> Caller | None:
-        """Return who the certificate of a connection is of, if it came with one."""
+        """Return who the certificate of a connection is of, if the authorities of now vouch for one."""
         if self._is_open:
             return Caller(UNKNOWN.kind, UNKNOWN.name, bounds=self._binds.of(CallerKind.UNKNOWN, ""))
         encrypted = transport.get_extra_info("ssl_object")
-        if encrypted is None or not self._has_certificates:
+        if encrypted is None or self._tls is None or not self._tls.vouches_for(encrypted):
             return None
         return certificate_caller(encrypted.getpeercert(), self._binds)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from agent_sidecar import logs
 from agent_sidecar.access.binding import Binds
@@ -46,6 +47,7 @@ class Tls:
         self.problem = ""
         self.expires, self.context = self._load()
         self._authorities = self._read_authorities()
+        self._vouching = WeakSet([self.context])  # those made under the present authorities
 
     def refresh(self) -> bool:
         """Read the files again if one of them has changed; return whether other authorities vouch for callers now."""
@@ -56,8 +58,11 @@ class Tls:
         before = self._authorities
         try:
             authorities = self._read_authorities()
-            self.expires, self.context = self._load()
-            self._authorities = authorities
+            expires, context = self._load()
+            if authorities != self._authorities:
+                self._authorities, self._vouching = authorities, WeakSet()
+            self._vouching.add(context)
+            self.expires, self.context = expires, context
         except (OSError, ValueError) as error:
             self.problem = str(error)
             logs.warning("certificate_unusable", reason=self.problem, hint="the one before stays in use")
@@ -65,6 +70,10 @@ class Tls:
             self.problem = ""
             logs.info("certificate_loaded", expires=self.expires)
         return self._authorities != before
+
+    def vouches_for(self, encrypted: ssl.SSLObject) -> bool:
+        """Tell whether a connection began under the authorities of now, if there are any."""
+        return self._settings.client_ca is not None and encrypted.context in self._vouching
 
     def _read_authorities(self) -> bytes:
         file = self._settings.client_ca

@@ -45,7 +45,7 @@ class Gatekeeper:
         self.decision = UnixEntrance(self._peers(), self._binds)
         self.tcp = TcpEntrance(
             self._tokens,
-            has_certificates=bool(configuration.tls and configuration.tls.client_ca),
+            tls=self.tls,
             is_open=configuration.listen_unauthenticated,
             binds=self._binds,
             hosts=self._hosts(),

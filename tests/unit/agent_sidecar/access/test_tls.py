@@ -11,7 +11,9 @@ import pytest
 from authority import Authority
 
 from agent_sidecar.access.binding import Binds
+from agent_sidecar.access.entrance import TcpEntrance
 from agent_sidecar.access.tls import Tls, TlsSettings, certificate_caller, certificate_name, tls
+from agent_sidecar.access.tokens import Tokens
 
 
 @pytest.fixture
@@ -122,3 +124,38 @@ def test_a_certificate_is_named_by_its_first_name_of_the_best_kind(certificate: 
     assert certificate_name(certificate) == name
     caller = certificate_caller(certificate and {**certificate, "notAfter": "Nov 21 00:00:00 2030 GMT"}, Binds())
     assert (caller.name if caller else "") == (f"certificate {name}" if name else "")
+
+
+class Came:
+    """A connection that came with a certificate of ada's while `context` was in use."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self.context = context
+
+    def get_extra_info(self, name: str) -> Any:
+        return self if name == "ssl_object" else None
+
+    def getpeercert(self) -> Any:
+        return {"subject": ((("commonName", "ada"),),), "notAfter": "Jan  1 00:00:00 2100 GMT"}
+
+
+def test_who_other_authorities_have_vouched_for_is_nobody_however_often_one_asks(
+    authority: Authority, tmp_path: Path
+) -> None:
+    files = authority.server()
+    made = started(*files, client_ca=authority.file)
+    entrance: Any = TcpEntrance(Tokens(()), tls=made)
+    early = Came(made.context)
+    assert entrance.admit(early).name == "certificate cn:ada"
+
+    files[0].touch()
+    made.reload()
+    late = Came(made.context)
+    assert [entrance.admit(each).name for each in (early, late)] == ["certificate cn:ada"] * 2
+
+    (tmp_path / "others").mkdir()
+    authority.file.write_bytes(Authority(tmp_path / "others", "other").file.read_bytes())
+    assert made.reload() is True
+
+    assert [entrance.admit(each) for each in (early, late)] == [None, None]
+    assert entrance.admit(Came(made.context)).name == "certificate cn:ada"
