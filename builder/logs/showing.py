@@ -40,7 +40,7 @@ def chosen(source: LogSource, choice: Choice) -> Iterator[tuple[str, dict[str, A
 
     Raises LogError at a segment that is not whole, RemoteError.
     """
-    found = source.find(host=choice.host, span=choice.span)
+    found = source.find(host=choice.host, span=choice.span.with_late)
     for host in sorted(found):
         for read in source.read(found[host]):
             if read.misplaced:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -21,6 +21,8 @@ from policy_core.errors import InvalidError, UsageError
 
 MAX_OBJECT_BYTES = MAX_SEGMENT_BYTES + (1 << 20)  # what cannot be compressed grows a little
 READERS = 4
+LATE = timedelta(hours=1)
+_END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 _SPOOLED = re.compile(r"(?P<number>[0-9]{16})\.(?P<state>open|sealed)\.jsonl")
 
 
@@ -30,6 +32,11 @@ class Span:
 
     first: datetime | None = None
     last: datetime | None = None
+
+    @property
+    def with_late(self) -> "Span":
+        """Return the span in whose segments all records of this one are: an answer may take until the next hour."""
+        return Span(self.first, self.last and min(self.last, _END_OF_TIME - LATE) + LATE)
 
     def __contains__(self, hour: tuple[str, int]) -> bool:
         return (self.first is None or hour >= _hour(self.first)) and (self.last is None or hour <= _hour(self.last))

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from written_logs import LogWriter
+from written_logs import LogWriter, Written
 
 from builder.cli.main import main
 from bundle_store.opening import open_records
+from policy_core.decision_log.segment import seal_line
 
 DAYS = ("2026-03-01T12:00:00.000Z", "2026-03-02T12:00:00.000Z", "2026-03-03T12:00:00.000Z")
 DECISION = (
@@ -268,6 +269,26 @@ def test_intervals_say_which_bundle_a_host_enforced(
 
 
 class TestExport:
+    def test_an_answer_that_took_long_is_in_the_export_of_the_hour_in_which_it_was_asked_for(
+        self, tmp_path: Path, writer: LogWriter, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Its segment is one of the next hour, and no other export has it."""
+        begun = writer.write(at="2026-03-01T14:00:00.100Z", seal=False)
+        late = writer.record("decision", DECISION % "allow", at="2026-03-01T13:59:59.999Z")
+        content = begun.content + late + writer.checkpoint(at="2026-03-01T14:00:01.000Z")
+        written = Written(begun.header, content + seal_line(begun.header, last_seq=writer.seq, head=writer.head))
+        open_records(tmp_path.as_uri()).put(written.name, written.shipped, if_etag=None)
+        hour = ("--from", "2026-03-01T13:00:00Z", "--to", "2026-03-01T13:59:59.999Z")
+
+        code, out, _ = run(capsys, "export", tmp_path.as_uri(), "--as", "ocsf", *hour)
+
+        assert (code, len(out.splitlines())) == (0, 1)
+
+    def test_the_end_of_the_calendar_ends_no_export(self, shipped: str, capsys: pytest.CaptureFixture[str]) -> None:
+        code, out, _ = run(capsys, "export", shipped, "--as", "ocsf", "--to", "9999-12-31T23:59:59Z")
+
+        assert (code, len(out.splitlines())) == (0, 6)
+
     def test_decisions_are_events_of_ocsf(self, shipped: str, capsys: pytest.CaptureFixture[str]) -> None:
         code, out, _ = run(capsys, "export", shipped, "--as", "ocsf", "--to", "2026-03-01")
 
