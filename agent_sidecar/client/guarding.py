@@ -78,7 +78,7 @@ def _guarded(
     def given(answer: Answer) -> dict[str, Any]:
         return {CONSTRAINTS: dict(answer.constraints)} if takes else {}
 
-    if inspect.iscoroutinefunction(function):
+    if _is_any(inspect.iscoroutinefunction, function):
 
         @functools.wraps(function)
         async def guarded_async(*args: Any, **kwargs: Any) -> Any:
@@ -117,7 +117,7 @@ def _visible_signature(function: Callable[..., Any], keeps: frozenset[str]) -> t
     name = getattr(function, "__qualname__", repr(function))
     if isinstance(function, staticmethod | classmethod):
         raise UsageError(f"guard: {name}: goes below @{type(function).__name__}, next to the function")
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+    if _is_any(inspect.isgeneratorfunction, function) or _is_any(inspect.isasyncgenfunction, function):
         raise UsageError(f"guard: {name}: is a generator, which acts after its call was decided")
     signature = inspect.signature(function)
     found = signature.parameters.get(CONSTRAINTS)
@@ -133,6 +133,11 @@ def _visible_signature(function: Callable[..., Any], keeps: frozenset[str]) -> t
         raise UsageError(f"guard: {name}: keeps: {', '.join(unknown)} is no constraint", hint=_hint(unknown[0]))
     visible = [each for each in signature.parameters.values() if each.name != CONSTRAINTS]
     return signature.replace(parameters=visible), found is not None
+
+
+def _is_any(kind: Callable[[Any], bool], function: Callable[..., Any]) -> bool:
+    """Tell whether a function, or what calling an object comes to, is of a kind."""
+    return kind(function) or kind(getattr(function, "__call__", None))  # noqa: B004 - it is looked at, not for
 
 
 def _hint(name: str) -> str:

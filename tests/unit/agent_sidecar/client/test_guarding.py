@@ -368,6 +368,11 @@ async def _async_generator() -> Any:
     yield 1
 
 
+class _Later:
+    def __call__(self) -> Iterator[int]:
+        yield 1
+
+
 @pytest.mark.parametrize(
     ("function", "keeps", "why"),
     [
@@ -376,6 +381,7 @@ async def _async_generator() -> Any:
         (_silent, ["max_target"], "max_target is no constraint"),
         (_generator, [], "is a generator"),
         (_async_generator, [], "is a generator"),
+        (_Later(), [], "is a generator"),
         (staticmethod(_generator), [], "goes below @staticmethod"),
         (classmethod(_generator), [], "goes below @classmethod"),
     ],
@@ -426,3 +432,31 @@ def test_what_the_function_raises_comes_through() -> None:
 
 def test_a_partial_function_is_guarded() -> None:
     assert guard(Script(ALLOW), action="a", resource=("t", "i"))(partial(lambda one, two: one + two, 1))(2) == 3
+
+
+def test_an_object_whose_call_is_async_is_waited_for_without_holding_up_its_loop() -> None:
+    class Restart:
+        async def __call__(self, name: str) -> str:
+            return name
+
+    async def calling() -> tuple[str, int]:
+        looks = 0
+
+        async def look() -> None:
+            nonlocal looks
+            while True:
+                looks += 1
+                await asyncio.sleep(0.01)
+
+        looking = asyncio.create_task(look())
+        guarded: Any = guard(Script(throttle(0.2), ALLOW), action="a", resource=("t", "{name}"), throttle_timeout_s=1)(
+            Restart()
+        )
+        found = await guarded("web")
+        looking.cancel()
+        return found, looks
+
+    found, looks = asyncio.run(calling())
+
+    assert found == "web"
+    assert looks > 3
