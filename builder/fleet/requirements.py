@@ -9,7 +9,8 @@ from policy_core.errors import GateError, TrustError
 from policy_core.features import SUPPORTED
 from policy_core.fleet.names import HostState, features_digest
 
-NAMED_HOSTS = 5
+NAMED_KINDS, NAMED_HOSTS = 8, 5
+"""How many kinds of hosts a message tells of, and how many of each."""
 ASKED_HOSTS, MAX_READ = 3, 64
 """How many hosts of a kind are asked what they can evaluate, and how many reports are read in all."""
 
@@ -61,7 +62,9 @@ def lacking(store: RecordsStore, channel: str, needed: Iterable[str], *, now: fl
 def require_features(store: RecordsStore, channel: str, needed: Iterable[str], *, now: float) -> None:
     """Raise HostsLackFeaturesError if a host that reports would refuse a bundle; raises as `lacking`."""
     if found := lacking(store, channel, needed, now=now):
-        raise HostsLackFeaturesError(f"{channel}: {'; '.join(map(str, found))}")
+        more = len(found) - NAMED_KINDS
+        told = [*map(str, found[:NAMED_KINDS]), *([f"and {more} more kinds of hosts"] if more > 0 else [])]
+        raise HostsLackFeaturesError(f"{channel}: {'; '.join(told)}")
 
 
 def _features(store: RecordsStore, members: Iterable[HostState]) -> frozenset[str]:

@@ -19,7 +19,6 @@ SLOT_S = 600
 """How long a slot is; slots begin at whole multiples of it."""
 SILENT_AFTER_S = 2.0 * SLOT_S
 """A host that is well has reported in the slot of now, or in the one before it."""
-MAX_VERSION_CHARS = 40
 FOLDER = "reports"
 
 _NAME = re.compile(

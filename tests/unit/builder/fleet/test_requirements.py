@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from reporting_host import ReportingHost
 
-from builder.fleet.requirements import HostsLackFeaturesError, lacking, require_features
+from builder.fleet.requirements import NAMED_KINDS, HostsLackFeaturesError, lacking, require_features
 from bundle_store.opening import open_records
 from bundle_store.port import RecordsStore
 from policy_core.features import BASIC, RATES, SUPPORTED
@@ -87,6 +87,16 @@ def test_many_hosts_are_named_by_the_first_few(records: RecordsStore) -> None:
     (found,) = lacking(records, "prod", {RATES}, now=NOW)
 
     assert str(found) == f"web-0, web-1, web-2, web-3, web-4 and 3 more (version 0.1.0) cannot evaluate {RATES}"
+
+
+def test_kinds_of_hosts_without_end_make_no_message_without_end(records: RecordsStore) -> None:
+    for number in range(NAMED_KINDS + 2):
+        ReportingHost(records, f"web-{number}").report(NOW, features=frozenset({f"x.v{number}"}))
+
+    with pytest.raises(
+        HostsLackFeaturesError, match=r"\(version 0.1.0\) cannot evaluate .*; and 2 more kinds of hosts$"
+    ):
+        require_features(records, "prod", {RATES}, now=NOW)
 
 
 def test_hosts_of_another_channel_do_not_count(records: RecordsStore) -> None:
