@@ -1,4 +1,4 @@
-"""``writ-sidecar run``: the parts put together, and their start and end in the right order.
+"""``writ-sidecar run``: its start and its end in the right order.
 
 Start: lock and state, enforce what is on disk, listen, answer, then poll. End (SIGTERM, SIGINT): stop accepting, let
 requests under way finish within a limit, cut the rest, stop polling. A second signal ends at once. SIGHUP reloads the
@@ -6,17 +6,13 @@ configuration. The service manager is told of each.
 """
 
 import asyncio
-import contextlib
 import gc
-import math
 import os
 import signal
 import sys
 import threading
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack
-from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +24,10 @@ from agent_sidecar.activation import Activation, Unavailable
 from agent_sidecar.announcing import BEAT_EVERY_S, Announcer, Silent
 from agent_sidecar.calling import ADMIN_SOCKET
 from agent_sidecar.configuration import Configuration
-from agent_sidecar.decision_log.opening import open_log
-from agent_sidecar.durable import StateError
 from agent_sidecar.emergencies import Entries
-from agent_sidecar.enforcement import Enforcement
-from agent_sidecar.fleet import FleetStore
-from agent_sidecar.history import History
-from agent_sidecar.host_clock import HostClock
-from agent_sidecar.host_key import open_host_key
-from agent_sidecar.memory import HostMemory
-from agent_sidecar.metrics import Readings, metrics_text
+from agent_sidecar.host import Host
 from agent_sidecar.notifying import Notifier
-from agent_sidecar.polling import Poller
-from agent_sidecar.rehearsal.rehearsing import Rehearsal
-from agent_sidecar.rehearsal.room import room_bytes
+from agent_sidecar.observing import Observer
 from agent_sidecar.reloading import Reloader
 from agent_sidecar.reports.telling import Telling
 from agent_sidecar.server.administration import AdminApi
@@ -54,26 +40,24 @@ from agent_sidecar.server.listening import check_socket_path, claim_socket, list
 from agent_sidecar.server.patience import TICK_S
 from agent_sidecar.server.serving import Listener, Serving, listen_at
 from agent_sidecar.state import Settings, StateDirectory
-from agent_sidecar.status import Health, Status, health_of, status_of, summary_of
+from agent_sidecar.status import Health, Status, summary_of
 from agent_sidecar.supervision import Supervision, every_tick
-from agent_sidecar.tally import total
 from agent_sidecar.traces.exporting import new_exporter
-from agent_sidecar.updating import Updater
 from agent_sidecar.workers.crew import Crew
 from agent_sidecar.workers.deciding import Deciding
-from agent_sidecar.workers.messages import Counts, Told
-from bundle_store.client import TrustedClient
+from agent_sidecar.workers.messages import Told
 from bundle_store.opening import open_reader
 from policy_core import __version__
 
-POLLER_STOP_S = 2.0
+STOP_S = 2.0
+"""How long the polling thread, and that which exports spans, may take to end."""
 REQUESTS_S = 5.0
 SWITCH_INTERVAL_S = 0.0005
 """How long the polling thread may keep a request waiting for the interpreter, while it verifies and loads."""
 
 
 class Daemon:
-    """A sidecar between `start` and `end`."""
+    """A sidecar between `start` and `end`: a host, the services in front of it, and its workers if it has some."""
 
     def __init__(
         self,
@@ -85,139 +69,65 @@ class Daemon:
     ) -> None:
         self._configuration = configuration
         self._notifier = notifier
-        self._clock = HostClock()
-        history = History(directory.path)
-        self._announcer = (Announcer if configuration.in_process else Silent)(directory.path)
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._crew: Crew | None = None
-        self._enforcement = Enforcement(
+        self._announcer = (Announcer if configuration.in_process else Silent)(directory.path)
+        self._host = host = Host(
+            configuration,
             directory,
-            clock=self._clock,
-            history=history,
-            min_release=configuration.min_release,
-            max_pin_s=configuration.max_pin_s,
             announce=self._announce,
             spread=self._spread,
-        )
-        host_id = configuration.host_id
-        signer = cache(lambda: open_host_key(directory.path, host=host_id, now=self._clock()))
-        self._log = open_log(
-            directory.path,
-            configuration.log,
-            signer,
-            host_id=host_id,
-            host=configuration.host,
-            clock=self._clock,
-            is_alone=configuration.workers == 1,
-        )
-        history.also(self._log.event)
-        self._events: Counter[str] = Counter()
-        history.also(lambda name, _facts: self._events.update((name,)))
-        self._spans = new_exporter(configuration)
-        fleet_url = configuration.fleet_store
-        self._fleet = FleetStore(fleet_url, channel=configuration.channel) if fleet_url else None
-        self._memory = HostMemory(directory.path, host_id=configuration.host_id, clock=self._clock, fleet=self._fleet)
-        loading = 1 if configuration.workers == 1 else 1 + configuration.workers
-        self._rehearsal = Rehearsal(room=partial(room_bytes, processes=loading))
-        store = open_reader(configuration.store)
-        self._updater = Updater(
-            store=store,
-            client=TrustedClient(
-                store,
-                trusted_root=configuration.trusted_root,
-                channel=configuration.channel,
-                cache=directory.path / "tuf",
-            ),
-            snapshots=directory.snapshots,
-            enforcement=self._enforcement,
-            clock=self._clock,
-            history=history,
-            min_release=configuration.min_release,
-            aging_after_s=configuration.aging_after_s,
             wait_for_requests=self._wait_for_requests,
-            rehearse=self._rehearsal,
         )
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._poller = Poller(self._updater, poll_s=configuration.poll_s, first=self._enforcement.load_rest)
+        self._spans = new_exporter(configuration)
+        self._gatekeeper = Gatekeeper(configuration, now=host.clock)
         self._api = DecisionApi(
-            in_force=lambda: self._enforcement.active,
-            clock=self._clock,
-            memory=self._memory,
+            in_force=host.in_force,
+            clock=host.clock,
+            memory=host.memory,
             status=self.status,
             health=self.health,
             metrics=self.metrics,
-            log=self._log,
+            log=host.log,
             spans=self._spans,
         )
         if configuration.workers > 1:
-            self._crew = self._new_crew(configuration)
-        self._admin_api = AdminApi(
-            enforcement=self._enforcement,
-            poller=self._poller,
-            history=history,
-            status=self.status,
-        )
-        self._insight_api = InsightApi(enforcement=self._enforcement, clock=self._clock, memory=self._memory)
-        self._gatekeeper = Gatekeeper(configuration, now=self._clock)
+            self._crew = self._new_crew()
         self._local, self._tcp = decision_services(
-            configuration,
-            self._api,
-            status=self.status,
-            health=self.health,
+            configuration, self._api, status=self.status, health=self.health, gatekeeper=self._gatekeeper
+        )
+        orders = AdminApi(enforcement=host.enforcement, poller=host.poller, history=host.history, status=self.status)
+        self._insights = InsightApi(enforcement=host.enforcement, clock=host.clock, memory=host.memory)
+        self._admin = admin_service(orders, self._insights, gatekeeper=self._gatekeeper)
+        self._observer = Observer(
+            host=host,
+            decisions=self._api,
+            services=(self._local, self._tcp, self._admin),
             gatekeeper=self._gatekeeper,
+            crew=self._crew,
+            spans=self._spans,
         )
-        self._admin = admin_service(self._admin_api, self._insight_api, gatekeeper=self._gatekeeper)
         reports = configuration.reports
-        self._telling = Telling(reports, signer(), status=self.status, clock=self._clock) if reports else None
-        self._reloader = Reloader(
-            configuration,
-            read=reread,
-            appliers={
-                "poll_s": self._poller.set_interval,
-                **self._applying_to_callers(),
-                "log_level": self._everywhere("log_level", logs.set_level),
-            },
-        )
+        self._telling = Telling(reports, host.signer(), status=self.status, clock=host.clock) if reports else None
+        self._reloader = Reloader(configuration, read=reread, appliers=self._appliers())
 
     def status(self) -> Status:
         """Return the status document."""
-        elsewhere = self._crew.counts() if self._crew else Counts()
-        return status_of(
-            self._enforcement,
-            self._updater,
-            self._clock,
-            self._memory,
-            self._log.status(),
-            polls=self._poller.polls,
-            decisions=self._api.decisions + elsewhere.decisions,
-            workers=self._crew.status() if self._crew else (),
-            workers_replaced=self._crew.replaced if self._crew else 0,
-            access=self._gatekeeper.status(refused=elsewhere.refused, turned_away=elsewhere.turned_away),
-        )
+        return self._observer.status()
 
     def health(self) -> Health:
         """Return whether a policy is enforced, and how fresh it is."""
-        return health_of(self._enforcement, self._updater, self._clock)
+        return self._observer.health()
 
     def metrics(self) -> bytes:
         """Return the metrics document."""
-        active = self._enforcement.active
-        services = (self._local, self._tcp, self._admin)
-        workers = self._crew.counts() if self._crew else Counts()
-        spans = (self._spans.exported, self._spans.dropped) if self._spans else None
-        return metrics_text(
-            Readings(
-                now=self._clock(),
-                status=self.status(),
-                freshness=self._updater.freshness,
-                activated_at=active.activated_at if isinstance(active, Activation) else math.nan,
-                tally=total([self._api.tally, workers.tally]),
-                polls=self._poller.outcomes,
-                events=self._events,
-                requests=sum(service.requests for service in services) + workers.requests,
-                connections=sum(len(service.connections) for service in services) + workers.connections,
-                spans=(spans[0] + workers.spans_exported, spans[1] + workers.spans_dropped) if spans else None,
-            )
-        )
+        return self._observer.metrics()
+
+    def start(self) -> None:
+        """Enforce what is on disk, without network."""
+        self._host.updater.start()
+        gc.collect()
+        gc.freeze()  # the libraries stay: walking them is wasted time in some request
 
     def listen(self, state: Path, handed: HandedOver) -> list[Listener]:
         """Return the listening sockets: those handed over, and new ones. Raises UsageError or ConflictError."""
@@ -249,20 +159,11 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, reload.set)
         serving = Serving(self._own(listeners))
         await serving.open()
-        self._log.start(loop)
+        self._host.log.start(loop)
         if self._spans:
             self._spans.start()
-        self._poller.start()
-        supervision = Supervision(self._notifier, self._poller, summary=lambda: summary_of(self.status()))
-        tending = (every_tick(self._memory.tend), every_tick(self._log.tend))
-        works = (self._tick(serving), *tending, self._reload(reload), supervision.run())
-        ticking = [loop.create_task(work) for work in works]
-        ticking.append(loop.create_task(self._beat()))
-        if self._fleet:
-            ticking.append(loop.create_task(every_tick(self._fleet.probe)))
-        if self._telling:
-            ticking.append(loop.create_task(every_tick(self._telling.tend)))
-        ticking.append(loop.create_task(every_tick(self._gatekeeper.refresh)))
+        self._host.poller.start()
+        tending = [loop.create_task(work) for work in self._works(serving, reload)]
         logs.info(
             "serving",
             version=__version__,
@@ -275,47 +176,63 @@ class Daemon:
         try:
             await stop.wait()
         finally:
-            self._notifier.stopping()
-            self._announcer.end()
-            cut = await serving.drain()
-            if self._crew:
-                cut += await self._crew.drain()
-            for task in ticking:
-                task.cancel()
-            self._api.waiting_room.close()
-            if self._spans:
-                await asyncio.to_thread(self._spans.stop, timeout_s=POLLER_STOP_S)
-            self._rehearsal.close()
-            await asyncio.to_thread(self._poller.stop, timeout_s=POLLER_STOP_S)
+            cut = await self._wind_up(serving, tending)
         return cut
 
-    def _new_crew(self, configuration: Configuration) -> Crew:
+    def _works(self, serving: Serving, reload: asyncio.Event) -> Iterator[Coroutine[Any, Any, None]]:
+        """Yield what goes on for as long as requests are answered."""
+        host = self._host
+        yield _sweep(serving)
+        yield self._reload(reload)
+        yield self._beat()
+        yield Supervision(self._notifier, host.poller, summary=lambda: summary_of(self.status())).run()
+        yield every_tick(host.memory.tend)
+        yield every_tick(host.log.tend)
+        yield every_tick(host.end_expired_pin)
+        yield every_tick(self._gatekeeper.refresh)
+        if host.fleet:
+            yield every_tick(host.fleet.probe)
+        if self._telling:
+            yield every_tick(self._telling.tend)
+
+    async def _wind_up(self, serving: Serving, tending: list[asyncio.Task[None]]) -> int:
+        """Stop what `serve` has started, in order; return how many connections had to be cut."""
+        self._notifier.stopping()
+        self._announcer.end()
+        cut = await serving.drain()
+        if self._crew:
+            cut += await self._crew.drain()
+        for task in tending:
+            task.cancel()
+        self._api.waiting_room.close()
+        if self._spans:
+            await asyncio.to_thread(self._spans.stop, timeout_s=STOP_S)
+        self._host.rehearsal.close()
+        await asyncio.to_thread(self._host.poller.stop, timeout_s=STOP_S)
+        return cut
+
+    def end(self) -> None:
+        """Keep what was counted and logged, and the time seen, for the next start."""
+        self._host.end()
+
+    # workers, and those who decide in process
+
+    def _new_crew(self) -> Crew:
+        host = self._host
         return Crew(
-            configuration.workers,
-            configuration,
-            decide=Deciding(
-                in_force=lambda: self._enforcement.active,
-                clock=self._clock,
-                memory=self._memory,
-                room=self._api.waiting_room,
-            ),
-            told=lambda: Told(self.status(), self.metrics(), self._clock()),
-            keep=lambda: [loaded.release for loaded in self._enforcement.loaded],
+            self._configuration.workers,
+            self._configuration,
+            decide=Deciding(in_force=host.in_force, clock=host.clock, memory=host.memory, room=self._api.waiting_room),
+            told=lambda: Told(self.status(), self.metrics(), host.clock()),
+            keep=lambda: [loaded.release for loaded in host.enforcement.loaded],
         )
 
     def _own(self, listeners: list[Listener]) -> list[Listener]:
         """Return what this process accepts on; workers, if there are any, are started on the rest."""
         if self._crew is None:
             return listeners
-        services = {"decision": self._local, "tcp": self._tcp}
-        self._crew.start(
-            {
-                name: listener.sock
-                for name, service in services.items()
-                for listener in listeners
-                if listener.service is service
-            }
-        )
+        names = {id(self._local): "decision", id(self._tcp): "tcp"}
+        self._crew.start({names[id(each.service)]: each.sock for each in listeners if id(each.service) in names})
         return [listener for listener in listeners if listener.service is self._admin]
 
     def _announce(self, active: Activation | Unavailable, entries: Entries) -> None:
@@ -324,47 +241,9 @@ class Daemon:
         if self._crew:
             self._crew.follow(active, entries)
 
-    def _applying_to_callers(self) -> dict[str, Callable[[Any], None]]:
-        """Return how settings of who may ask change: nobody decides in process once callers are bound."""
-        appliers = {field: self._everywhere(field, apply) for field, apply in self._gatekeeper.appliers.items()}
-        bind = appliers["binds"]
-
-        def change(value: Any) -> None:
-            if value and self._configuration.in_process:
-                self._announcer.end()
-                logs.warning("in_process_ended", reason="bind", hint="a restart opens it again, without bind")
-            bind(value)
-
-        return {**appliers, "binds": change}
-
-    def _everywhere(self, name: str, apply: Callable[[Any], None]) -> Callable[[Any], None]:
-        """Return how a setting changes here and in all workers."""
-
-        def change(value: Any) -> None:
-            apply(value)
-            if self._crew:
-                self._crew.adjust(name, value)
-
-        return change
-
     def _spread(self, activation: Activation) -> None:
         if self._crew:
             self._crew.load(activation)
-
-    def start(self) -> None:
-        """Enforce what is on disk, without network."""
-        self._updater.start()
-        gc.collect()
-        gc.freeze()  # the libraries stay: walking them is wasted time in some request
-
-    def end(self) -> None:
-        """Keep what was counted and logged, and the time seen, for the next start."""
-        self._memory.tend()
-        self._log.end()
-        if self._fleet:
-            self._fleet.close()
-        with contextlib.suppress(StateError):  # the disk has refused before, and said so
-            self._enforcement.note_time(every_s=0.0)
 
     def _wait_for_requests(self) -> bool:
         """Wait, in the polling thread, until decisions that have begun are made: in the event loop, and in threads.
@@ -379,13 +258,46 @@ class Daemon:
         except RuntimeError:  # the loop is closed: the sidecar is ending
             return False
         made = passed.wait(REQUESTS_S) and self._api.waiting_room.wait_for_all(REQUESTS_S)
-        return made and self._api.wait_for_walks(REQUESTS_S) and not self._insight_api.under_way
+        return made and self._api.wait_for_walks(REQUESTS_S) and not self._insights.under_way
 
     async def _beat(self) -> None:
         """Say that requests are being answered, to those who need not ask."""
         while True:
-            self._announcer.beat(self._clock())
+            self._announcer.beat(self._host.clock())
             await asyncio.sleep(BEAT_EVERY_S)
+
+    # reloading
+
+    def _appliers(self) -> dict[str, Callable[[Any], None]]:
+        """Return how each setting that can change while this runs does: here and in all workers."""
+        callers = {field: self._everywhere(field, apply) for field, apply in self._gatekeeper.appliers.items()}
+        return {
+            "poll_s": self._host.poller.set_interval,
+            "log_level": self._everywhere("log_level", logs.set_level),
+            **callers,
+            "binds": self._bind(callers["binds"]),
+        }
+
+    def _bind(self, apply: Callable[[Any], None]) -> Callable[[Any], None]:
+        """Return how binds change: nobody decides in process once callers are bound."""
+
+        def change(value: Any) -> None:
+            if value and self._configuration.in_process:
+                self._announcer.end()
+                logs.warning("in_process_ended", reason="bind", hint="a restart opens it again, without bind")
+            apply(value)
+
+        return change
+
+    def _everywhere(self, name: str, apply: Callable[[Any], None]) -> Callable[[Any], None]:
+        """Return how a setting changes here and in all workers."""
+
+        def change(value: Any) -> None:
+            apply(value)
+            if self._crew:
+                self._crew.adjust(name, value)
+
+        return change
 
     async def _reload(self, asked: asyncio.Event) -> None:
         """Reload whenever that is asked for; asked for twice meanwhile is once more."""
@@ -400,22 +312,6 @@ class Daemon:
             except Exception as error:  # noqa: BLE001 - task boundary: what was in force stays
                 logs.bug("reload_failed", error)
             self._notifier.ready()
-
-    async def _tick(self, serving: Serving) -> None:
-        """Once a second: connections that wait too long, rollbacks that have held as long as they may."""
-        reported = ""
-        while True:
-            await asyncio.sleep(TICK_S)
-            serving.sweep()
-            pin = self._enforcement.state.pin
-            if pin and self._clock() >= pin.until:
-                try:
-                    await asyncio.to_thread(self._enforcement.end_expired_pin)
-                    reported = ""
-                except StateError as error:
-                    if error.message != reported:
-                        logs.warning("resume_failed", reason=error.message, hint=error.hint)
-                    reported = error.message
 
 
 def run(configuration: Configuration, *, reread: Callable[[], Configuration]) -> None:
@@ -452,6 +348,13 @@ def run(configuration: Configuration, *, reread: Callable[[], Configuration]) ->
             listener.remove()
         daemon.end()
     logs.info("stopped", connections_cut=cut)
+
+
+async def _sweep(serving: Serving) -> None:
+    """Once a second, end connections that wait too long."""
+    while True:
+        await asyncio.sleep(TICK_S)
+        serving.sweep()
 
 
 def _on_signal(stop: asyncio.Event) -> None:
