@@ -90,6 +90,9 @@ class Client:
     def close(self) -> None:
         self._writer.close()
 
+    def half_close(self) -> None:
+        self._writer.write_eof()
+
     async def hears_nothing(self) -> bool:
         try:
             async with asyncio.timeout(0.05):
@@ -208,6 +211,41 @@ def test_a_last_reply_is_sent_before_the_connection_ends(tmp_path: Path) -> None
     serve(tmp_path, play)
 
 
+def test_a_last_reply_waits_for_a_slow_disk_as_long_as_others_do(tmp_path: Path) -> None:
+    async def play(server: Server) -> None:
+        client = await server.client()
+        client.send(("/decide", "1"), more="Connection: close\r\n")
+        assert await client.hears_nothing()
+
+        for _ in range(int(server.service.limits.idle_s)):
+            server.service.sweep()
+            await asyncio.sleep(0)
+        server.disk.sync()
+
+        assert await client.receive() == "200 1"
+        assert await client.ended()
+
+    serve(tmp_path, play)
+
+
+@pytest.mark.parametrize("more", ["", "Connection: close\r\n"])
+def test_a_peer_that_half_closes_gets_what_is_held_back(tmp_path: Path, more: str) -> None:
+    async def play(server: Server) -> None:
+        client = await server.client()
+        client.send(("/decide", "1"), more=more)
+        client.half_close()
+        assert await client.hears_nothing()
+
+        server.disk.sync()
+
+        assert await client.receive() == "200 1"
+        assert await client.ended()
+        await asyncio.sleep(0.01)
+        assert not server.service.connections
+
+    serve(tmp_path, play)
+
+
 def test_a_peer_that_sends_on_and_on_is_no_longer_read_from(tmp_path: Path) -> None:
     async def play(server: Server) -> None:
         client = await server.client()
@@ -226,15 +264,33 @@ def test_a_peer_that_sends_on_and_on_is_no_longer_read_from(tmp_path: Path) -> N
     serve(tmp_path, play)
 
 
-def test_a_peer_that_is_gone_is_not_answered(tmp_path: Path) -> None:
+def test_a_peer_that_is_gone_is_forgotten_once_the_disk_answers(tmp_path: Path) -> None:
     async def play(server: Server) -> None:
         client = await server.client()
         client.send(("/decide", "1"))
         assert await client.hears_nothing()
         client.close()
+        await asyncio.sleep(0.01)
+
+        server.disk.sync()
+
+        while server.service.connections:
+            await asyncio.sleep(0.001)
+
+    serve(tmp_path, play)
+
+
+def test_replies_to_a_connection_that_was_cut_are_dropped(tmp_path: Path) -> None:
+    async def play(server: Server) -> None:
+        client = await server.client()
+        client.send(("/decide", "1"))
+        assert await client.hears_nothing()
+        server.service.abort()
         while server.service.connections:
             await asyncio.sleep(0.001)
 
         server.disk.sync()
+
+        assert await client.ended()
 
     serve(tmp_path, play)
