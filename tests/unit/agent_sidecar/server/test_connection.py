@@ -237,6 +237,16 @@ def test_a_bad_request_gets_its_status_and_a_json_error(tmp_path: Path, request_
     serve(tmp_path, client)
 
 
+def test_a_handler_that_fails_is_logged_without_the_query(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def client(path: Path, _service: Service) -> None:
+        await exchange(path, post("/broken?token=secret", b""), eof=True)
+
+    serve(tmp_path, client)
+
+    (record,) = [each for each in caplog.records if each.getMessage() == "request_failed"]
+    assert record.fields == {"path": "/broken"}  # type: ignore[attr-defined]
+
+
 def test_a_method_that_is_not_allowed_is_told_which_is(tmp_path: Path) -> None:
     async def client(path: Path, _service: Service) -> None:
         assert b"\r\nAllow: GET\r\n" in await exchange(path, post("/me", b""))
