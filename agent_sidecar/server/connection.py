@@ -36,8 +36,8 @@ class Connection(ArrivingRequest, asyncio.Protocol):
     """One connection; httptools calls the ``on_`` methods while `data_received` feeds it."""
 
     __slots__ = (
-        "_backlog", "_held", "_is_overtaken", "_is_refused", "_is_unread", "_out", "_place", "_seen_bytes",
-        "_since", "_transport",
+        "_backlog", "_has_ended", "_held", "_is_overtaken", "_is_refused", "_is_unread", "_out", "_place",
+        "_seen_bytes", "_since", "_transport",
     )  # fmt: skip
 
     def __init__(self, service: Service, *, place: object = _NO_PLACE) -> None:
@@ -52,6 +52,7 @@ class Connection(ArrivingRequest, asyncio.Protocol):
         self._backlog = b""  # has arrived, and waits until others have had their turn
         self._is_overtaken = False  # more than one request has come while an answer is under way
         self._is_unread = False  # the peer does not read its answers
+        self._has_ended = False  # the peer sends nothing more
         self._is_refused = False  # the peer may still be sending what nobody will look at
 
     def hold(self, log: Log, position: int, decision_id: str, instead: Callable[[], Reply] | None = None) -> None:
@@ -189,7 +190,7 @@ class Connection(ArrivingRequest, asyncio.Protocol):
 
     def _finish(self) -> None:
         """Say that nothing follows. TLS has no half of a close: what is left of a refused request is read first."""
-        if self._transport and self._transport.can_write_eof():
+        if self._transport and self._transport.can_write_eof() and not self._has_ended:
             self._transport.write_eof()
         elif self._transport and not self._is_refused:
             self._transport.close()
@@ -202,14 +203,16 @@ class Connection(ArrivingRequest, asyncio.Protocol):
         if is_last:
             self._finish()
         elif not self._is_held:
-            if self._phase is Phase.IDLE and self._service.closing:
+            if self._has_ended or (self._phase is Phase.IDLE and self._service.closing):
                 self._transport.close()
             else:
                 self._take_slice()
                 self._read_on()
 
-    def eof_received(self) -> None:
-        """Close our side too: a peer that half-closes gets what is written already."""
+    def eof_received(self) -> bool:
+        """Close our side too, once a peer that half-closes has what is held back for it; TLS has no half of a close."""
+        self._has_ended = True
+        return self._is_held and self._transport is not None and self._transport.can_write_eof()
 
     def pause_writing(self) -> None:
         """Stop reading from a peer that does not read its answers."""
@@ -377,7 +380,8 @@ class Connection(ArrivingRequest, asyncio.Protocol):
         """End the connection if it has been in its phase for too long, and its caller's proof once it expires."""
         if self._known and self._known.expires <= time.time():
             self.doubt()
-        patience = self._service.patience.get(self._phase)
+        is_last_held = self._phase is Phase.DRAINING and self._is_held
+        patience = self._service.patience.get(Phase.IDLE if is_last_held else self._phase)
         if patience is None or self._service.tick - self._since <= patience or not self._transport:
             return
         if self._phase in (Phase.HEADERS, Phase.BODY):
