@@ -182,7 +182,7 @@ class Spooled:
         self._directory = directory
 
     def find(self, *, host: str | None, span: Span) -> dict[str, list[Reference]]:
-        """Return the segments that are here, if they are of the host."""
+        """Return the segments that are here, if they are of the host; those that do not say whose they are, too."""
         found: dict[str, list[Reference]] = {}
         for path in sorted(self._directory.iterdir()):
             if not _SPOOLED.fullmatch(path.name):
@@ -192,7 +192,7 @@ class Spooled:
                 size = path.stat().st_size
                 name = spelled_host(header.host) if header else "unknown"
                 in_span = not header or (header.opened_at[:10], int(header.opened_at[11:13])) in span
-                if host in {None, header.host if header else None} and in_span:
+                if in_span and (header is None or host in {None, header.host}):
                     first_seq = header.first_seq if header else 0
                     found.setdefault(name, []).append(Reference(first_seq, path.name, size))
         return found

@@ -184,6 +184,16 @@ class TestASpool:
         assert code == 0
         assert "no record after 4" in out
 
+    def test_a_segment_without_a_header_is_told_whichever_host_is_asked_about(
+        self, state: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (state / "spool/0000000000000001.sealed.jsonl").write_bytes(b"damaged\n")
+
+        code, out, _ = run(capsys, "verify", str(state), "--host", "web-1")
+
+        assert code == 5
+        assert "0000000000000001.sealed.jsonl" in out
+
     def test_a_file_under_another_number_is_found(self, state: Path, capsys: pytest.CaptureFixture[str]) -> None:
         spool = state / "spool"
         (spool / "0000000000000001.sealed.jsonl").rename(spool / "0000000000000009.sealed.jsonl")
