@@ -8,6 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from agent_sidecar.client.calls import Action, Context, Resource, Subject
+from agent_sidecar.client.declared import check_declared
 from agent_sidecar.client.obeying import Deciding, GrantSource, Patience, decide_async
 from agent_sidecar.client.refusals import Denied
 from agent_sidecar.client.tools import refusal_text, tool_mapping
@@ -30,10 +31,11 @@ def tool_guardrail(
 ) -> "ToolInputGuardrail[Any]":
     """Return a guardrail for ``function_tool(…, tool_input_guardrails=[…])``, for any number of tools.
 
-    Calls are mapped as `agent_sidecar.client.tools` says, or as is given here, as with `guard`. Constraints cannot be
-    kept here and deny: make the tool of a function that is guarded itself.
+    Calls are mapped as `agent_sidecar.client.tools` says, or as is given here, as with `guard`. Arguments that are not
+    of the types the tool declares are refused: the SDK would bend them after the decision. Constraints cannot be kept
+    here and deny: make the tool of a function that is guarded itself.
     """
-    from agents import ToolGuardrailFunctionOutput, ToolInputGuardrail
+    from agents import FunctionTool, ToolGuardrailFunctionOutput, ToolInputGuardrail
 
     patience = Patience(grants=grants, approval_timeout_s=approval_timeout_s, throttle_timeout_s=throttle_timeout_s)
 
@@ -42,6 +44,9 @@ def tool_guardrail(
         mapping = tool_mapping(called.tool_name, subject=subject, action=action, resource=resource, context=context)
         try:
             arguments = _arguments(called.tool_arguments)
+            for tool in data.agent.tools:
+                if isinstance(tool, FunctionTool) and tool.name == called.tool_name:
+                    check_declared(arguments, tool.params_json_schema)
             answer = await decide_async(policy, lambda: mapping.request(arguments), keeps=(), patience=patience)
         except Denied as denied:
             info = {"decision_id": denied.decision_id, "reason_code": denied.reason_code}
@@ -61,10 +66,10 @@ def tell_refusal(_context: Any, error: Exception) -> str:
 
 
 def _arguments(text: str) -> dict[str, Any]:
-    """Return the arguments a model gave, as the tool will read them. Raises RequestError."""
+    """Return the arguments a model gave. Raises RequestError."""
     try:
         found = json.loads(text) if text else {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RequestError(f"request: the arguments are not JSON: {error}") from error
     if not isinstance(found, dict):
         raise RequestError("request: the arguments are not an object")

@@ -105,6 +105,18 @@ def test_a_call_that_cannot_be_mapped_is_told_to_the_model(closed: list[int], ar
     assert closed == []
 
 
+@pytest.mark.parametrize(
+    "arguments", ['{"number": "07"}', '{"number": 7.0}', '{"number": true}', '{"number": 7, "x": 1}']
+)
+def test_what_the_sdk_would_bend_after_the_decision_is_refused(closed: list[int], arguments: str) -> None:
+    policy = Script(ALLOW)
+
+    told = run(closing(closed, policy, resource=("ticket", "{number}")), arguments)
+
+    assert "is not what the tool declares" in told
+    assert (policy.asked, closed) == ([], [])
+
+
 def test_a_throttle_and_an_approval_can_be_waited_for(closed: list[int]) -> None:
     policy = Script(throttle(), ASKING, ALLOW)
 
