@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from agent_sidecar.host_key import HostSigner
-from agent_sidecar.reporting import Reporter
 from agent_sidecar.reports.enrolling import Enrolment
+from agent_sidecar.reports.reporting import Reporter
 from agent_sidecar.status import Status
 from bundle_store.opening import open_records
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from agent_sidecar.host_key import open_host_key
-from agent_sidecar.reporting import MAX_RETRY_S, MIN_GAP_S, RETRY_S, Reporter
+from agent_sidecar.reports.reporting import MAX_RETRY_S, MIN_GAP_S, RETRY_S, Reporter
 from agent_sidecar.status import Status
 from builder.fleet.listing import read_fleet, report_of
 from bundle_store.opening import open_records
