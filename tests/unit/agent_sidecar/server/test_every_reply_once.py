@@ -16,6 +16,7 @@ from policy_core.errors import ConflictError
 
 REPLY = re.compile(rb"HTTP/1\.1 (\d{3}) [^\r]*\r\n(.*?)\r\n\r\n", re.DOTALL)
 KINDS = ("plain", "held", "later", "held-later", "refused", "missing")
+FEW = st.integers(1, 3)
 
 
 @dataclass
@@ -30,8 +31,9 @@ class Disk:
     def wait(self, position: int, _reply_id: str, told: Callable[[bool], None]) -> None:
         self.waiting.append((position, told))
 
-    def sync(self, *, ok: bool) -> None:
-        waiting, self.waiting = self.waiting, []
+    def sync(self, *, ok: bool, most: int | None = None) -> None:
+        """Call those back who have waited longest, `most` of them or all."""
+        waiting, self.waiting = self.waiting[:most], [] if most is None else self.waiting[most:]
         if ok:
             self.durable = max([self.durable, *(position for position, _ in waiting)])
         elif waiting:
@@ -141,17 +143,17 @@ async def talk(kinds: list[tuple[str, int]], *, closes: bool, half_closes: bool,
         spelled(number, kind, padding, is_last=closes and number == last)
         for number, (kind, padding) in enumerate(kinds)
     )
-    step = st.sampled_from(("piece", "piece", "turn", "synced", "failed", "unread", "read"))
+    step = st.sampled_from(("piece", "piece", "turn", "turn", "synced", "failed", "unread", "read"))
     while sent and not made.wire.is_closed:
         match data.draw(step):
             case "piece" if not made.wire.is_paused:
-                cut = data.draw(st.integers(1, len(sent)))
+                cut = data.draw(st.integers(1, len(sent)) | st.just(len(sent)))
                 piece, sent = sent[:cut], sent[cut:]
                 made.connection.data_received(piece)
             case "synced":
-                made.disk.sync(ok=True)
+                made.disk.sync(ok=True, most=data.draw(FEW))
             case "failed":
-                made.disk.sync(ok=False)
+                made.disk.sync(ok=False, most=data.draw(FEW))
             case "unread":
                 made.connection.pause_writing()
             case "read":
@@ -161,21 +163,21 @@ async def talk(kinds: list[tuple[str, int]], *, closes: bool, half_closes: bool,
                 if made.wire.is_paused:
                     made.connection.resume_writing()
                     made.disk.sync(ok=True)
-    await finish(made, half_closes=half_closes)
+    await finish(made, half_closes=half_closes, first_ok=data.draw(st.booleans()))
     return made
 
 
-async def finish(made: Talk, *, half_closes: bool) -> None:
+async def finish(made: Talk, *, half_closes: bool, first_ok: bool) -> None:
     """Let everything go on until nothing waits any more."""
     is_open = True
-    for _ in range(50):
+    for number in range(50):
         made.connection.resume_writing()
         await made.turn()
         if half_closes and is_open and not (made.wire.is_paused or made.wire.is_closed):
             is_open = False
             if not made.connection.eof_received():
                 made.wire.close()
-        made.disk.sync(ok=True)
+        made.disk.sync(ok=first_ok or number > 1)
 
 
 @given(
