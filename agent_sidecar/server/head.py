@@ -79,7 +79,8 @@ class Head:
 
     def on_url(self, url: bytes) -> None:
         """Collect the target."""
-        self._url += url
+        if self._phase is _HEADERS:
+            self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep the few headers that mean something here."""

@@ -40,6 +40,10 @@ def told(_body: bytes | bytearray, peer: Connection) -> Reply:
     return 200, headed(b" ".join(seen), b"X-Told: yes\r\n")
 
 
+async def told_later(_body: bytes | bytearray, peer: Connection) -> Reply:
+    return 200, b" ".join([peer.target, peer.request_id, *(b"%b=%b" % header for header in peer.kept_headers)])
+
+
 async def slow(body: bytes | bytearray, peer: Connection) -> Reply:
     await asyncio.sleep(0.01)
     return echo(body, peer)
@@ -55,6 +59,7 @@ ROUTES = {
     b"/me": (b"GET", whoami),
     b"/broken": (b"POST", broken),
     b"/conflict": (b"POST", conflicting),
+    b"/told-later": (b"POST", told_later),
     b"/slow": (b"POST", slow),
     b"/slower": (b"POST", slower),
     b"/told/": (ANY, told),
@@ -509,6 +514,17 @@ def test_what_comes_before_an_answer_that_has_to_wait_ends_the_connection_after_
         assert b"Connection: close" in reply
 
     serve(tmp_path, client)
+
+
+def test_a_request_that_comes_meanwhile_changes_nothing_of_the_one_that_waits(tmp_path: Path) -> None:
+    async def client(path: Path, _service: Service) -> None:
+        more = post("/echo", b"", "X-Request-ID: other", "X-Kept: other")
+        reply = await exchange(
+            path, post("/told-later?a", b"", "X-Request-ID: first", "X-Kept: first", close=False) + more
+        )
+        assert reply.endswith(b"/told-later?a first x-kept=first")
+
+    serve(tmp_path, client, kept_headers=frozenset({b"x-kept"}))
 
 
 def test_an_answer_under_way_does_not_hold_up_other_connections(tmp_path: Path) -> None:
