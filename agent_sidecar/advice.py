@@ -61,6 +61,8 @@ def _host(status: Document) -> Iterator[str]:
         yield "decision log: make room, or mend the disk; what cannot be logged is denied"
     if (log.get("shipping") or {}).get("problem"):
         yield "decision log: mend the shipping before the disk is full"
+    if (status.get("reports") or {}).get("problem"):
+        yield "reports: mend them; the fleet takes this host for silent"
     if memory["forgot_at"]:
         yield "memory: check the disk; rates are in error for their window, and older grants are refused"
     if memory["fleet"] and memory["fleet"].get("error"):

@@ -99,16 +99,17 @@ class Daemon:
         orders = AdminApi(enforcement=host.enforcement, poller=host.poller, history=host.history, status=self.status)
         self._insights = InsightApi(enforcement=host.enforcement, clock=host.clock, memory=host.memory)
         self._admin = admin_service(orders, self._insights, gatekeeper=self._gatekeeper)
+        reports = configuration.reports
+        self._telling = Telling(reports, host.signer(), status=self.status, clock=host.clock) if reports else None
         self._observer = Observer(
             host=host,
             decisions=self._api,
             services=(self._local, self._tcp, self._admin),
             gatekeeper=self._gatekeeper,
+            telling=self._telling,
             crew=self._crew,
             spans=self._spans,
         )
-        reports = configuration.reports
-        self._telling = Telling(reports, host.signer(), status=self.status, clock=host.clock) if reports else None
         self._reloader = Reloader(configuration, read=reread, appliers=self._appliers())
 
     def status(self) -> Status:

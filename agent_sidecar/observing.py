@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from agent_sidecar.activation import Activation
 from agent_sidecar.host import Host
 from agent_sidecar.metrics import Readings, metrics_text
+from agent_sidecar.reports.telling import Telling
 from agent_sidecar.server.decisions import DecisionApi
 from agent_sidecar.server.gatekeeper import Gatekeeper
 from agent_sidecar.server.service import Service
@@ -25,6 +26,7 @@ class Observer:
     decisions: DecisionApi
     services: Sequence[Service]
     gatekeeper: Gatekeeper
+    telling: Telling | None
     crew: Crew | None
     spans: SpanExporter | None
 
@@ -41,6 +43,7 @@ class Observer:
             decisions=self.decisions.decisions + elsewhere.decisions,
             workers=crew.status() if crew else (),
             workers_replaced=crew.replaced if crew else 0,
+            reports=self.telling.status() if self.telling else None,
             access=self.gatekeeper.status(refused=elsewhere.refused, turned_away=elsewhere.turned_away),
         )
 

@@ -14,6 +14,7 @@ from agent_sidecar.freshness import Failure, Freshness, FreshnessState
 from agent_sidecar.history import moment
 from agent_sidecar.host_clock import HostClock
 from agent_sidecar.memory import HostMemory, MemoryStatus
+from agent_sidecar.reports.status import ReportsStatus
 from agent_sidecar.snapshots import SnapshotRef
 from agent_sidecar.state import Pin
 from agent_sidecar.updating import Updater
@@ -175,6 +176,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     memory: MemoryStatus
     log: LogStatus
     access: AccessStatus = NO_ACCESS
+    reports: ReportsStatus | None = None
     polls: int
     decisions: int
     workers: tuple[WorkerStatus, ...] = ()
@@ -189,6 +191,7 @@ def status_of(
     log: LogStatus,
     *,
     access: AccessStatus = NO_ACCESS,
+    reports: ReportsStatus | None = None,
     polls: int = 0,
     decisions: int = 0,
     workers: tuple[WorkerStatus, ...] = (),
@@ -221,6 +224,7 @@ def status_of(
         memory=memory.status(),
         log=log,
         access=access,
+        reports=reports,
         polls=polls,
         decisions=decisions,
         workers=workers,

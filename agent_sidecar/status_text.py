@@ -37,6 +37,7 @@ def _lines(status: Document, now: datetime) -> Iterator[str]:
             yield f"{name:10} {place_of(status[name])}{why}"
     yield from _freshness(status, now)
     yield from _log_lines(status["log"])
+    yield from _reports_lines(status.get("reports") or {})
     yield from _access(status.get("access", {}))
     yield from _memory(status["memory"])
     if status["clock_behind_s"]:
@@ -147,6 +148,16 @@ def _shipping_lines(shipping: Mapping[str, Any]) -> Iterator[str]:
     yield f"ships to   {printable(shipping['to'])}, {', '.join(filter(None, facts))}"
     if shipping.get("problem"):
         yield f"           {printable(shipping['problem'])}"
+
+
+def _reports_lines(reports: Mapping[str, Any]) -> Iterator[str]:
+    if not reports:
+        return
+    last = f"last {reports['reported_at']}" if reports.get("reported_at") else "not yet"
+    enrolled = "" if reports.get("enrolled") else ", its key is NOT ENROLLED"
+    yield f"reports to {printable(reports['to'])}, {last}{enrolled}"
+    if reports.get("problem"):
+        yield f"           {_painted(RED, printable(reports['problem']))}"
 
 
 def _limits(limits: Mapping[str, Any]) -> str:

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 
+from agent_sidecar.history import moment
 from agent_sidecar.host_key import HostSigner
 from agent_sidecar.reports.enrolling import Enrolment
 from agent_sidecar.reports.reporting import Reporter
+from agent_sidecar.reports.status import ReportsStatus
 from agent_sidecar.status import Status
 from bundle_store.opening import open_records
 
@@ -18,6 +20,17 @@ class Telling:
         self._store = open_records(url)
         self._enrolment = Enrolment(self._store, signer)
         self._reporter = Reporter(self._store, signer, status=status, clock=clock)
+
+    def status(self) -> ReportsStatus:
+        """Return how it goes."""
+        told = self._reporter.state
+        return ReportsStatus(
+            to=self._store.url,
+            enrolled=self._enrolment.is_done,
+            reported_at=moment(told.reported_at) if told.reports else "",
+            reports=told.reports,
+            problem=self._enrolment.problem or told.error,
+        )
 
     def tend(self) -> None:
         """Enrol and report, if it is time to. Never raises an expected error."""

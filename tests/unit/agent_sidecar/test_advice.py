@@ -37,6 +37,7 @@ BAD = {
     ),
     "stale": ({"state": "stale"}, "stale: sign the metadata anew"),
     "aging": ({"state": "aging"}, "aging: find out why nobody refreshes"),
+    "not reporting": ({"reports": {"to": "s3://r", "problem": "403"}}, "reports: mend them"),
     "unreachable": ({"state": "unreachable", "failure": FAILURE}, "store: check the network"),
     "rejection": ({"rejection": REJECTION}, "refused: check the trust root"),
     "pinned": (

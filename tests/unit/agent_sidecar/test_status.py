@@ -11,6 +11,7 @@ from agent_sidecar.decision_log.settings import Durability, WhenFull
 from agent_sidecar.decision_log.shipper import ShippingStatus
 from agent_sidecar.decision_log.shipping import Backlog
 from agent_sidecar.fleet import FleetStore
+from agent_sidecar.reports.status import ReportsStatus
 from agent_sidecar.status import LimitsStatus, PublishedStatus, Status, status_of
 from agent_sidecar.status_text import status_text
 
@@ -164,6 +165,13 @@ def test_it_says_what_is_remembered_and_that_the_fleet_store_is_away(host: Any) 
     assert found["memory"]["fleet"]["store"] == "redis://127.0.0.1:1/0"
     assert "memory     0 counted keys, 0 spent grants, host id host-1" in status_text(found)
     assert "fleet      redis://127.0.0.1:1/0 ConnectionError" in status_text(found)
+
+
+def test_it_says_where_it_reports_and_why_not(host: Any) -> None:
+    reports = ReportsStatus(to="s3://acme/fleet", problem="403")
+    found = msgspec.to_builtins(msgspec.structs.replace(status(host), reports=reports))
+
+    assert "reports to s3://acme/fleet, not yet, its key is NOT ENROLLED\n           403" in status_text(found)
 
 
 def test_it_says_what_the_decision_log_takes_and_what_is_wrong_with_it(host: Any) -> None:

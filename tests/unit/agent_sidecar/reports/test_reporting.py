@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from reported_status import ENFORCED, STATUS, TIME
 
 from agent_sidecar.host_key import open_host_key
 from agent_sidecar.reports.reporting import MAX_RETRY_S, MIN_GAP_S, RETRY_S, Reporter
@@ -16,20 +17,6 @@ from bundle_store.port import RecordsStore, StoreUnavailableError
 from policy_core.fleet.names import SLOT_S, HostState, Mark, moment_in_slot
 
 NOON = 1_772_366_400.0
-TIME = "2026-03-01T12:00:00.000Z"
-ENFORCED = {"bundle": "sha256:ab", "revision": "cd", "release": 7, "rules": 3, "activated_at": TIME}
-STATUS: dict[str, Any] = {
-    "state": "fresh", "ready": True, "reason": "", "version": "0.1.0", "store": "file:///s", "channel": "prod",
-    "enforced": ENFORCED, "pinned": None, "emergency": [], "limits": {"max_pin_s": 1.0, "min_release": 0},
-    "published": {"release": 8, "revision": "cd", "action": "publish", "actor": "ana"}, "current": None,
-    "previous": None,
-    "signed_at": TIME, "expires_at": TIME, "verified_at": TIME, "answered_at": TIME, "failure": None, "rejection": None,
-    "metadata": {"timestamp": {"version": 12, "expires_at": TIME, "expiring": False}}, "clock_behind_s": 0.0,
-    "memory": {
-        "host_id": "web-1", "counted_keys": 0, "spent_grants": 0, "journal_bytes": 0, "forgot_at": "", "fleet": None,
-    },
-    "polls": 1, "decisions": 1, "log": {"durability": "process"},
-}  # fmt: skip
 
 
 @dataclass
