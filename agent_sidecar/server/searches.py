@@ -99,6 +99,20 @@ class _Walk:
     def is_full(self) -> bool:
         return self.is_at_end or len(self.found) >= self.search.limit or self.examined >= MAX_EXAMINED
 
+    def take(self, result: dict[str, Any], answer: Answer) -> None:
+        """Note the answer about a candidate, unless another policy gave it."""
+        if answer.reason_code in _NO_POLICY or (answer.policy and answer.policy.bundle != self.bundle):
+            self.is_overtaken = True
+            return
+        if answer.allowed:
+            self.found.append(result)
+        self.position += 1
+        self.examined += 1
+
+    async def take_later(self, result: dict[str, Any], answering: Awaitable[Answer]) -> None:
+        """Wait for the answer about a candidate, and note it."""
+        self.take(result, await answering)
+
 
 class SearchApi:
     """Answers searches; about each candidate `decisions` decides."""
@@ -140,8 +154,10 @@ class SearchApi:
         try:
             while not (walk.is_full or walk.is_overtaken or monotonic() >= walk.until):
                 async with self._turn:
-                    await self._walk_on(walk)
+                    waiting = self._walk_on(walk)
                     await asyncio.sleep(0)
+                if waiting:
+                    await waiting
             return self._page(walk)
         except DirectoryError as error:
             return 500, encode(error.message)
@@ -157,23 +173,21 @@ class SearchApi:
         token = "" if walk.is_at_end else token_at(walk.position, search=walk.search, bundle=walk.bundle)
         return 200, encode(SearchResults(walk.found, PageEnd(token, len(walk.found)), SearchContext(policy)))
 
-    async def _walk_on(self, walk: _Walk) -> None:
-        """Decide about the next candidates for a slice of time, one of them at least. Raises DirectoryError."""
+    def _walk_on(self, walk: _Walk) -> Awaitable[None] | None:
+        """Decide about the next candidates for a slice of time, one of them at least. Raises DirectoryError.
+
+        Return what waits for the answer about one that is decided elsewhere; that takes nobody's turn.
+        """
         enough, search = monotonic() + SLICE_S, walk.search
         for name, entry in walk.rest:
             result = search.result(name, properties_of(search, name, entry))
             answer = self._decisions.consider(search.request(result), walk.peer)
             if isinstance(answer, Awaitable):
-                answer = await answer
-            if answer.reason_code in _NO_POLICY or (answer.policy and answer.policy.bundle != walk.bundle):
-                walk.is_overtaken = True
-                return
-            if answer.allowed:
-                walk.found.append(result)
-            walk.position += 1
-            walk.examined += 1
-            if walk.is_full or monotonic() >= enough:
-                return
+                return walk.take_later(result, answer)
+            walk.take(result, answer)
+            if walk.is_overtaken or walk.is_full or monotonic() >= enough:
+                return None
+        return None
 
 
 def _nobody(answer: Answer) -> SearchResults:

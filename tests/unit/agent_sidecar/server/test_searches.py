@@ -454,6 +454,35 @@ def test_while_searches_go_on_others_get_their_turn_after_each_slice(
     assert sum(decided) > MAX_SEARCHES * 100
 
 
+def test_a_search_that_waits_for_the_network_keeps_no_other_waiting(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consider = host.decisions.consider
+
+    async def both() -> tuple[Any, Any]:
+        answers = asyncio.Event()
+
+        async def waiting(raw: object, peer: Any) -> Any:
+            await answers.wait()
+            return consider(raw, peer)
+
+        def considered(raw: Any, peer: Any) -> Any:
+            return waiting(raw, peer) if raw["resource"]["id"] == "slow" else consider(raw, peer)
+
+        monkeypatch.setattr(host.decisions, "consider", considered)
+        slow = asyncio.ensure_future(host.asked({**WHO, "resource": {"type": "page", "id": "slow"}}))
+        await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            quick = await host.asked(WHO)
+            answers.set()
+            return quick, await slow
+
+    quick, slow = asyncio.run(both())
+
+    assert [each["id"] for each in quick[1]["results"]] == EVEN[:100]
+    assert slow[1]["results"] == quick[1]["results"]
+
+
 def test_a_slice_ends_by_a_clock_that_goes_on_meanwhile(host: Host) -> None:
     consider = host.decisions.consider
     decided: list[int] = []
