@@ -106,8 +106,8 @@ def run(config: Path | None, **flags: Any) -> None:
 
     flags["host"] = _labels(flags["host"]) if flags["host"] else None
     read = partial(read_configuration, config, flags, dict(os.environ))
-    configuration = read()
     try:
+        configuration = read()
         from agent_sidecar.daemon import run as run_daemon
     except ModuleNotFoundError as error:
         raise UsageError(

@@ -11,7 +11,8 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from bundle_store.opening import StoreUrlError, open_records
+from bundle_store.opening import StoreUrlError, open_reader, open_records
+from bundle_store.port import Store
 from policy_core.errors import InvalidError
 
 Parser = Callable[[Any], Any]
@@ -60,11 +61,20 @@ def whole(least: int, most: int) -> Parser:
     return parse
 
 
+def store_url(value: object) -> str:
+    """Return the URL of a store to read from; nothing is contacted."""
+    return _opened(value, open_reader)
+
+
 def records_url(value: object) -> str:
     """Return the URL of a store that hosts write records to; nothing is contacted."""
+    return _opened(value, open_records)
+
+
+def _opened(value: object, opener: Callable[[str], Store]) -> str:
     url = text(value)
     try:
-        return open_records(url).url
+        return opener(url).url
     except StoreUrlError as error:
         raise ValueError(f"{error.message} (expected for example s3://bucket/prefix)") from error
 

@@ -57,8 +57,8 @@ def open_reader(url: str) -> Store:
         return open_store(url)
     from bundle_store.https import HttpsStore
 
-    if not parts.hostname:
-        raise StoreUrlError(f"store {_shown(parts)}: no host")
+    if not parts.hostname or not url.isascii() or url.split() != [url]:
+        raise StoreUrlError(f"store {_shown(parts)}: no host, or characters that no URL has")
     return HttpsStore(f"https://{parts.netloc}{parts.path.rstrip('/')}")
 
 

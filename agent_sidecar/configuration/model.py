@@ -27,8 +27,8 @@ from agent_sidecar.setting_parsers import (
     one_of,
     path,
     records_url,
+    store_url,
     switch,
-    text,
     whole,
 )
 from agent_sidecar.traces.settings import TraceSettings, trace_settings
@@ -51,7 +51,7 @@ class Configuration:
 
     store: str = field(
         metadata=setting(
-            "store", text, "s3://bucket/prefix, file:///dir or https://host/path.", metavar="URL",
+            "store", store_url, "s3://bucket/prefix, file:///dir or https://host/path.", metavar="URL",
             more="The last reads through a CDN or any other cache",
         )
     )  # fmt: skip

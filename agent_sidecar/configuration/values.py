@@ -86,5 +86,5 @@ def authzen_url(value: object) -> str:
     """Return the URL others reach AuthZEN's paths under, without a slash at its end."""
     url = text(value).removesuffix("/")
     if not _HTTPS_HOST.fullmatch(url):
-        raise ValueError(f"is not https and a host (expected for example https://pdp.example.com, found {value})")
+        raise ValueError("is not https and a host (expected for example https://pdp.example.com)")
     return url

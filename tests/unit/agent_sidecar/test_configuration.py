@@ -276,6 +276,28 @@ def test_any_other_url_of_authzen_is_a_mistake(flags: dict[str, Any], tmp_path: 
     assert "authzen_url: is not https and a host" in problems(flags, file)
 
 
+@pytest.mark.parametrize(
+    ("setting", "secret"),
+    [
+        ("store", "s3://key:SECRET@bucket/x"), ("store", "https://u:SECRET@host/x?token=SECRET"),
+        ("store", "https://ho st/x"), ("reports", "s3://key:SECRET@bucket/x"),
+        ("authzen_url", "https://u:SECRET@pdp.example.com"), ("fleet_store", "http://:SECRET@host"),
+    ],
+)  # fmt: skip
+def test_a_url_that_cannot_be_used_is_told_with_the_others_and_without_what_is_secret_in_it(
+    flags: dict[str, Any], tmp_path: Path, setting: str, secret: str
+) -> None:
+    flags.pop("store")
+    given = {"store": "file:///p", setting: secret}
+    file = write(tmp_path, 'poll = "1y"\n' + "".join(f'{key} = "{value}"\n' for key, value in given.items()))
+
+    found = problems(flags, file)
+
+    assert f"{setting}: " in found
+    assert "poll: " in found
+    assert "SECRET" not in found
+
+
 def test_a_mistake_about_a_protocol_is_told_with_the_others(flags: dict[str, Any], tmp_path: Path) -> None:
     file = write(tmp_path, 'opa_default = "system/main"\npoll = "1y"\n[envoy]\nroles_header = "x-roles"\n')
 
