@@ -96,7 +96,13 @@ class Daemon:
         self._local, self._tcp = decision_services(
             configuration, self._api, status=self.status, health=self.health, gatekeeper=self._gatekeeper
         )
-        orders = AdminApi(enforcement=host.enforcement, poller=host.poller, history=host.history, status=self.status)
+        orders = AdminApi(
+            enforcement=host.enforcement,
+            poller=host.poller,
+            history=host.history,
+            status=self.status,
+            set_level=self._everywhere("log_level", logs.set_level),
+        )
         self._insights = InsightApi(enforcement=host.enforcement, clock=host.clock, memory=host.memory)
         self._admin = admin_service(orders, self._insights, gatekeeper=self._gatekeeper)
         reports = configuration.reports

@@ -40,11 +40,14 @@ class AdminApi:
         poller: Poller,
         history: History,
         status: Callable[[], object],
+        set_level: Callable[[str], None] = logs.set_level,
     ) -> None:
+        """`set_level` sets the least level that is logged, in all processes that log."""
         self._enforcement = enforcement
         self._poller = poller
         self._history = history
         self._status = status
+        self._set_level = set_level
 
     @property
     def routes(self) -> Routes:
@@ -96,7 +99,7 @@ class AdminApi:
             level = _decoded(body, _Level, hint='send {"level": "debug"}').level
             logs.set_level("info")  # whatever the levels are: that is logged
             logs.info("log_level", level=level, by=peer.caller.name)
-            logs.set_level(level)
+            self._set_level(level)
         return 200, encode({"level": logs.level()})
 
 

@@ -13,6 +13,8 @@ import pytest
 from sidecar_bench import PATIENCE_S, SIDECAR, Bench, Process, new_bench, until
 from signed_store import bundle, rules
 
+from policy_core.errors import KnownError
+
 ALLOW = bundle(rules("allow"), number=1)
 
 HANDING_OVER = """
@@ -237,3 +239,16 @@ def test_without_a_manager_a_signal_to_reload_ends_nothing(bench: Bench) -> None
     sidecar.process.send_signal(signal.SIGHUP)
 
     assert sidecar.wait_for(1).stop() == 0
+
+
+def test_a_log_level_is_that_of_all_processes(bench: Bench) -> None:
+    file, state = bench.folder / "s.toml", ("--state", str(bench.state))
+    file.write_text(f"workers = 2\nallow_uids = [{os.getuid() + 4321}]\n")
+    sidecar = bench.start("--config", str(file))
+    until(lambda: bench.command("status", "--ready", *state).returncode == 0, "ready")
+
+    assert bench.command("log-level", *state, "error").stdout == b"error\n"
+    with pytest.raises(KnownError):
+        sidecar.ask()
+
+    assert "caller_refused" not in [each["event"] for each in sidecar.events()]
