@@ -92,6 +92,10 @@ def test_an_activation_is_in_the_life_of_an_application() -> None:
     assert event["app"] == {"name": "policy of channel prod", "uid": "sha256:1", "version": "4"}
 
 
+def test_an_end_is_one() -> None:
+    assert to_ocsf("web-1", {"type": "stopped", **ENVELOPE})["type_uid"] == 600204
+
+
 def test_a_rejection_is_more_than_information() -> None:
     rejected = ACTIVATED | {"type": "rejected", "reason": "bundle: needs rules.v9"}
 
