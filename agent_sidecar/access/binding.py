@@ -18,6 +18,8 @@ MAX_PATTERNS = 256
 MAX_SHOWN_CHARS = 100
 CERTIFICATE_KINDS = ("uri:", "dns:", "cn:")
 """What a certificate's name begins with: from which of its fields it is."""
+_KEYS_OF_ENTITIES = frozenset({"type", "id", "properties"})
+"""Of an object that stands for somebody, as AuthZEN has it; they name nobody."""
 
 _CALLERS = {"uid": CallerKind.UNIX, "token": CallerKind.TOKEN, "certificate": CallerKind.CERTIFICATE}
 
@@ -119,13 +121,17 @@ def _shown(name: str) -> str:
 
 
 def _texts(value: object) -> list[str] | None:
-    """Return every text in a value, however deep, None if something in it is neither text nor made of texts."""
+    """Return every text in a value, however deep, None if something in it is neither text nor made of texts.
+
+    Keys are texts as well: to a condition ``"ada" in`` an object is whether it has such a key.
+    """
     texts: list[str] = []
     found: list[Any] = [value]
     for each in found:
         if type(each) is str:
             texts.append(each)
         elif type(each) is dict:
+            texts += each.keys() - _KEYS_OF_ENTITIES
             found += each.values()
         elif type(each) is list:
             found += each

@@ -42,7 +42,7 @@ def violation(raw: object, *tables: dict[str, Any]) -> str:
     [
         asking(),
         asking(roles=["deployer"], on_behalf_of="ada"),
-        asking(on_behalf_of=["ada", {"chain": ["ada", None]}]),
+        asking(on_behalf_of=["ada", {"id": ["ada", None]}]),
         {"tenant_id": "shop", "job": {"topic": "x", "actor_type": "agent", "actor_id": "deploy-1"}},
         {"input": asking()},
         {"input": {"tenant_id": "shop", "job": {"topic": "x", "actor_type": "agent", "actor_id": "deploy-1"}}},
@@ -69,6 +69,9 @@ def test_what_one_entry_lets_a_caller_say_is_no_violation_in_any_form(raw: objec
         (asking(on_behalf_of="eve"), "may not act on behalf of these"),
         (asking(on_behalf_of=["ada", "eve"]), "may not act on behalf of these"),
         (asking(on_behalf_of={"a": {"b": [{"c": "eve"}]}}), "may not act on behalf of these"),
+        (asking(on_behalf_of={"eve": "ada"}), "may not act on behalf of these"),
+        (asking(on_behalf_of={"id": {"eve": None}}), "may not act on behalf of these"),
+        (asking(on_behalf_of={"eve": {}}), "may not act on behalf of these"),
         (asking(on_behalf_of=7), "may not act on behalf of these"),
         ({"tenant_id": "shop", "job": {"topic": "x", "actor_type": "user", "actor_id": "ada"}}, "may not speak as"),
         ({"tenant_id": "shop", "job": {"topic": "x"}}, "may not speak as 'anonymous/anonymous'"),
@@ -126,14 +129,16 @@ def test_certificates_are_named_by_patterns_and_tokens_are_not() -> None:
 
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.text(max_size=4) | st.just("ada")
+KEYS = st.sampled_from(("ada", "id", "type"))
 
 
-@given(st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=3), inner)))
+@given(st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=3) | KEYS, inner)))
 def test_nothing_but_listed_texts_passes_as_who_is_acted_for(value: object) -> None:
     texts: list[object] = []
 
     def walk(each: object) -> None:
         if isinstance(each, dict):
+            texts.extend(key for key in each if key not in ("type", "id", "properties"))
             list(map(walk, each.values()))
         elif isinstance(each, list):
             list(map(walk, each))
