@@ -3,6 +3,7 @@
 Tables are merged key by key. Each value keeps the name of its origin, for what is said about a mistake.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,12 @@ from typing import Any
 from agent_sidecar.configuration.settings import ENVIRONMENT_PREFIX, Form, Setting
 from agent_sidecar.setting_parsers import toml_value, unknown_keys
 from policy_core.errors import Problem, UsageError
+
+_SERVICE_LINK = re.compile(
+    r"\w+_SERVICE_(?:HOST|PORT(?:_\w+)?)=.*|\w+_PORT(?:_\d+_[A-Z]+)?=[a-z]+://.*|\w+_PORT_\d+_[A-Z]+_(?:PROTO|PORT|ADDR)=.*",
+    re.DOTALL,
+)
+"""A variable that Kubernetes gives to every container of a namespace with a service of such a name: no mistake."""
 
 
 class ConfigurationError(UsageError):
@@ -101,7 +108,11 @@ def _below(folder: Path, setting: Setting, value: Any) -> Any:
 
 
 def _from_environment(settings: tuple[Setting, ...], environment: Mapping[str, str], problems: list[Problem]) -> Layer:
-    ours = {name.removeprefix(ENVIRONMENT_PREFIX) for name in environment if name.startswith(ENVIRONMENT_PREFIX)}
+    ours = {
+        name.removeprefix(ENVIRONMENT_PREFIX)
+        for name, value in environment.items()
+        if name.startswith(ENVIRONMENT_PREFIX) and not _SERVICE_LINK.fullmatch(f"{name}={value}")
+    }
     known = [each.key.upper() for each in settings]
     problems += [Problem("environment", 0, 0, each) for each in unknown_keys(ours, known, prefix=ENVIRONMENT_PREFIX)]
     written = {each: environment[each.variable] for each in settings if each.variable in environment}

@@ -308,6 +308,20 @@ def test_a_mistake_about_a_protocol_is_told_with_the_others(flags: dict[str, Any
     assert "poll: not a duration" in found
 
 
+def test_what_kubernetes_says_of_a_service_of_this_name_is_no_mistake(flags: dict[str, Any]) -> None:
+    address = "tcp://10.96.0.7:8181"
+    links = {
+        "SERVICE_HOST": "10.96.0.7", "SERVICE_PORT": "8181", "SERVICE_PORT_HTTP": "8181", "PORT": address,
+        "PORT_8181_TCP": address, "PORT_8181_TCP_PROTO": "tcp", "PORT_8181_TCP_PORT": "8181",
+        "PORT_8181_TCP_ADDR": "10.96.0.7", "PROD_SERVICE_HOST": "10.96.0.7",
+    }  # fmt: skip
+
+    found = read_configuration(None, flags, {f"WRIT_SIDECAR_{name}": value for name, value in links.items()})
+
+    assert found.listen is None
+    assert "WRIT_SIDECAR_PORT is not a setting" in problems(flags, environment={"WRIT_SIDECAR_PORT": "8181"})
+
+
 def test_the_environment_wins_over_the_file_and_flags_over_both(flags: dict[str, Any], tmp_path: Path) -> None:
     file = write(tmp_path, 'poll = "5s"\nmin_release = 1\nmax_pin = "1h"\n[host]\nenv = "test"\nzone = "a"\nrack = "1"')
     environment = {
