@@ -33,7 +33,7 @@ class HandedOver:
         names = environment.pop("LISTEN_FDNAMES", "").split(":")
         if pid != str(os.getpid()):  # meant for another process, or for none
             return cls({})
-        if not count.isdigit() or len(names) != int(count) or len(set(names)) < len(names) or set(names) - set(NAMES):
+        if not count.isdecimal() or len(names) != int(count) or len(set(names)) < len(names) or set(names) - set(NAMES):
             raise UsageError(
                 f"LISTEN_FDNAMES: expected each of {', '.join(NAMES)} at most once, "
                 f"found {':'.join(names)[:80]} for {count[:10]} sockets",
@@ -51,7 +51,7 @@ class HandedOver:
         found = sock.getsockname()
         if sock.family != socket.AF_UNIX or not isinstance(found, str) or Path(found).resolve() != path.resolve():
             raise _unlike(name, path, found)
-        if is_private and stat.S_IMODE(path.stat().st_mode) & 0o077:
+        if is_private and _is_open(name, path):
             raise UsageError(f"socket {name}: {path} is open to others (expected mode 0600)", hint="SocketMode=0600")
         return self._sockets.pop(name)
 
@@ -91,6 +91,14 @@ def _taken(name: str, descriptor: int) -> socket.socket:
     sock.set_inheritable(False)
     sock.setblocking(False)
     return sock
+
+
+def _is_open(name: str, path: Path) -> bool:
+    """Tell whether others may open a socket. Raises UsageError if its file is gone: nobody could connect."""
+    try:
+        return bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
+    except OSError as error:
+        raise UsageError(f"socket {name}: {path}: {error.strerror}", hint="start its socket unit again") from error
 
 
 def _unlike(name: str, expected: object, found: object) -> UsageError:

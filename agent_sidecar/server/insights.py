@@ -135,9 +135,12 @@ def read_circumstances(target: bytes) -> Circumstances:
         )
         if len(dict(pairs)) != len(pairs):
             raise RequestError("simulate: a circumstance is given twice", hint=_HINT)
-        return msgspec.convert(dict(pairs), Circumstances)
-    except ValueError as error:  # of parse_qsl, of decode; msgspec.ValidationError is one
+        found = msgspec.convert(dict(pairs), Circumstances)
+        if found.now:
+            moment(found.now.timestamp())  # within the years there are in every zone
+    except ValueError as error:  # of parse_qsl, of decode, of moment; msgspec.ValidationError is one
         raise RequestError(f"simulate: {error}", hint=_HINT) from error
+    return found
 
 
 def _let_others_run(*, until: float) -> None:

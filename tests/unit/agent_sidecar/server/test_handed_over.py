@@ -162,6 +162,21 @@ def test_an_admin_socket_that_others_may_open_is_refused(
         taken(descriptors(admin=unix)).unix("admin", tmp_path / "d.sock", is_private=True)
 
 
+def test_a_socket_whose_file_is_gone_is_refused(
+    descriptors: Callable[..., dict[str, str]], taken: Callable[..., HandedOver], unix: socket.socket, tmp_path: Path
+) -> None:
+    handed = taken(descriptors(admin=unix))
+    (tmp_path / "d.sock").unlink()
+
+    with pytest.raises(UsageError, match="No such file"):
+        handed.unix("admin", tmp_path / "d.sock", is_private=True)
+
+
+def test_a_count_that_is_no_number_is_refused(descriptors: Callable[..., dict[str, str]], unix: socket.socket) -> None:
+    with pytest.raises(UsageError, match="LISTEN_FDNAMES"):
+        HandedOver.taken_from(descriptors(decision=unix) | {"LISTEN_FDS": "\N{SUPERSCRIPT ONE}"})
+
+
 def test_a_socket_that_nothing_asks_for_is_a_mistake(
     descriptors: Callable[..., dict[str, str]], taken: Callable[..., HandedOver], tcp: socket.socket
 ) -> None:

@@ -229,7 +229,8 @@ def test_a_snapshot_that_is_not_there_is_a_conflict(store: SignedStore, new_host
 @pytest.mark.parametrize(
     "query",
     ["?snapshot=newest", "?snapshots=previous", "?now=yesterday", "?now=2026-03-01T12:00:00", "?now=1", "?now", "?now=",
-     "?snapshot=current&snapshot=previous", "?now=99999-01-01T00:00:00Z", "?\xff=1", "?&&"],
+     "?snapshot=current&snapshot=previous", "?now=99999-01-01T00:00:00Z", "?\xff=1", "?&&",
+     "?now=0001-01-01T00:00:00%2B14:00", "?now=9999-12-31T23:59:59-14:00", "?now=9999-12-31T23:59:59.999999Z"],
 )  # fmt: skip
 def test_circumstances_that_are_not_understood_are_refused(api: InsightApi, query: str) -> None:
     with pytest.raises(RequestError, match=r"^simulate: "):
