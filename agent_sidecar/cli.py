@@ -37,7 +37,7 @@ STATE_VARIABLE = "WRIT_SIDECAR_STATE"
 INTERRUPTED, READER_GONE = 130, 141  # as shells say it: 128 and the number of SIGINT, SIGPIPE
 
 _PATH = click.Path(path_type=Path)
-_DIRECTORY = click.Path(path_type=Path, file_okay=False)
+_DIRECTORY = click.Path(path_type=Path, file_okay=False, readable=False)  # what is asked there says it better
 format_option: Callable[[Command], Command] = click.option(
     "--format", "output_format", type=click.Choice(["text", "json"]), default="text", show_default=True,
     help="Print for people or for machines.",

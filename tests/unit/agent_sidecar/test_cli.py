@@ -273,3 +273,24 @@ def test_verify_with_a_configuration_does_not_believe_the_root_in_the_state(
     assert "signed by 0/1 keys" in out
     (tmp_path / "mine.json").write_bytes(store.root)
     assert run(capsys, "verify", "--config", tmp_path / "s.toml")[0] == 0
+
+
+AS_ANOTHER = """
+import os, sys
+import agent_sidecar.calling
+from agent_sidecar.cli import main
+os.setgroups([]); os.setgid(61234); os.setuid(61234)
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")
+def test_another_account_is_told_which_one_it_takes(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    done = subprocess.run(
+        [sys.executable, "-c", AS_ANOTHER, "status", "--state", str(tmp_path)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.stderr.endswith("admin.sock: permission denied\nhint: use the account the sidecar runs under\n")
+    assert done.returncode == 2
