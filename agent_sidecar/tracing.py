@@ -33,8 +33,11 @@ def parse_traceparent(value: bytes) -> Trace | None:
 
 
 def trace_of(headers: Sequence[tuple[bytes, bytes]]) -> Trace | None:
-    """Return the trace of a request by its headers (lower-case names); two that claim it are none."""
+    """Return the trace of a request by its headers (lower-case names); two that claim it are none.
+
+    Blanks around a value are not part of it (RFC 9110 5.5).
+    """
     if not headers:  # the usual case, in the path of every decision
         return None
     values = [value for name, value in headers if name == HEADER]
-    return parse_traceparent(values[0]) if len(values) == 1 else None
+    return parse_traceparent(values[0].strip(b" \t")) if len(values) == 1 else None

@@ -49,3 +49,11 @@ def test_no_bytes_break_it(value: bytes) -> None:
     found = parse_traceparent(value)
 
     assert found is None or value[3:35] == found.trace_id.encode()
+
+
+@pytest.mark.parametrize("blanks", [b" ", b"\t", b" \t "])
+def test_blanks_around_a_header_are_not_part_of_it(blanks: bytes) -> None:
+    value = b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01"
+
+    assert trace_of([(b"traceparent", blanks + value + blanks)]) == parse_traceparent(value) is not None
+    assert parse_traceparent(value + blanks) is None
