@@ -5,7 +5,9 @@ from asyncio import AbstractEventLoop
 from collections import deque
 from collections.abc import Callable
 
-from agent_sidecar.decision_log.spool import Spool, SpoolError
+from agent_sidecar import logs
+from agent_sidecar.decision_log.spool import Spool
+from agent_sidecar.durable import StateError
 
 Told = Callable[[bool], None]
 """Called in the event loop once a record is durable (True), or cannot be made so."""
@@ -23,7 +25,7 @@ class GroupCommit:
         spool: Spool,
         *,
         synced: Callable[[int], None],
-        withheld: Callable[[list[str], SpoolError], None],
+        withheld: Callable[[list[str], StateError], None],
     ) -> None:
         self._spool = spool
         self._synced = synced
@@ -56,17 +58,18 @@ class GroupCommit:
         loop = self._loop
         while loop and self._wanted.wait() and not self._stopping:
             self._wanted.clear()
-            position, error = self._spool.position, None
+            error: StateError | None = None
             try:
                 position = self._spool.sync()
-            except SpoolError as refused:
-                error = refused
+            except Exception as refused:  # noqa: BLE001 - thread boundary: nobody may be left waiting
+                error = refused if isinstance(refused, StateError) else _bug(refused)
+                position = self._spool.position  # whatever was written until the spool knew of it
             try:
                 loop.call_soon_threadsafe(self._let_go, position, error)
             except RuntimeError:  # the loop is closed: nobody waits any more
                 return
 
-    def _let_go(self, position: int, error: SpoolError | None) -> None:
+    def _let_go(self, position: int, error: StateError | None) -> None:
         """Let go of what is durable now, or is known not to be; in the event loop."""
         waiting, done = self._waiting, []
         while waiting and waiting[0][0] <= position:
@@ -80,3 +83,8 @@ class GroupCommit:
         self._is_busy = bool(waiting)
         if waiting:
             self._wanted.set()
+
+
+def _bug(error: Exception) -> StateError:
+    logs.bug("log_sync_failed", error)
+    return StateError(f"decision log: cannot be synced: {type(error).__name__}")

@@ -7,7 +7,6 @@ steps leaves a mark, and the next writer begins with `recovery`.
 
 import contextlib
 import errno
-import fcntl
 import os
 import threading
 import time
@@ -21,6 +20,7 @@ from agent_sidecar.decision_log.files import (
     OPEN,
     discard_temporaries,
     finished,
+    numbers,
     open_path,
     read_ends,
     read_header,
@@ -31,6 +31,7 @@ from agent_sidecar.decision_log.files import (
     write_anew,
 )
 from agent_sidecar.decision_log.head import End, OwnHead, SharedHead
+from agent_sidecar.decision_log.locking import ProcessLock
 from agent_sidecar.decision_log.scribe import MAX_REST_BYTES, Entry, Scribe, Signer, Start, dropped, new_chain
 from agent_sidecar.durable import StateError, make_directory, sync_directory
 from policy_core.decision_log.lines import MAX_LINE_BYTES, MAX_SEGMENT_BYTES, Seal, SegmentHeader
@@ -89,15 +90,15 @@ class Spool:
         self._header: SegmentHeader | None = None
         self._hour = ""
         self._unsynced: list[tuple[int, int]] = []
+        self._lost: list[int] = []
         self._synced_generation = -1
         self._is_file_suspect = False
         self._fails_until = 0.0
         make_directory(directory)
         try:
-            self._processes = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._processes = ProcessLock(directory / "lock", for_life=is_alone)
         except OSError as error:
             raise StateError(f"{directory}: cannot be locked: {error.strerror}") from error
-        self._is_alone = is_alone
         self._head: SharedHead | OwnHead = (OwnHead if is_alone else SharedHead)(directory / "head")
 
     def open(self) -> None:
@@ -105,8 +106,6 @@ class Spool:
 
         Raises SpoolError; what needs the spool then may try again.
         """
-        if self._is_alone:
-            fcntl.flock(self._processes, fcntl.LOCK_EX)  # for as long as this process lives
         with self._exclusive():
             discard_temporaries(self.directory)
             self._head.mark()
@@ -125,15 +124,13 @@ class Spool:
             if len(rest) > MAX_REST_BYTES:
                 raise SpoolError(f"decision log: a record is too large (expected at most {MAX_REST_BYTES} bytes)")
         with self._threads:
-            if not self._is_alone:
-                fcntl.flock(self._processes, fcntl.LOCK_EX)
-            try:
+            self._lock()
+            try:  # as `_exclusive`, which takes longer
                 self._append(entries)
             except OSError as error:
                 raise _refused(error) from error
             finally:
-                if not self._is_alone:
-                    fcntl.flock(self._processes, fcntl.LOCK_UN)
+                self._processes.release()
             return self.position
 
     def checkpoint(self) -> None:
@@ -151,7 +148,7 @@ class Spool:
                 self._roll()
 
     def tend(self) -> None:
-        """Do what takes its time, once a second, in the owner of the state directory. Raises StateError.
+        """Do what takes its time, once a second, in the owner of the state directory. Raises SpoolError.
 
         Seal at the hour, move finished segments to their final name, sync.
         """
@@ -162,10 +159,11 @@ class Spool:
             sealed = [
                 path for path in finished(self.directory, before=self._head.read()[1]) if path.name.endswith(OPEN)
             ]
-        for path in sealed:
-            self._settle(path)
-        if sealed:
-            sync_directory(self.directory)
+        with _refusing():
+            for path in sealed:
+                self._settle(path)
+            if sealed:
+                sync_directory(self.directory)
         self.sync()
         with self._exclusive():
             self._count_finished()
@@ -173,14 +171,19 @@ class Spool:
     def sync(self) -> int:
         """Make what was appended survive the machine; return the `position` up to which that holds.
 
-        Raises SpoolError. No file is trusted after its disk has failed to sync it: the next record goes to a new one.
+        Raises SpoolError. No file is trusted once its disk has failed to sync it, which the kernel tells once: what is
+        in it goes to a new one, before anything else.
         """
         with self._syncing:
+            if self._is_file_suspect:
+                with self._exclusive():
+                    self._catch_up()
             with self._threads:
                 position, generation = self.position, self._generation
                 older, self._unsynced = self._unsynced, []
                 current = self._file
             try:
+                self._save_lost()
                 while older:
                     self._sync_older(*older.pop(0))
                 if current >= 0:
@@ -192,8 +195,8 @@ class Spool:
                 self._is_file_suspect = True
                 raise SpoolError(f"decision log: cannot be synced: {error}") from error
             finally:
-                for _, file in older:
-                    os.close(file)
+                with self._threads:
+                    self._unsynced[:0] = older
             return position
 
     @property
@@ -214,10 +217,11 @@ class Spool:
     def close(self) -> None:
         """Let go of the files; what is in them stays as it is."""
         with self._threads:
-            for file in (*(file for _, file in self._unsynced), self._file, self._processes):
+            for file in (*(file for _, file in self._unsynced), self._file):
                 if file >= 0:
                     os.close(file)
             self._unsynced, self._file = [], -1
+            self._processes.close()
             self._head.close()
 
     # with both locks held
@@ -277,7 +281,7 @@ class Spool:
         if time.monotonic() < self._fails_until:
             raise SpoolError("decision log: the disk has just refused it")
         generation, number, length, _, _ = self._head.read()
-        is_marked = self._head.is_marked
+        is_marked = self._head.is_marked or not number  # it was never opened: the lock was not to be had
         try:
             if not is_marked and generation != self._generation:
                 self._use(number, generation)
@@ -311,6 +315,10 @@ class Spool:
         if header is None:
             header = read_header(path)
         file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        if self._syncs:  # nothing is found after a crash that follows what is not
+            for skipped in numbers(self.directory, OPEN):
+                if self._number < skipped < number:
+                    self._leave(skipped, os.open(open_path(self.directory, skipped), os.O_RDONLY | os.O_CLOEXEC))
         if self._file >= 0:
             self._leave(self._number, self._file)
         self._number = number
@@ -325,7 +333,9 @@ class Spool:
     def _begin(self, number: int, start: Start) -> None:
         """Write the header of a segment, give it its name, and use it from now on."""
         line, head = self._scribe.beginning(start)
-        self._switch_to(temporary(self.directory, line), number, len(line), start.first_seq - 1, head)
+        path = temporary(self.directory, line)
+        self._head.mark()
+        self._switch_to(path, number, len(line), start.first_seq - 1, head)
 
     def _switch_to(self, path: Path, number: int, length: int, seq: int, head: bytes) -> None:
         path.rename(open_path(self.directory, number))
@@ -341,7 +351,8 @@ class Spool:
         try:
             self._roll()
         except (OSError, SpoolError):
-            if length > MAX_SEGMENT_BYTES - 2 * MAX_LINE_BYTES:
+            is_sealed = self._head.is_marked  # or may be: nothing is written after a seal
+            if is_sealed or length > MAX_SEGMENT_BYTES - 2 * MAX_LINE_BYTES:
                 raise
 
     def _roll(self) -> None:
@@ -351,7 +362,6 @@ class Spool:
             raise SpoolError("decision log: is not open")
         _, number, length, seq, head = self._head.read()
         if seq < header.first_seq:
-            self._head.mark()
             self._begin(number, self._scribe.start_again(header))
             return
         content, seq, head = self._scribe.ending(header, seq, head)
@@ -427,10 +437,21 @@ class Spool:
             os.fdatasync(file)
         except OSError as error:
             logs.warning("decision_log_unsynced", segment=number, reason=str(error), hint="the disk is failing")
-            with self._exclusive():
-                write_anew(self.directory, number)
+            self._lost.append(number)
         finally:
             os.close(file)
+        self._save_lost()
+
+    def _save_lost(self) -> None:
+        """Write finished segments anew that a disk has failed to sync, until that has worked. Raises SpoolError."""
+        while self._lost:
+            with self._exclusive():
+                if self._lost[0] == self._head.read()[1]:  # it is written to, in whatever file has its name now
+                    self._lost.pop(0)
+                    self._is_file_suspect = True
+                    raise SpoolError("decision log: a file of the open segment could not be synced")
+                write_anew(self.directory, self._lost[0])
+                self._lost.pop(0)
 
     def _count_finished(self) -> None:
         self._head.finished_bytes = size_of(finished(self.directory, before=self._head.read()[1]))
@@ -439,15 +460,26 @@ class Spool:
     def _exclusive(self) -> Iterator[None]:
         """Hold both locks. Raises SpoolError for whatever the disk refuses within."""
         with self._threads:
-            if not self._is_alone:
-                fcntl.flock(self._processes, fcntl.LOCK_EX)
+            self._lock()
             try:
-                yield
-            except OSError as error:
-                raise _refused(error) from error
+                with _refusing():
+                    yield
             finally:
-                if not self._is_alone:
-                    fcntl.flock(self._processes, fcntl.LOCK_UN)
+                self._processes.release()
+
+    def _lock(self) -> None:
+        try:
+            self._processes.acquire()
+        except TimeoutError as error:
+            raise SpoolError(f"decision log: cannot be locked: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _refused(error) from error
 
 
 def _refused(error: OSError) -> SpoolError:

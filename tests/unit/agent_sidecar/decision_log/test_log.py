@@ -141,6 +141,16 @@ def test_what_the_disk_would_not_sync_is_withheld_and_the_log_says_so(
     assert flaws(tmp_path) == []
 
 
+def test_a_bug_while_the_disk_syncs_leaves_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = new_log(tmp_path, Durability.HOST)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(log.spool, "sync", lambda: 1 // 0)
+        told = _run(log, lambda: [log.write(decided("d-1"), Asking())])
+
+    assert told == [(1, False)]
+
+
 def test_others_who_wait_meanwhile_share_the_next_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = new_log(tmp_path, Durability.HOST)
     fdatasync, syncs = os.fdatasync, []

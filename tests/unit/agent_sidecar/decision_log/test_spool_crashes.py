@@ -86,7 +86,7 @@ def test_crashed_at_any_operation_nothing_taken_is_lost(
         except Crash:
             pass
         disk.left = -2
-        os.close(spool._processes)  # a dead process holds no lock
+        spool._processes.close()  # a dead process holds no lock
 
         again = new_spool(directory, **options)
         again.open()
@@ -141,7 +141,7 @@ def test_another_process_goes_on_where_one_was_killed(tmp_path: Path, monkeypatc
     disk = Disk(monkeypatch)
     taken = []
     for number in range(40):
-        disk.left = number % 8
+        disk.left = number % 20
         try:
             first.append(entry(f"first-{number}"))
             taken.append(f"first-{number}")
