@@ -4,7 +4,6 @@ Each is a new object whose name says what a listing of the fleet needs (`policy_
 signed. A store that does not answer is asked again and never waited for: decisions and polls know nothing of this.
 """
 
-import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,32 +11,25 @@ from datetime import datetime
 
 import msgspec
 
-from agent_sidecar import logs
 from agent_sidecar.host_key import HostSigner
+from agent_sidecar.retrying import Retrying
 from agent_sidecar.status import Status
 from bundle_store.port import PreconditionFailedError, RecordsStore
 from policy_core import __version__
 from policy_core.decision_log.names import spelled_host
-from policy_core.errors import KnownError
 from policy_core.features import SUPPORTED
 from policy_core.fleet.names import SLOT_S, HostState, Mark, features_digest, moment_in_slot
 from policy_core.fleet.report import encode_report
 
 MIN_GAP_S = 10.0
 """A state that changes all the time is reported this often; what is in between nobody could act on."""
-RETRY_S, MAX_RETRY_S = 5.0, 300.0
-
-
-class ReportingStatus(msgspec.Struct, frozen=True):
-    """When the last report arrived (host time, 0: none has), how many have, and why the next has not."""
-
-    reported_at: float
-    reports: int
-    error: str
 
 
 class Reporter:
-    """Reports for one host; `tend` is called about once a second, by one thread, and may wait for the network."""
+    """Reports for one host; `tend` is called about once a second, by one thread, and may wait for the network.
+
+    `reported_at` is host time of the last of so many `reports`, 0 before the first.
+    """
 
     def __init__(
         self,
@@ -48,7 +40,7 @@ class Reporter:
         clock: Callable[[], float],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.state = ReportingStatus(0.0, 0, "")
+        self.reported_at, self.reports = 0.0, 0
         self._store = store
         self._signer = signer
         self._status = status
@@ -58,30 +50,32 @@ class Reporter:
         self._slot = -1
         self._told: HostState | None = None
         self._not_before = 0.0
-        self._failures = 0
+        self._retrying = Retrying("report")
+
+    @property
+    def problem(self) -> str:
+        """Return why the next report has not arrived."""
+        return self._retrying.problem
 
     def tend(self) -> None:
-        """Report if it is time to, or something has changed. Never raises an expected error."""
-        if self._monotonic() < self._not_before:
-            return
+        """Report if it is time to, or something has changed; what goes wrong is logged, and tried again."""
+        now = self._monotonic()
+        if now >= self._not_before:
+            self._retrying.attempt(self._report, now)
+
+    def _report(self) -> bool:
         status, now = self._status(), self._clock()
         if not (status.verified_at or status.failure or status.rejection):
-            return  # the first poll is under way: what there is to say comes in a moment
+            return False  # the first poll is under way: what there is to say comes in a moment
         state = host_state(status, host=self._signer.key.host, now=now)
         slot = int((now - self._offset_s) // SLOT_S)
         if slot == self._slot and _without_times(state) == self._told:
-            return
-        try:
-            self._put(state, status)
-        except KnownError as error:
-            self._fail(error)
-            return
+            return False
+        self._put(state, status)
         self._slot, self._told = slot, _without_times(state)
         self._not_before = self._monotonic() + MIN_GAP_S
-        if self._failures:
-            logs.info("reports_resumed", store=self._store.url)
-        self._failures = 0
-        self.state = ReportingStatus(now, self.state.reports + 1, "")
+        self.reported_at, self.reports = now, self.reports + 1
+        return True
 
     def _put(self, state: HostState, status: Status) -> None:
         signer = self._signer
@@ -97,14 +91,6 @@ class Reporter:
             self._store.put(state.name, content, if_etag=None)
         except PreconditionFailedError:
             return  # said within this very second, by a put whose answer was lost
-
-    def _fail(self, error: KnownError) -> None:
-        if error.message != self.state.error:
-            logs.warning("report_failed", reason=error.message, hint=error.hint)
-        self.state = ReportingStatus(self.state.reported_at, self.state.reports, error.message)
-        self._failures += 1
-        wait_s = min(RETRY_S * 2 ** min(self._failures - 1, 20), MAX_RETRY_S)
-        self._not_before = self._monotonic() + wait_s * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
 
 
 def host_state(status: Status, *, host: str, now: float) -> HostState:

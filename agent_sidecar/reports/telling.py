@@ -23,16 +23,16 @@ class Telling:
 
     def status(self) -> ReportsStatus:
         """Return how it goes."""
-        told = self._reporter.state
+        reporter = self._reporter
         return ReportsStatus(
             to=self._store.url,
             enrolled=self._enrolment.is_done,
-            reported_at=moment(told.reported_at) if told.reports else "",
-            reports=told.reports,
-            problem=self._enrolment.problem or told.error,
+            reported_at=moment(reporter.reported_at) if reporter.reports else "",
+            reports=reporter.reports,
+            problem=self._enrolment.problem or reporter.problem,
         )
 
     def tend(self) -> None:
-        """Enrol and report, if it is time to. Never raises an expected error."""
+        """Enrol and report, if it is time to. Never raises."""
         self._enrolment.tend()
         self._reporter.tend()

@@ -9,7 +9,8 @@ import pytest
 from reported_status import ENFORCED, STATUS, TIME
 
 from agent_sidecar.host_key import open_host_key
-from agent_sidecar.reports.reporting import MAX_RETRY_S, MIN_GAP_S, RETRY_S, Reporter
+from agent_sidecar.reports.reporting import MIN_GAP_S, Reporter
+from agent_sidecar.retrying import FIRST_DELAY_S, MAX_DELAY_S
 from agent_sidecar.status import Status
 from builder.fleet.listing import read_fleet, report_of
 from bundle_store.opening import open_records
@@ -49,7 +50,7 @@ class Host:
 
     @property
     def reports(self) -> int:
-        return self.reporter.state.reports
+        return self.reporter.reports
 
     @property
     def newest(self) -> HostState:
@@ -139,15 +140,15 @@ def test_a_store_that_does_not_answer_is_asked_again_with_patience(host: Host) -
             raise StoreUnavailableError("silent: does not answer")
 
     answering, host.reporter._store = host.store, Silent()  # type: ignore[assignment]
-    host.after(2 * MAX_RETRY_S)
+    host.after(2 * MAX_DELAY_S)
 
-    assert host.reporter.state.error == "silent: does not answer"
-    assert 5 < len(asked) < 2 * MAX_RETRY_S / RETRY_S / 4
+    assert host.reporter.problem == "silent: does not answer"
+    assert 5 < len(asked) < 2 * MAX_DELAY_S / FIRST_DELAY_S / 4
 
     host.reporter._store = answering
-    host.after(2 * MAX_RETRY_S)
+    host.after(2 * MAX_DELAY_S)
 
-    assert host.reporter.state.error == ""
+    assert host.reporter.problem == ""
     assert host.newest.enforced == 7
 
 
@@ -157,4 +158,4 @@ def test_a_report_whose_answer_was_lost_is_not_an_error(host: Host) -> None:
 
     host.reporter.tend()
 
-    assert host.reporter.state.error == ""
+    assert host.reporter.problem == ""
