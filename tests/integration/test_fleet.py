@@ -53,7 +53,11 @@ def fleet(host: RunningHost, capsys: pytest.CaptureFixture[str]) -> dict[str, An
 
 
 def test_a_running_host_is_seen_and_believed(host: RunningHost, capsys: pytest.CaptureFixture[str]) -> None:
-    (seen,) = until(lambda: fleet(host, capsys)["channels"]["prod"]["hosts"], "a report")
+    def enforcing() -> list[dict[str, Any]]:
+        """Return the host once it has reported what it enforces: its first report may be of the moment before."""
+        return [found for found in fleet(host, capsys)["channels"]["prod"]["hosts"] if found["release"]]
+
+    (seen,) = until(enforcing, "a report")
 
     assert (seen["host"], seen["standing"], seen["release"]) == ("web-1", "current", 1)
     assert main(["-C", str(host.repository), "fleet", "--host", "web-1"]) == 0
