@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
 
+_ONE_TEXT = {
+    "type": "object",
+    "properties": {"__arg1": {"type": "string"}},
+    "required": ["__arg1"],
+}
+"""What LangChain shows models of a tool that takes one text."""
+
+
 def guard_tool(
     tool: "BaseTool",
     policy: Deciding,
@@ -58,7 +66,7 @@ def guard_tool(
 def _guarded_class() -> Callable[..., "BaseTool"]:
     """Return the class of guarded tools, made once LangChain is there."""
     from langchain_core.runnables import RunnableConfig
-    from langchain_core.tools import BaseTool, ToolException
+    from langchain_core.tools import BaseTool, Tool, ToolException
 
     class GuardedTool(BaseTool):  # type: ignore[misc]  # its class is not looked at
         """A tool whose calls are decided first, with the arguments that the tool will get."""
@@ -68,9 +76,30 @@ def _guarded_class() -> Callable[..., "BaseTool"]:
         mapping: CallMapping
         patience: Patience
 
+        @property
+        def args(self) -> dict[str, Any]:
+            """Return the arguments of the tool."""
+            found: dict[str, Any] = self.guarded.args
+            return found
+
+        @property
+        def tool_call_schema(self) -> Any:
+            """Return what a model is shown of them; tools of one text LangChain knows by their class alone."""
+            guarded = self.guarded
+            return _ONE_TEXT if isinstance(guarded, Tool) and not guarded.args_schema else guarded.tool_call_schema
+
+        def get_input_schema(self, config: RunnableConfig | None = None) -> Any:
+            """Return what the tool takes, from whomever."""
+            return self.guarded.get_input_schema(config)
+
         def _to_args_and_kwargs(self, tool_input: Any, tool_call_id: str | None) -> Any:
             """Return what the tool itself would be called with: one of one text gets that without a name."""
             return self.guarded._to_args_and_kwargs(tool_input, tool_call_id)  # noqa: SLF001 - as `_run`
+
+        def _filter_injected_args(self, tool_input: dict[str, Any]) -> dict[str, Any]:
+            """Return the arguments that a model gives."""
+            found: dict[str, Any] = self.guarded._filter_injected_args(tool_input)  # noqa: SLF001 - as `_run`
+            return found
 
         def _run(self, *args: Any, config: RunnableConfig, run_manager: Any = None, **kwargs: Any) -> Any:
             try:

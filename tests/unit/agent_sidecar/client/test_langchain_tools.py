@@ -48,6 +48,9 @@ class Listing(BaseTool):
         return f"tickets of {queue}"
 
 
+SEARCH = Tool(name="search", description="Search.", func=lambda query: f"found {query}")
+
+
 @pytest.fixture(params=["invoke", "ainvoke"])
 def invoke(request: pytest.FixtureRequest) -> Callable[..., Any]:
     """Call a tool as an agent does: with a tool call, for a tool message."""
@@ -95,8 +98,22 @@ def test_remediations_are_told_too(invoke: Callable[..., Any]) -> None:
     assert message.content.splitlines()[1] == "Instead: Ask for a window."
 
 
-def test_a_model_sees_the_same_tool() -> None:
-    assert convert_to_openai_tool(guard_tool(close, Script(ALLOW), subject=ADA)) == convert_to_openai_tool(close)
+@pytest.mark.parametrize("a_tool", [close, Listing()], ids=["function", "class"])
+def test_a_model_sees_the_same_tool(a_tool: BaseTool) -> None:
+    guarded = guard_tool(a_tool, Script(ALLOW), subject=ADA)
+
+    assert convert_to_openai_tool(guarded) == convert_to_openai_tool(a_tool)
+    assert guarded.args == a_tool.args
+    assert guarded.get_input_schema().model_json_schema() == a_tool.get_input_schema().model_json_schema()
+
+
+def test_a_model_sees_that_a_tool_takes_one_text() -> None:
+    guarded = guard_tool(SEARCH, Script(ALLOW), subject=ADA)
+
+    shown = convert_to_openai_tool(SEARCH)
+    assert shown["function"]["parameters"]["properties"]["__arg1"].pop("title")
+    assert convert_to_openai_tool(guarded) == shown
+    assert guarded.args == SEARCH.args
 
 
 def test_calls_are_mapped_by_their_arguments(invoke: Callable[..., Any]) -> None:
@@ -137,9 +154,8 @@ def test_a_tool_that_is_a_class_is_guarded_and_gets_what_langchain_gives(invoked
 
 def test_a_tool_of_one_text_is_guarded(invoke: Callable[..., Any]) -> None:
     policy = Script(ALLOW)
-    search = Tool(name="search", description="Search.", func=lambda query: f"found {query}")
 
-    assert guard_tool(search, policy, subject=ADA).invoke("x") == "found x"
+    assert guard_tool(SEARCH, policy, subject=ADA).invoke("x") == "found x"
 
     assert policy.asked[0]["context"]["arguments"] == {"input": "x"}
 
@@ -147,9 +163,8 @@ def test_a_tool_of_one_text_is_guarded(invoke: Callable[..., Any]) -> None:
 @pytest.mark.parametrize("name", ["query", "__arg1", "tool_input"])
 def test_a_tool_of_one_text_is_guarded_whatever_a_model_calls_it(invoke: Callable[..., Any], name: str) -> None:
     policy = Script(ALLOW)
-    search = Tool(name="search", description="Search.", func=lambda query: f"found {query}")
 
-    assert invoke(guard_tool(search, policy, subject=ADA), **{name: "x"}).content == "found x"
+    assert invoke(guard_tool(SEARCH, policy, subject=ADA), **{name: "x"}).content == "found x"
 
     assert policy.asked[0]["context"]["arguments"] == {"input": "x"}
 
