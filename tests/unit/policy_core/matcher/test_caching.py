@@ -355,7 +355,9 @@ class _Word(StrEnum):
 
 
 @pytest.mark.parametrize(
-    "value", [_Word.PROD, object(), {1}, ("prod",), type("Text", (str,), {})("prod"), b"prod"], ids=repr
+    "value",
+    [_Word.PROD, object(), {1}, ("prod",), type("Text", (str,), {})("prod"), b"prod"],
+    ids=["enum", "object", "set", "tuple", "subclass", "bytes"],
 )
 def test_what_is_not_json_is_answered_as_without_the_cache(value):
     matcher = matcher_of(ALLOW, rule(when=["==", ["var", "context", "env"], "prod"]))
