@@ -98,6 +98,14 @@ class TestSystemd:
         assert service["ExecReload"] == ["/bin/kill -HUP $MAINPID"]
         assert service["WatchdogSec"]
 
+    def test_it_is_restarted_for_as_long_as_it_fails(self) -> None:
+        unit, service = (section("writ-sidecar.service", each) for each in ("Unit", "Service"))
+        restart_s, interval_s = (
+            int(each[0].removesuffix("s")) for each in (service["RestartSec"], unit["StartLimitIntervalSec"])
+        )
+
+        assert int(unit["StartLimitBurst"][0]) > interval_s / restart_s + 1
+
     def test_the_socket_is_the_one_that_is_configured(self, tmp_path: Path) -> None:
         (tmp_path / "root.json").write_text("{}")
         file = tmp_path / "sidecar.toml"
