@@ -128,7 +128,8 @@ class Scene:
         done = self.stage.run(command, cwd=cwd or self.repository)
         if done.code != code:
             what = " ".join(command[-3:])
-            raise DemoError(f"{what}: ended with code {done.code} (expected {code})\n{done.stdout}{done.stderr}")
+            output = done.stdout + done.stderr
+            raise DemoError(f"{what}: ended with code {done.code} (expected {code})", output=output)
         return (done.stdout + done.stderr).splitlines()
 
 

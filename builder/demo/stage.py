@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, TypeVar
 
-from policy_core.errors import KnownError
+from policy_core.errors import KnownError, Problem
 
 COMMAND_TIMEOUT_S = 30.0
 WAIT_TIMEOUT_S = 15.0
@@ -31,9 +31,13 @@ Value = TypeVar("Value")
 
 
 class DemoError(KnownError):
-    """A step of the demo did not behave as expected."""
+    """A step of the demo did not behave as expected; `output` is what it printed, told line by line."""
 
     default_hint = "something on this machine interferes, or this is a bug; `writ demo --keep` leaves the logs in place"
+
+    def __init__(self, message: str, *, output: str = "") -> None:
+        super().__init__(message)
+        self.problems = tuple(Problem("output", number, 1, line) for number, line in enumerate(output.splitlines(), 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class Background:
         """Raise DemoError with the end of its log if it has ended by itself."""
         if self.process.poll() is not None:
             tail = "\n".join(self.log.splitlines()[-20:])
-            raise DemoError(f"{self.name}: ended with code {self.process.returncode}\n{tail}")
+            raise DemoError(f"{self.name}: ended with code {self.process.returncode}", output=tail)
 
 
 class Stage:

@@ -8,6 +8,7 @@ import pytest
 
 from builder.demo import stage as stage_module
 from builder.demo.stage import Background, DemoError, Stage, open_stage, wait_for
+from policy_core.errors import report
 
 SLEEPER = "import time; print('up', flush=True); time.sleep(600)"
 STUBBORN = (
@@ -136,8 +137,10 @@ def test_a_process_that_ends_by_itself_fails_the_step_with_the_end_of_its_log() 
     with open_stage() as stage:
         background = start(stage, "print('up', flush=True); print('out of order', flush=True)")
 
-        with pytest.raises(DemoError, match="out of order"):
+        with pytest.raises(DemoError) as caught:
             wait_for("never", lambda: None, background)
+
+    assert report(caught.value)[:2] == ["output:1:1: up", "output:2:1: out of order"]
 
 
 def test_a_step_that_takes_too_long_fails(monkeypatch: pytest.MonkeyPatch) -> None:
