@@ -15,7 +15,10 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class Channel(asyncio.Protocol):
-    """Sends messages in order, and hands over those that arrive; `lost` is called once, when the other end is gone."""
+    """Sends messages in order, and hands over those that arrive; `lost` is called once, when the other end is gone.
+
+    What is sent before it is open is not lost: it goes first.
+    """
 
     def __init__(self, kind: Any, *, receive: Callable[[Any], None], lost: Callable[[], None]) -> None:
         """`kind` is the union of what may arrive."""
@@ -23,7 +26,9 @@ class Channel(asyncio.Protocol):
         self._receive = receive
         self._lost = lost
         self._buffer = bytearray()
+        self._early = bytearray()
         self._transport: asyncio.Transport | None = None
+        self._is_lost = False
 
     async def open(self, sock: socket.socket) -> None:
         """Begin to send and receive; the channel owns the socket from now on."""
@@ -31,9 +36,14 @@ class Channel(asyncio.Protocol):
 
     def send(self, message: msgspec.Struct) -> None:
         """Send a message; one to an end that is gone is lost."""
-        if self._transport and not self._transport.is_closing():
-            body = _encode(message)
-            self._transport.write(len(body).to_bytes(_LENGTH_BYTES, "big") + body)
+        if self._is_lost:
+            return
+        body = _encode(message)
+        framed = len(body).to_bytes(_LENGTH_BYTES, "big") + body
+        if self._transport is None:
+            self._early += framed
+        elif not self._transport.is_closing():
+            self._transport.write(framed)
 
     def close(self) -> None:
         """Close this end at once."""
@@ -43,6 +53,9 @@ class Channel(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection."""
         self._transport = cast("asyncio.Transport", transport)
+        if self._early:
+            self._transport.write(bytes(self._early))
+            self._early.clear()
 
     def data_received(self, data: bytes) -> None:
         """Hand over each message that is complete. An error in one is a bug: the other end is of the same version."""
@@ -68,5 +81,5 @@ class Channel(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol's signature
         """Tell that the other end is gone."""
-        self._transport = None
+        self._is_lost = True
         self._lost()

@@ -67,6 +67,8 @@ class Crew:
         self._numbers = itertools.count(1)
         self._in_force = Enforce(number=0, release=None, reason="nothing is in force yet", deny_after=math.inf)
         self._members: list[Member] = []
+        self._last_told: Told | None = None
+        self._told_wrong = ""
         self._past = Counts()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
@@ -151,7 +153,11 @@ class Crew:
         delay_s = FIRST_DELAY_S
         while True:
             began = time.monotonic()
-            ended = await self._live()
+            try:
+                ended = await self._live()
+            except Exception as error:  # noqa: BLE001 - task boundary: nobody else would keep a worker in its place
+                logs.bug("worker_failed", error)
+                ended = f"{type(error).__name__} in the primary"
             self.replaced += 1
             delay_s = FIRST_DELAY_S if time.monotonic() - began > STEADY_S else min(2 * delay_s, MAX_DELAY_S)
             logs.warning("worker_ended", reason=ended, replaced_in_s=round(delay_s, 1))
@@ -163,11 +169,11 @@ class Crew:
             member = Member(self._configuration, self._sockets, decide=self._answer)
         except OSError as error:
             return f"cannot be started: {error.strerror}"
-        self._members.append(member)
+        self._members.append(member)  # from here on it misses nothing that all are told
         try:
-            await member.begin()
-            member.channel.send(self._told())
+            member.channel.send(self._newest())
             member.order(self._in_force)
+            await member.begin()
             if await member.follow_up():
                 member.open()
                 logs.info("worker_ready", worker=member.process.pid)
@@ -175,19 +181,35 @@ class Crew:
         finally:
             if not self._is_ending:
                 member.kill(member.problem or "it has ended")
+                self._members.remove(member)
+                self._past = _sum([self._past, msgspec.structs.replace(member.counts, connections=0)])
         code = await asyncio.to_thread(member.process.wait)
-        self._members.remove(member)
-        self._past = _sum([self._past, member.counts])
         return member.problem or ending_of(code)
 
     async def _tick(self) -> None:
         """Once a tick: tell how things are, and find those that have fallen silent."""
         while True:
-            told = self._told()
             for member in self._members:
-                member.channel.send(told)
                 member.tick()
+            try:
+                told = self._newest()
+                for member in self._members:
+                    member.channel.send(told)
+            except Exception as error:  # noqa: BLE001 - task boundary: workers that hear nothing deny
+                logs.bug("workers_not_told", error)
             await asyncio.sleep(TICK_S)
+
+    def _newest(self) -> Told:
+        """Return how things are; where that fails, how they were: what is told must not end who answers."""
+        try:
+            self._last_told = self._told()
+        except Exception as error:
+            if self._last_told is None:
+                raise
+            if self._told_wrong != (text := repr(error)):
+                self._told_wrong = text
+                logs.bug("status_failed", error)
+        return self._last_told
 
     async def _load(self, order: Load) -> str:
         """Return why no worker could load a policy, empty if one could or there is none."""

@@ -31,7 +31,9 @@ class Member:
         *,
         decide: Callable[["Member", Decide], None],
     ) -> None:
-        """Start the process; `decide` is called with what only the primary can decide. Raises OSError."""
+        """Start the process, which is told to begin before anything else; `decide` is called with what only the primary
+        can decide. Raises OSError.
+        """
         self.counts = Counts()
         self.is_open = False
         self.release = 0
@@ -54,13 +56,12 @@ class Member:
             except OSError:
                 self._ours.close()
                 raise
-        self._begin = Begin(pickle.dumps(configuration), numbers, sys.getswitchinterval())
+        self.channel.send(Begin(pickle.dumps(configuration), numbers, sys.getswitchinterval()))
 
     async def begin(self) -> None:
-        """Give the process what it needs to know before anything else."""
+        """Tell the process all that it was sent so far, and whatever it is sent from now on."""
         self._ours.setblocking(False)
         await self.channel.open(self._ours)
-        self.channel.send(self._begin)
 
     def order(self, order: Load | Enforce) -> "asyncio.Future[str]":
         """Tell it to load or enforce a policy; the future gets why it could not, or the empty text."""

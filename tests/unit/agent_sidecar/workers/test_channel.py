@@ -92,6 +92,22 @@ def test_the_end_of_the_other_side_is_noticed_and_later_messages_are_lost() -> N
     asyncio.run(run())
 
 
+def test_what_is_sent_before_a_channel_opens_arrives_first() -> None:
+    async def run() -> bytes:
+        ends = Ends()
+        ends.worker.send(Done(1))
+        opening = asyncio.get_running_loop().create_task(ends.open())
+        ends.worker.send(Done(2))
+        await opening
+        ends.worker.send(Done(3))
+        await asyncio.sleep(0)
+        ends.worker.close()
+        with ends.ours:
+            return ends.ours.recv(1_000)
+
+    assert asyncio.run(run()) == b"".join(framed(Done(number)) for number in (1, 2, 3))
+
+
 def test_answers_survive_the_way() -> None:
     answer = Answer(decision="throttle", allowed=False, reason_code="x", constraints={"max": 1}, retry_after_s=0.5)  # type: ignore[arg-type]
 
