@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy_core.decoding import MAX_EXTREMES, decode_request
+from policy_core.decoding import MAX_DEPTH, MAX_EXTREMES, decode_request
 from policy_core.request import RequestError
 
 VALUES = st.recursive(
@@ -65,8 +65,17 @@ def test_numbers_that_take_long_to_read_are_few(number: str) -> None:
     few, many = (f"[{','.join([number] * count)}]".encode() for count in (MAX_EXTREMES, MAX_EXTREMES + 1))
 
     assert decode_request(few) == [float(number)] * MAX_EXTREMES
-    with pytest.raises(RequestError, match="more than 1000 numbers have exponents of three digits"):
+    with pytest.raises(RequestError, match="has more than 1000 numbers with exponents of three digits"):
         decode_request(many)
+
+
+def test_objects_and_lists_are_bounded_and_texts_that_look_like_them_are_texts() -> None:
+    most = [[{}] * 24_999, *[[]] * 24_999]
+
+    assert decode_request(json.dumps([most[1:], "[" * 500_000]).encode()) == [most[1:], "[" * 500_000]
+    assert decode_request(json.dumps(most).encode()) == most
+    with pytest.raises(RequestError, match="has more than 50000 objects and lists"):
+        decode_request(json.dumps([*most, []]).encode())
 
 
 def test_texts_that_look_like_such_numbers_are_texts() -> None:
@@ -83,3 +92,23 @@ def test_a_megabyte_of_anything_is_refused_soon(text: str) -> None:
         decode_request((text * (1 << 20))[: 1 << 20].encode())
 
     assert time.process_time() - started < 1.0  # 0.1 s, and 20 s where looking takes time in the square of it
+
+
+@pytest.mark.parametrize(("opened", "closed"), [("[", "]"), ('{"a":', "}"), ('[{"a": ', "}]")])
+def test_requests_are_not_nested_deeper_than_everything_that_reads_them_goes(opened: str, closed: str) -> None:
+    layers = opened.count("[") + opened.count("{")
+    shallow, deep = (
+        f"{opened * times}1{closed * times}".encode() for times in (MAX_DEPTH // layers, MAX_DEPTH // layers + 1)
+    )
+
+    assert decode_request(shallow) == json.loads(shallow)
+    with pytest.raises(RequestError, match="is nested more than 200 deep"):
+        decode_request(deep)
+    for depth in range(900, 1_010):
+        with pytest.raises(RequestError):
+            decode_request(f"{opened * depth}1{closed * depth}".encode())
+
+
+def test_a_broad_request_is_not_deep() -> None:
+    assert decode_request(b"[" + b"[[]]," * 1_000 + b"{}]") == [[[]]] * 1_000 + [{}]
+    assert decode_request(b"[" + b'"\\"[",' * 1_000 + b"0]") == ['"['] * 1_000 + [0]
