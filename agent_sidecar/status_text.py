@@ -4,7 +4,7 @@ Pure: a terminal's colours are codes in the text, which the command takes out wh
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -39,6 +39,7 @@ def _lines(status: Document, now: datetime) -> Iterator[str]:
     yield from _log_lines(status["log"])
     yield from _reports_lines(status.get("reports") or {})
     yield from _access(status.get("access", {}))
+    yield from _workers(status.get("workers", ()), replaced=status.get("workers_replaced", 0))
     yield from _memory(status["memory"])
     if status["clock_behind_s"]:
         yield f"clock      {status['clock_behind_s']:.0f} s behind the latest time this host has seen"
@@ -88,6 +89,14 @@ def _freshness(status: Document, now: datetime) -> Iterator[str]:
     for name, what, when in (("failure", "message", "since"), ("rejection", "reason", "at")):
         if found := status[name]:
             yield f"{name:10} {_painted(RED, printable(found[what]))} ({when} {found[when]})"
+
+
+def _workers(workers: Sequence[Document], *, replaced: int) -> Iterator[str]:
+    if workers:
+        ready = sum(worker["ready"] for worker in workers)
+        how = f"{ready} of {len(workers)} answer"
+        since = f", {replaced} replaced so far" if replaced else ""
+        yield f"workers    {how if ready == len(workers) else _painted(YELLOW, how)}{since}"
 
 
 def _memory(memory: Document) -> Iterator[str]:

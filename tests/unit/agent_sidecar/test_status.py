@@ -12,7 +12,7 @@ from agent_sidecar.decision_log.shipper import ShippingStatus
 from agent_sidecar.decision_log.shipping import Backlog
 from agent_sidecar.fleet import FleetStore
 from agent_sidecar.reports.status import ReportsStatus
-from agent_sidecar.status import LimitsStatus, PublishedStatus, Status, status_of
+from agent_sidecar.status import LimitsStatus, PublishedStatus, Status, WorkerStatus, status_of
 from agent_sidecar.status_text import status_text
 
 ALLOW, DENY = bundle(rules("allow"), number=1), bundle(rules("deny", "deny"), number=2)
@@ -172,6 +172,15 @@ def test_it_says_where_it_reports_and_why_not(host: Any) -> None:
     found = msgspec.to_builtins(msgspec.structs.replace(status(host), reports=reports))
 
     assert "reports to s3://acme/fleet, not yet, its key is NOT ENROLLED\n           403" in status_text(found)
+
+
+def test_it_says_how_many_workers_answer(host: Any) -> None:
+    one = WorkerStatus(pid=1, ready=True, release=1, decisions=0, connections=0)
+    workers = (one, msgspec.structs.replace(one, ready=False))
+    found = msgspec.to_builtins(msgspec.structs.replace(status(host), workers=workers, workers_replaced=3))
+
+    assert "workers    1 of 2 answer, 3 replaced so far" in status_text(found)
+    assert "workers" not in text(host)
 
 
 def test_it_says_what_the_decision_log_takes_and_what_is_wrong_with_it(host: Any) -> None:
