@@ -180,7 +180,7 @@ def test_it_says_how_many_workers_answer(host: Any) -> None:
     found = msgspec.to_builtins(msgspec.structs.replace(status(host), workers=workers, workers_replaced=3))
 
     assert "workers    1 of 2 answer, 3 replaced so far" in status_text(found)
-    assert "workers" not in text(host)
+    assert "workers   " not in text(host)
 
 
 def test_it_says_what_the_decision_log_takes_and_what_is_wrong_with_it(host: Any) -> None:
