@@ -69,6 +69,7 @@ class DecisionApi:
         self._next_id = map((secrets.token_hex(6) + "-%x").__mod__, itertools.count(1)).__next__
         self.decisions = 0
         self.walks: list[str] = []  # bundles that searches walk through
+        self._noted: list[str] = []  # bundles by whose rules decisions under way will be logged
 
     @property
     def routes(self) -> Routes:
@@ -125,7 +126,11 @@ class DecisionApi:
         except RequestError:
             raise
         except WouldWaitError:
-            asked = _Asked(raw, decision_id, now, started, protocol, is_trial, active.recording, _Asker.of(peer))
+            bundle = _bundle_of(active)
+            asked = _Asked(
+                raw, decision_id, now, started, protocol, is_trial, active.recording, bundle, _Asker.of(peer)
+            )
+            self._noted.append(bundle)
             return self._reply_later(self._aside(active, raw, now, decision_id, is_trial=is_trial), asked, spell, peer)
         except Exception as error:  # noqa: BLE001 - request boundary: what cannot be evaluated is denied
             answer = _failed(error, decision_id, peer.caller)
@@ -152,9 +157,10 @@ class DecisionApi:
             return _failed(error, "", peer.caller)
 
     def wait_for_walks(self, timeout_s: float) -> bool:
-        """Wait, in another thread, while a search walks through a policy that is not in force; False if one still does.
+        """Wait, in another thread, while a policy that is not in force is walked through; False if it still is.
 
-        It ends its page as soon as it sees the other policy.
+        A search ends its page as soon as it sees the other policy. A decision that waits is logged by the one it began
+        under, whose data says what is masked.
         """
         end = monotonic() + timeout_s
         while (is_walked := self._is_walked()) and monotonic() < end:
@@ -162,8 +168,8 @@ class DecisionApi:
         return not is_walked
 
     def _is_walked(self) -> bool:
-        policy = getattr(self.in_force(), "policy", None)
-        return any(policy is None or bundle != policy.bundle for bundle in tuple(self.walks))
+        in_force = _bundle_of(self.in_force())
+        return any(bundle != in_force for bundle in (*tuple(self.walks), *tuple(self._noted)))
 
     async def _considered_later(self, answering: Awaitable[Answer], caller: Caller) -> Answer:
         try:
@@ -199,14 +205,20 @@ class DecisionApi:
     ) -> Spelt:
         """Answer once a decision is made that is under way. What it counts or spends stays so if it takes too long."""
         try:
-            answer = await answering
+            answer = await self._settled(answering, asked)
+            took_us = (perf_counter_ns() - asked.started) // 1000
+            decided = Decided(asked.raw, answer, asked.now, took_us, asked.protocol, asked.is_trial, asked.recording)
+            return spell(self._given(decided, asked.asker, spell, peer))
+        finally:
+            self._noted.remove(asked.bundle)
+
+    async def _settled(self, answering: Awaitable[Answer], asked: "_Asked") -> Answer:
+        try:
+            return await answering
         except TimeoutError:
-            answer = refusal(EVALUATION_ERROR, "the decision took too long", decision_id=asked.decision_id)
+            return refusal(EVALUATION_ERROR, "the decision took too long", decision_id=asked.decision_id)
         except Exception as error:  # noqa: BLE001 - request boundary: what cannot be evaluated is denied
-            answer = _failed(error, asked.decision_id, asked.asker.caller)
-        took_us = (perf_counter_ns() - asked.started) // 1000
-        decided = Decided(asked.raw, answer, asked.now, took_us, asked.protocol, asked.is_trial, asked.recording)
-        return spell(self._given(decided, asked.asker, spell, peer))
+            return _failed(error, asked.decision_id, asked.asker.caller)
 
     def _given(self, decided: Decided, asker: Asker, spell: Callable[[Answer], Spelt], peer: Connection) -> Answer:
         """Log a decision, count it, export its span if its caller records the trace; return the answer to give."""
@@ -259,7 +271,14 @@ class _Asked:
     protocol: Spoken
     is_trial: bool
     recording: Recording | None
+    bundle: str
     asker: _Asker
+
+
+def _bundle_of(active: Answering) -> str:
+    """Return which bundle is answered from, empty if none is."""
+    policy = getattr(active, "policy", None)
+    return policy.bundle if policy is not None else ""
 
 
 def job_form(answer: Answer) -> dict[str, Any]:

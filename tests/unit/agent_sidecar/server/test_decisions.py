@@ -19,7 +19,7 @@ from agent_sidecar.server.decisions import DecisionApi
 from agent_sidecar.server.replies import message
 from agent_sidecar.server.waiting import WaitingRoom
 from agent_sidecar.status import Health
-from policy_core.decision import Answer
+from policy_core.decision import Answer, PolicyRef
 from policy_core.memory import Memory
 from policy_core.model import Decision
 
@@ -218,6 +218,26 @@ def test_a_decision_in_a_thread_that_takes_too_long_is_a_deny(make_api: Callable
     release.set()
 
     assert (reply["decision"], reply["context"]["reason"]) == (False, "the decision took too long")
+
+
+def test_a_policy_is_not_freed_while_it_decides_what_is_logged_of_a_decision_that_waits(
+    make_api: Callable[[Any], DecisionApi],
+) -> None:
+    release, allowed = threading.Event(), Answer(decision=Decision.ALLOW, allowed=True, reason_code="matched_rule")
+    old, new = Waiting(lambda: release.wait() and allowed), Recording()
+    old.policy, new.policy = (PolicyRef(bundle=name, revision="") for name in "ab")  # type: ignore[attr-defined]
+    api = make_api(old)
+
+    async def run() -> list[bool]:
+        body = AuthZenApi(api).routes[b"/access/v1/evaluation"][1](AUTHZEN, PEER)
+        waited = [api.wait_for_walks(0.0)]
+        api.in_force = lambda: new
+        waited.append(api.wait_for_walks(0.0))
+        release.set()
+        await body  # type: ignore[misc]
+        return [*waited, api.wait_for_walks(0.0)]
+
+    assert asyncio.run(run()) == [True, False, True]
 
 
 def test_metrics_are_text_and_everything_else_is_json(api: DecisionApi) -> None:
