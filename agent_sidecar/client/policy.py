@@ -23,7 +23,7 @@ from agent_sidecar.client.following import Follower
 from agent_sidecar.client.owners import owners_of
 from agent_sidecar.host_clock import HostClock
 from policy_core.decision import EVALUATION_ERROR, POLICY_UNAVAILABLE, Answer, Ask, RefusedGrant, refusal
-from policy_core.decoding import decode_request
+from policy_core.decoding import MAX_DEPTH, decode_request
 from policy_core.errors import UsageError
 from policy_core.grants import Verdict
 from policy_core.model import Approver, Rule
@@ -139,7 +139,7 @@ class Policy:
         now = max(self._clock(), head.host_time)
         decision_id = self._next_id()
         try:
-            raw = decode_request(body) if body is request else _decode(body)
+            raw = decode_request(body) if body is request or len(body) > _SMALL_BYTES else _decode(body)
             return body, view.activation.answer(raw, now=now, decision_id=decision_id, memory=_ELSEWHERE)
         except _TakesMemory:
             return body, None
@@ -193,6 +193,8 @@ class _Elsewhere:
 
 _decode = msgspec.json.Decoder().decode  # of what was encoded here: no key occurs twice
 _encode = msgspec.json.Encoder().encode
+_SMALL_BYTES = 2 * MAX_DEPTH
+"""What was encoded here and is no longer breaks none of the bounds of requests."""
 
 
 def _encoded(request: Mapping[str, object]) -> bytes:

@@ -525,7 +525,14 @@ def test_what_the_applications_record_raises_is_raised_instead_of_an_answer(calm
         policy.decide(ALLOWED)
 
 
-@pytest.mark.parametrize("request_", [{}, {"subject": "ada"}, b"{", b'{"job": {"topic": "a", "topic": "b"}}'])
+DEEP = json.loads("[" * 250 + "]" * 250)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [{}, {"subject": "ada"}, b"{", b'{"job": {"topic": "a", "topic": "b"}}', {**ALLOWED, "context": {"deep": DEEP}}],
+    ids=["empty", "a text", "no end", "twice", "deep"],
+)
 def test_a_wrong_shape_is_an_error_here_as_there(calm: Bench, request_: Any) -> None:
     with settled(follow(calm)) as policy, Policy(socket=calm.folder / "d.sock") as asking:
         for each in (policy, asking):
