@@ -192,7 +192,7 @@ class Connection(ArrivingRequest, asyncio.Protocol):
         """Say that nothing follows. TLS has no half of a close: what is left of a refused request is read first."""
         if self._transport and self._transport.can_write_eof() and not self._has_ended:
             self._transport.write_eof()
-        elif self._transport and not self._is_refused:
+        elif self._transport and (self._has_ended or not self._is_refused):
             self._transport.close()
 
     def let_go(self, messages: list[bytes], *, is_last: bool) -> None:
