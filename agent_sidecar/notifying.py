@@ -36,7 +36,7 @@ class Notifier:
         usec, pid = environment.pop("WATCHDOG_USEC", ""), environment.pop("WATCHDOG_PID", "")
         if address and (address[0] not in "/@" or len(address) < 2):
             raise UsageError(f"NOTIFY_SOCKET: is no socket (expected a path, or @name, found {address!r})")
-        is_meant = usec.isdigit() and int(usec) > 0 and pid in ("", str(os.getpid()))
+        is_meant = usec.isdecimal() and int(usec) > 0 and pid in ("", str(os.getpid()))
         return cls(address, int(usec) / 1e6 if is_meant and address else None)
 
     def ready(self) -> None:

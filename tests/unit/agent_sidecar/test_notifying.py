@@ -60,7 +60,14 @@ def test_what_the_manager_said_is_taken_out_of_the_environment() -> None:
 
 
 @pytest.mark.parametrize(
-    "more", [{"WATCHDOG_PID": "1"}, {"WATCHDOG_USEC": "0"}, {"WATCHDOG_USEC": "-1"}, {"NOTIFY_SOCKET": ""}]
+    "more",
+    [
+        {"WATCHDOG_PID": "1"},
+        {"WATCHDOG_USEC": "0"},
+        {"WATCHDOG_USEC": "-1"},
+        {"WATCHDOG_USEC": "²"},
+        {"NOTIFY_SOCKET": ""},
+    ],
 )
 def test_a_watchdog_for_another_process_or_none_is_not_fed(more: dict[str, str]) -> None:
     environment = {"NOTIFY_SOCKET": "/none", "WATCHDOG_USEC": "3000000", **more}
