@@ -11,6 +11,7 @@ repeat, they are asked about seldom; entries are bounded in number and in bytes.
 
 import marshal
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 
 from policy_core.decision import Answer
 from policy_core.matcher.index import Rules
@@ -44,7 +45,8 @@ _FORMAT = 2  # of `marshal`: no sharing and no interning, so equal values give e
 class Group:
     """Rules that requests meet together: how to read what their outcomes depend on, and whether that pays.
 
-    A `balance` below zero counts up to the next time the cache is asked; one above is what is left of the patience.
+    A `balance` below zero counts up to the next time the cache is asked; one above is what is left of the patience, and
+    only who has seen that may write another one that is not below zero: the `reads` are known by then.
     """
 
     __slots__ = ("balance", "number", "reads")
@@ -58,13 +60,14 @@ class Group:
 class DecisionCache:
     """Answers of one matcher by what they depend on; it goes with the matcher, so a swap leaves nothing stale."""
 
-    __slots__ = ("_answers", "_exceptions", "_groups", "_rules", "_strangers", "hits", "misses")
+    __slots__ = ("_answers", "_exceptions", "_groups", "_numbers", "_rules", "_strangers", "hits", "misses")
 
     def __init__(self, rules: Sequence[Rule], exceptions: Mapping[int, Sequence[ScopedException]]) -> None:
         self._rules = rules
         self._exceptions = exceptions
         self._groups: Remembered[Rules, Group] = Remembered(MAX_GROUPS_RULES)
         self._answers: Remembered[bytes, Answer] = Remembered(MAX_BYTES)
+        self._numbers = count()  # never the same one twice, whichever threads ask
         self._strangers = 0
         self.hits = 0
         self.misses = 0
@@ -80,12 +83,14 @@ class DecisionCache:
         if group is None:
             self._strangers += 1
             if self._strangers % MEET_EVERY == 0:
-                self._groups.put(candidates, Group(self._strangers), weight=_GROUP_WEIGHT + len(candidates))
+                self._groups.put(candidates, Group(next(self._numbers)), weight=_GROUP_WEIGHT + len(candidates))
             return b"", None
-        if group.balance < 0:
-            group.balance += 1
-            if group.balance == 0:
+        balance = group.balance  # read once: no other thread may find it at zero before `_wake` has ended
+        if balance < 0:
+            if balance == -1:
                 self._wake(group, candidates)
+            else:
+                group.balance = balance + 1
             return b"", None
         try:
             key = marshal.dumps((group.number, [read(request) for read in group.reads]), _FORMAT)

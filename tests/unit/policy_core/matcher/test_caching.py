@@ -4,6 +4,7 @@ Here it is eager: asked from the third time on that rules come together, however
 """
 
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 
@@ -410,6 +411,28 @@ def test_threads_that_share_a_matcher_get_the_answers_of_one():
 
     assert all(answers == expected for answers in found)
     assert matcher.cache_hits
+
+
+def test_nobody_is_answered_from_the_cache_while_what_rules_read_is_still_looked_up(monkeypatch):
+    matcher = matcher_of(ALLOW, rule(match=Clauses(attributes={"context.env": AttributeTests(eq="prod")})))
+    dev, prod = request(env="dev"), request(env="prod")
+    reads_of, looking, asked = caching.reads_of, threading.Semaphore(0), threading.Event()
+
+    def slowly(*arguments):
+        looking.release()
+        assert asked.wait(5)
+        return reads_of(*arguments)
+
+    monkeypatch.setattr(caching, "reads_of", slowly)
+    matcher.decide(dev)
+    with ThreadPoolExecutor(8) as pool:
+        answers = []
+        for each in (dev, dev, dev, prod, prod):
+            answers.append(pool.submit(matcher.decide, each))
+            looking.acquire(timeout=0.05)
+        asked.set()
+
+    assert [answer.result().decision for answer in answers] == ["allow", "allow", "allow", "deny", "deny"]
 
 
 def test_whoever_varies_attributes_fills_no_more_than_the_limit(monkeypatch):
