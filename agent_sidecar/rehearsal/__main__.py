@@ -1,7 +1,8 @@
-"""``python -m agent_sidecar.rehearsal MAX_BYTES MAX_CPU_S < BUNDLE``: load a bundle as a sidecar does, and report.
+"""``python -m agent_sidecar.rehearsal MAX_BYTES MAX_CPU_S NICER_BY PARENT < BUNDLE``: load a bundle as a sidecar does.
 
-It steps back behind everything that answers requests, is the first that the kernel ends for lack of memory, and bounds
-itself before it reads a byte. What it says is JSON on standard output; whatever keeps it from saying it is a failure.
+It steps back behind requests as it is told, is the first that the kernel ends for lack of memory, bounds itself before
+it reads a byte, and ends with its parent. What it says is JSON on standard output; whatever keeps it from saying it is a
+failure.
 """
 
 import contextlib
@@ -9,29 +10,29 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Generator
 from pathlib import Path
 
 import msgspec
 
-from agent_sidecar.rehearsal.report import NO_MEMORY, Report
+from agent_sidecar.rehearsal.report import NO_MEMORY, ORPHANED, Report
 from policy_core.bundle import MATCHER, SELFTEST, read_bundle
 from policy_core.decision import PolicyRef
 from policy_core.errors import InvalidError
-from policy_core.matcher import load
+from policy_core.matcher import Matcher, loading
 from policy_core.selftest import run_selftest
 
-NICER_BY = 5
 
-
-def main(max_bytes: int, max_cpu_s: int) -> Report:
+def main(max_bytes: int, max_cpu_s: int, nicer_by: int, parent: int) -> Report:
     """Load what is on standard input, and return what that took or why it is refused. Raises MemoryError."""
-    _step_back()
+    _step_back(nicer_by)
     _bound(max_bytes, max_cpu_s)
     before, began = _peak_bytes(), time.monotonic()
     try:
         bundle = read_bundle(sys.stdin.buffer.read())
         policy = PolicyRef(bundle=f"sha256:{bundle.sha256}", revision=bundle.revision)
-        matcher = load(bundle.files[MATCHER], policy=policy, provisions=bundle.provisions)
+        steps = loading(bundle.files[MATCHER], policy=policy, provisions=bundle.provisions)
+        matcher = _last(steps, parent)
         for _ in run_selftest(matcher, bundle.files.get(SELFTEST, b"")):
             pass
     except InvalidError as error:
@@ -39,10 +40,21 @@ def main(max_bytes: int, max_cpu_s: int) -> Report:
     return Report(peak_bytes=_peak_bytes() - before, seconds=time.monotonic() - began)
 
 
-def _step_back() -> None:
+def _last(steps: Generator[None, None, Matcher], parent: int) -> Matcher:
+    """Return what is loaded in steps; nobody would hear of it without the parent, which a new one replaces."""
+    while os.getppid() == parent:
+        try:
+            next(steps)
+        except StopIteration as done:
+            matcher: Matcher = done.value
+            return matcher
+    os._exit(ORPHANED)
+
+
+def _step_back(nicer_by: int) -> None:
     """Leave processors to whoever wants them, and offer this process first where memory runs out."""
     with contextlib.suppress(OSError):  # forbidden to it: then it competes
-        os.nice(NICER_BY)
+        os.nice(nicer_by)
     with contextlib.suppress(OSError):  # a kernel that does not know this ends another process, or none
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
 
@@ -68,7 +80,7 @@ def _peak_bytes() -> int:
 
 if __name__ == "__main__":
     try:
-        sys.stdout.buffer.write(msgspec.json.encode(main(int(sys.argv[1]), int(sys.argv[2]))))
+        sys.stdout.buffer.write(msgspec.json.encode(main(*map(int, sys.argv[1:5]))))
         sys.stdout.flush()
     except MemoryError:
         os._exit(NO_MEMORY)  # to unwind takes memory too

@@ -4,6 +4,8 @@ import msgspec
 
 NO_MEMORY = 75
 """Exit code of a child that was refused memory."""
+ORPHANED = 76
+"""Exit code of a child whose parent has ended."""
 
 
 class Report(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -1,8 +1,11 @@
 """A rehearsal ends badly in its own process: real bundles that eat memory or time, and a child that is killed."""
 
+import contextlib
 import os
 import re
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -103,9 +106,53 @@ def test_a_child_steps_back_behind_requests():
     assert seen == [(5, "1000")]
 
 
-def _children() -> list[int]:
-    """Return rehearsals this process has started."""
-    found = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+def test_a_child_that_is_given_too_little_is_followed_by_one_that_competes():
+    seen: dict[int, set[int]] = {}
+    is_over = threading.Event()
+
+    def look() -> None:
+        while not is_over.wait(0.005):
+            with contextlib.suppress(OSError):
+                for child in _children():
+                    seen.setdefault(child, set()).add(os.getpriority(os.PRIO_PROCESS, child))
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    rehearsal = Rehearsal(stepped_back_s=0.5)
+    rehearsal(SLOW)
+    is_over.set()
+    looking.join()
+
+    assert [max(priorities) for priorities in seen.values()] == [5, 0]
+    assert rehearsal.last.seconds > 0
+
+
+def test_a_child_ends_with_its_parent(tmp_path: Path):
+    (tmp_path / "slow").write_bytes(SLOW)
+    code = (
+        "from agent_sidecar.rehearsal.rehearsing import Rehearsal as R; import sys; R()(open(sys.argv[1], 'rb').read())"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "slow")]) as parent:
+        while not (children := _children(parent.pid)):
+            time.sleep(0.005)
+        time.sleep(0.5)
+        parent.kill()
+    began = time.monotonic()
+
+    while _is_running(children[0]):
+        assert time.monotonic() - began < 1.0
+        time.sleep(0.01)
+
+
+def _is_running(number: int) -> bool:
+    with contextlib.suppress(OSError):
+        return b"agent_sidecar.rehearsal" in Path(f"/proc/{number}/cmdline").read_bytes()
+    return False
+
+
+def _children(parent: int | None = None) -> list[int]:
+    """Return rehearsals this process, or another one, has started."""
+    found = Path(f"/proc/{parent or os.getpid()}/task").glob("*/children")
     numbers = [int(word) for file in found for word in file.read_text().split()]
     return [number for number in numbers if b"agent_sidecar.rehearsal" in Path(f"/proc/{number}/cmdline").read_bytes()]
 
