@@ -1,8 +1,8 @@
 """``python -m agent_sidecar.rehearsal MAX_BYTES MAX_CPU_S NICER_BY PARENT < BUNDLE``: load a bundle as a sidecar does.
 
 It steps back behind requests as it is told, is the first that the kernel ends for lack of memory, bounds itself before
-it reads a byte, and ends with its parent. What it says is JSON on standard output; whatever keeps it from saying it is a
-failure.
+it reads a byte, and ends with its parent. What it says is JSON on standard output; whatever keeps it from saying it is
+a failure.
 """
 
 import contextlib

@@ -2,6 +2,9 @@
 
 import time
 
+import pytest
+
+from agent_sidecar import giving_way
 from agent_sidecar.giving_way import SPARED_S, WORKED_S, GivingWay
 
 
@@ -25,3 +28,17 @@ def test_each_long_step_gives_way():
         waited += time.perf_counter() - began
 
     assert waited >= steps * SPARED_S
+
+
+def test_work_that_takes_long_gives_way_more_seldom(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(giving_way, "PATIENT_S", 0.0)
+    give_way, given = GivingWay(), []
+    sleep = time.sleep
+    give_way()
+    monkeypatch.setattr(time, "sleep", given.append)
+
+    for _ in range(20):
+        sleep(WORKED_S)
+        give_way()
+
+    assert 1 <= len(given) <= 20 / 2
