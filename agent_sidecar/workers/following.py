@@ -1,8 +1,8 @@
 """What a worker answers from: policies from the snapshots of its primary, loaded and put in force as that says.
 
 The primary has verified each snapshot before it names it. A worker reads the bytes from the state directory, checks
-that they are those of the release, and loads them as the primary did. One thread carries out orders, another tidies up
-behind it; `active` may be read by any.
+that they are those of the release, and loads them as the primary did. One thread loads, one changes what is in force,
+and another tidies up behind it; `active` may be read by any.
 """
 
 import threading

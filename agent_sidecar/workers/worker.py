@@ -79,8 +79,7 @@ class Worker:
         self._silent_ticks = 0
         self._numbers = itertools.count(1)
         self._asked: dict[int, asyncio.Future[Answer | None]] = {}
-        self._orders = ThreadPoolExecutor(1, thread_name_prefix="following")
-        self._tidying = ThreadPoolExecutor(1, thread_name_prefix="tidying")
+        self._begin_threads()
         self._following = Following(
             SnapshotFolder(configuration.state / "snapshots"),
             host=configuration.host,
@@ -123,10 +122,20 @@ class Worker:
         listeners = [Listener(services[name], socket.socket(fileno=number)) for name, number in begin.sockets.items()]
         self._serving = Serving(listeners, shared=True)
 
+    def _begin_threads(self) -> None:
+        self._loading = ThreadPoolExecutor(1, thread_name_prefix="loading")
+        self._orders = ThreadPoolExecutor(1, thread_name_prefix="following")
+        self._tidying = ThreadPoolExecutor(1, thread_name_prefix="tidying")
+
     def take(self, message: ToWorker) -> None:
-        """Do what a message says; orders about policies in their order, in a thread."""
+        """Do what a message says; orders about policies in their order, in a thread for each kind.
+
+        A large policy takes long to load, and a rollback must not wait for it.
+        """
         match message:
-            case Load() | Enforce():
+            case Load():
+                self._loading.submit(self._carry_out, message)
+            case Enforce():
                 self._orders.submit(self._carry_out, message)
             case Decided():
                 if (asked := self._asked.get(message.number)) and not asked.done():
