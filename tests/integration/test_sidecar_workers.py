@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -248,6 +250,27 @@ def test_workers_deny_while_their_primary_hangs(bench: Bench) -> None:
         until(lambda: {line.ask()["reason_code"] for line in each} == {"policy_unavailable"}, "denials")
         sidecar.process.send_signal(signal.SIGCONT)
         until(lambda: {line.ask()["decision"] for line in each} == {"allow"}, "answers")
+    assert admin(sidecar)["workers_replaced"] == 0
+
+
+def test_a_process_that_is_stopped_while_it_writes_the_log_costs_denials_and_no_worker(bench: Bench) -> None:
+    sidecar = started(bench)
+    holding = "import fcntl, sys; f = open(sys.argv[1]); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); input()"
+    lock = str(bench.state / "spool/lock")
+
+    with lines(sidecar) as each, ThreadPoolExecutor(WORKERS) as threads:
+        with subprocess.Popen(
+            [sys.executable, "-c", holding, lock], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as holder:
+            assert holder.stdout
+            holder.stdout.readline()
+            holder.send_signal(signal.SIGSTOP)
+            denied = list(threads.map(lambda line: [line.ask()["reason_code"] for _ in range(20)], each))
+            assert len(ready(sidecar)) == WORKERS
+            holder.kill()
+        assert [line.ask()["decision"] for line in each] == ["allow"] * WORKERS
+
+    assert denied == [["log_unavailable"] * 20] * WORKERS
     assert admin(sidecar)["workers_replaced"] == 0
 
 
