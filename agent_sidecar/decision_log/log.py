@@ -175,6 +175,8 @@ class DecisionLog:
         """Say that these decisions, which are in the log, were not given as answers: the next record is that."""
         self._denied_in_all += len(decision_ids)
         self._report(error)
+        if not decision_ids:  # they come to wait only now, and for another sync
+            return
         entry = WITHHELD, moment(self._clock()), spell_fields({"decision_ids": decision_ids, "reason": error.message})
         self._pending = (*self._pending, entry)
 

@@ -296,11 +296,16 @@ class Spool:
     def _recover(self) -> None:
         self._head.mark()
         end = recovery.find_end(self.directory)
-        reader = end.reader if end else None
-        if end is None or reader is None or reader.header is None:
+        if end is None:
             self._begin(1, new_chain())
             return
-        number, seq, head = end.number, reader.last_seq, reader.head
+        reader, number = end.reader, end.number
+        if reader.header is None or not (reader.is_sealed or end.path.name.endswith(OPEN)):
+            hint = "the disk is failing: the log goes on in another chain"
+            logs.warning("decision_log_damaged", segment=end.path.name, hint=hint)
+            self._begin(number + 1, new_chain())
+            return
+        seq, head = reader.last_seq, reader.head
         self._head.checkpoint_seq = reader.signed.seq if reader.signed else reader.header.first_seq - 1
         if reader.is_sealed:
             self._begin(number + 1, self._scribe.start_after(reader.header, seq, head))

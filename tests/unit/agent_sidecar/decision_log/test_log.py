@@ -15,6 +15,7 @@ from agent_sidecar.decision_log.log import DecisionLog, NoLog
 from agent_sidecar.decision_log.records import Decided, Spoken
 from agent_sidecar.decision_log.settings import Durability, LogSettings, log_settings
 from agent_sidecar.decision_log.spool import SpoolError
+from agent_sidecar.durable import StateError
 from policy_core.decision import Answer
 from policy_core.model import Decision
 
@@ -139,6 +140,14 @@ def test_what_the_disk_would_not_sync_is_withheld_and_the_log_says_so(
     assert types(tmp_path) == ["decision", "withheld", "decision"]
     assert records(tmp_path)[1]["decision_ids"] == ["d-1"]
     assert flaws(tmp_path) == []
+
+
+def test_a_sync_that_fails_for_nobody_is_no_record(tmp_path: Path) -> None:
+    log = new_log(tmp_path, Durability.HOST)
+    log.withhold([], StateError("decision log: cannot be synced"))
+    log.write(decided("d-1"), Asking())
+
+    assert types(tmp_path) == ["decision"]
 
 
 def test_a_bug_while_the_disk_syncs_leaves_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -413,3 +413,24 @@ def test_a_finished_segment_that_is_damaged_does_not_keep_others_from_being_give
 
     assert names(tmp_path)[-1] == "119"
     assert [path.name for path in tmp_path.glob("*.damaged")] == ["0000000000000001.open.damaged"]
+
+
+@pytest.mark.parametrize("kept", [0, 40, -100], ids=["nothing", "no header", "no seal"])
+def test_a_log_whose_only_segment_is_damaged_goes_on_in_a_chain_of_its_own(tmp_path: Path, kept: int) -> None:
+    spool = new_spool(tmp_path)
+    spool.open()
+    spool.append(entry("a"))
+    spool.seal()
+    spool.tend()
+    spool.close()
+    sealed, opened = segments(tmp_path)
+    opened.unlink()
+    sealed.write_bytes(sealed.read_bytes()[:kept])
+
+    again = new_spool(tmp_path)
+    again.open()
+    again.append(entry("b"))
+
+    assert [path.name for path in segments(tmp_path)] == [sealed.name, opened.name]
+    assert msgspec.json.decode(opened.read_bytes().splitlines()[0])["first_seq"] == 1
+    again.close()
