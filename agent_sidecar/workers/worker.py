@@ -35,6 +35,7 @@ from agent_sidecar.server.serving import Listener, Serving
 from agent_sidecar.server.waiting import MAX_UNDERWAY, PATIENCE_S
 from agent_sidecar.snapshots import SnapshotFolder
 from agent_sidecar.status import Health, Status
+from agent_sidecar.supervision import every_tick
 from agent_sidecar.traces.exporting import new_exporter
 from agent_sidecar.workers.channel import Channel
 from agent_sidecar.workers.following import Following
@@ -157,10 +158,11 @@ class Worker:
 
     async def run(self) -> None:
         """Live until told to stop; then finish what is under way."""
-        ticking = self._loop.create_task(self._tick())
+        ticking = [self._loop.create_task(work) for work in (self._tick(), every_tick(self._gatekeeper.refresh))]
         await self.stop.wait()
         cut = await self._serving.drain()
-        ticking.cancel()
+        for task in ticking:
+            task.cancel()
         self._log.end()
         if self._spans:
             await asyncio.to_thread(self._spans.stop, timeout_s=SPANS_S)
@@ -171,7 +173,6 @@ class Worker:
             self._channel.send(self._counts())
             self._silent_ticks += 1
             self._serving.sweep()
-            await asyncio.to_thread(self._gatekeeper.refresh)
             await asyncio.sleep(TICK_S)
 
     def _counts(self, *, cut: int = 0) -> Counts:
