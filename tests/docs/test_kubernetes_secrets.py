@@ -28,7 +28,7 @@ def recorded(plural: str, content: dict[str, Any]) -> str:
             "userInfo": {"username": "ana"}, "name": "n", "namespace": "shop", "object": content, "oldObject": content,
         },
     }  # fmt: skip
-    project = read_project(f"name: a\nstore: s3://a/b\nchannels: [prod]\n{SETTINGS}".encode(), Report("writ.yaml"))
+    project = read_project(SETTINGS.encode(), Report("writ.yaml"))
     assert project is not None
     assert project.log is not None
     request = request_of(read_review(review))
