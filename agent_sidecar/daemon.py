@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ from agent_sidecar.server.patience import TICK_S
 from agent_sidecar.server.serving import Listener, Serving, listen_at
 from agent_sidecar.state import Settings, StateDirectory
 from agent_sidecar.status import Health, Status, summary_of
-from agent_sidecar.supervision import Supervision, every_tick
+from agent_sidecar.supervision import Supervision, at_intervals, every_tick
 from agent_sidecar.traces.exporting import new_exporter
 from agent_sidecar.workers.crew import Crew
 from agent_sidecar.workers.deciding import Deciding
@@ -49,6 +50,8 @@ from agent_sidecar.workers.messages import Told
 from bundle_store.opening import open_reader
 from policy_core import __version__
 
+THREADS = 32
+"""For orders, and for what is done once a second: a disk that hangs must not take all of them."""
 STOP_S = 2.0
 """How long the polling thread, and that which exports spans, may take to end."""
 REQUESTS_S = 5.0
@@ -160,6 +163,7 @@ class Daemon:
     async def serve(self, listeners: list[Listener]) -> int:
         """Answer until a signal comes; return how many connections had to be cut."""
         self._loop = loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="aside"))
         stop, reload = asyncio.Event(), asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, _on_signal, stop)
@@ -189,9 +193,9 @@ class Daemon:
     def _works(self, serving: Serving, reload: asyncio.Event) -> Iterator[Coroutine[Any, Any, None]]:
         """Yield what goes on for as long as requests are answered."""
         host = self._host
-        yield _sweep(serving)
+        yield at_intervals(TICK_S, serving.sweep)
         yield self._reload(reload)
-        yield self._beat()
+        yield at_intervals(BEAT_EVERY_S, lambda: self._announcer.beat(host.clock()))
         yield Supervision(self._notifier, host.poller, summary=lambda: summary_of(self.status())).run()
         yield every_tick(host.memory.tend)
         yield every_tick(host.log.tend)
@@ -266,12 +270,6 @@ class Daemon:
             return False
         made = passed.wait(REQUESTS_S) and self._api.waiting_room.wait_for_all(REQUESTS_S)
         return made and self._api.wait_for_walks(REQUESTS_S) and not self._insights.under_way
-
-    async def _beat(self) -> None:
-        """Say that requests are being answered, to those who need not ask."""
-        while True:
-            self._announcer.beat(self._host.clock())
-            await asyncio.sleep(BEAT_EVERY_S)
 
     # reloading
 
@@ -355,13 +353,6 @@ def run(configuration: Configuration, *, reread: Callable[[], Configuration]) ->
             listener.remove()
         daemon.end()
     logs.info("stopped", connections_cut=cut)
-
-
-async def _sweep(serving: Serving) -> None:
-    """Once a second, end connections that wait too long."""
-    while True:
-        await asyncio.sleep(TICK_S)
-        serving.sweep()
 
 
 def _on_signal(stop: asyncio.Event) -> None:

@@ -4,7 +4,7 @@ What hangs is not repaired here. The sign is withheld, the log says why, and the
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from agent_sidecar import logs
 from agent_sidecar.notifying import Notifier
@@ -49,15 +49,26 @@ class Supervision:
 
 
 async def every_tick(work: Callable[[], None]) -> None:
-    """Do something once a second in a thread, each kind by itself: what is slow holds up nothing else.
+    """Do something once a second in a thread, each kind by itself: what is slow holds up nothing else."""
+    await _again_and_again(lambda: asyncio.to_thread(work), TICK_S)
 
-    A bug in it is told of, and it is done again: what would stay undone else, nobody would notice.
-    """
+
+async def at_intervals(interval_s: float, work: Callable[[], None]) -> None:
+    """Do something quick in the event loop at intervals."""
+
+    async def once() -> None:
+        work()
+
+    await _again_and_again(once, interval_s)
+
+
+async def _again_and_again(work: Callable[[], Awaitable[None]], interval_s: float) -> None:
+    """A bug in the work is told of, and it is done again: what would stay undone else, nobody would notice."""
     told = ""
     while True:
         try:
-            await asyncio.to_thread(work)
+            await work()
         except Exception as error:  # noqa: BLE001 - task boundary
             if told != (told := repr(error)):
                 logs.bug("tick_failed", error)
-        await asyncio.sleep(TICK_S)
+        await asyncio.sleep(interval_s)
