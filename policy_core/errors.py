@@ -14,12 +14,13 @@ from policy_core.printable import printable
 class KnownError(Exception):
     """Root of all expected errors; the message is one lower-case line, *where: what*.
 
-    `problems` are the findings it is made of, where there are several.
+    `problems` are the findings it is made of, where there are several; `details` are lines that are told before it.
     """
 
     exit_code: ClassVar[int] = 1
     default_hint: ClassVar[str] = ""
     problems: "tuple[Problem, ...]" = ()
+    details: tuple[str, ...] = ()
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -93,11 +94,11 @@ class InvalidPolicyError(InvalidError):
 
 
 def report(error: KnownError) -> list[str]:
-    """Return the lines a command prints on stderr for an error: each problem, then ``error:`` and ``hint:``.
+    """Return the lines a command prints on stderr for an error: details, each problem, then ``error:`` and ``hint:``.
 
     What is told may be from whoever wrote a file or an object, so nothing in it is left that a terminal would obey.
     """
-    lines = []
+    lines = list(error.details)
     for problem in error.problems:
         lines.append(f"{problem.where}: {problem.message}" + (f" [{problem.code}]" if problem.code else ""))
         if problem.hint:

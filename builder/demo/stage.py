@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, TypeVar
 
-from policy_core.errors import KnownError, Problem
+from policy_core.errors import KnownError
 
 COMMAND_TIMEOUT_S = 30.0
 WAIT_TIMEOUT_S = 15.0
@@ -37,7 +37,7 @@ class DemoError(KnownError):
 
     def __init__(self, message: str, *, output: str = "") -> None:
         super().__init__(message)
-        self.problems = tuple(Problem("output", number, 1, line) for number, line in enumerate(output.splitlines(), 1))
+        self.details = tuple(output.splitlines())
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,7 +140,7 @@ def test_a_process_that_ends_by_itself_fails_the_step_with_the_end_of_its_log() 
         with pytest.raises(DemoError) as caught:
             wait_for("never", lambda: None, background)
 
-    assert report(caught.value)[:2] == ["output:1:1: up", "output:2:1: out of order"]
+    assert report(caught.value)[:2] == ["up", "out of order"]
 
 
 def test_a_step_that_takes_too_long_fails(monkeypatch: pytest.MonkeyPatch) -> None:
