@@ -36,7 +36,7 @@ def test_a_release_that_does_not_fit_into_memory_is_refused_and_the_old_one_answ
     assert sidecar.decide()["decision"] is True
     bench.store.publish(bundle(rules("deny"), number=3))
     sidecar.wait_for(3)
-    assert sidecar.ask()["rejection"] is None
+    until(lambda: sidecar.ask()["rejection"] is None, "nothing is refused any more")
     assert sidecar.stop() == 0
 
 
