@@ -6,9 +6,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bundle_store.port import RecordsStore
 from policy_core.decision_log.enrolment import HostKey, encode_enrolment, enrolment_message
-from policy_core.decision_log.names import key_object
+from policy_core.decision_log.names import key_object, spelled_host
 from policy_core.features import SUPPORTED
-from policy_core.fleet.names import HostState, features_digest, spelled
+from policy_core.fleet.names import HostState, features_digest
 from policy_core.fleet.report import encode_report
 
 
@@ -22,7 +22,7 @@ class ReportingHost:
         self.key = HostKey(name, self._private.public_key().public_bytes_raw(), "2026-03-01T12:00:00.000Z")
         self.keyid = self.key.keyid
         self.state = HostState(
-            host=spelled(name), channel=channel, at=0, enforced=1, listed=1, timestamp=1, signed_at=0,
+            host=spelled_host(name), channel=channel, at=0, enforced=1, listed=1, timestamp=1, signed_at=0,
             freshness="fresh", marks=frozenset(), features="00000000", version="0.1.0",
         )  # fmt: skip
 

@@ -8,8 +8,8 @@ import msgspec
 from builder.fleet.listing import keys_of, report_of
 from builder.fleet.overview import ChannelView, host_record_of
 from bundle_store.port import RecordsStore
+from policy_core.decision_log.names import spelled_host
 from policy_core.errors import UsageError
-from policy_core.fleet.names import spelled
 from policy_core.fleet.report import ReportError
 from policy_core.printable import printable
 
@@ -34,7 +34,7 @@ def host_record(store: RecordsStore, views: Iterable[ChannelView], host: str) ->
     found = {}
     for each in views:
         for line in each.hosts:
-            if line.state.host in (host, spelled(host)):
+            if line.state.host in (host, spelled_host(host)):
                 report = report_of(store, line.state)
                 _told(report.status, report.name)
                 found[each.live.channel] = host_record_of(line, each.live) | {

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 from bundle_store.port import ObjectNotFoundError, RecordsStore
@@ -13,7 +13,6 @@ from policy_core.fleet.names import SLOT_S, HostState, read_state, slots
 from policy_core.fleet.report import MAX_REPORT_BYTES, Report, ReportError, read_report, verify_report
 
 LISTINGS_AT_ONCE = 8
-MAX_LOOK_BACK_S = 30 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +22,11 @@ class Fleet:
     states: dict[str, dict[str, HostState]]
     enrolled: frozenset[str] = frozenset()
     unread: int = 0
-    silent: frozenset[str] = field(init=False)
 
-    def __post_init__(self) -> None:
-        """Find the enrolled hosts that report on no channel."""
-        seen = {host for states in self.states.values() for host in states}
-        object.__setattr__(self, "silent", self.enrolled - seen)
+    @property
+    def silent(self) -> frozenset[str]:
+        """Return the enrolled hosts that report on no channel."""
+        return self.enrolled - {host for states in self.states.values() for host in states}
 
 
 def read_fleet(store: RecordsStore, channels: Iterable[str], *, now: float, since_s: float = 0.0) -> Fleet:
@@ -36,10 +34,8 @@ def read_fleet(store: RecordsStore, channels: Iterable[str], *, now: float, sinc
 
     Takes one request for each thousand reports, and for each thousand enrolled keys. Raises RemoteError.
     """
-    since = now - max(SLOT_S, min(since_s, MAX_LOOK_BACK_S))
-    folders = [
-        folder for channel in channels for folder in slots(channel, since=since, until=now + SLOT_S)
-    ]  # a host's clock may be ahead
+    since, until = now - max(SLOT_S, since_s), now + SLOT_S  # a host's clock may be ahead
+    folders = [folder for channel in channels for folder in slots(channel, since=since, until=until)]
     states: dict[str, dict[str, HostState]] = {}
     unread = 0
     with ThreadPoolExecutor(LISTINGS_AT_ONCE, thread_name_prefix="listing") as threads:

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from policy_core.decision_log.names import spelled_host
-
 SLOT_S = 600
 """How long a slot is; slots begin at whole multiples of it."""
 SILENT_AFTER_S = 2.0 * SLOT_S
@@ -120,8 +118,3 @@ def moment_in_slot(host: str) -> float:
 def features_digest(features: Iterable[str]) -> str:
     """Return the name of a set of features, 8 hex digits."""
     return hashlib.sha256("\n".join(sorted(features)).encode()).hexdigest()[:8]
-
-
-def spelled(host: str) -> str:
-    """Return a host's id as it stands in names."""
-    return spelled_host(host)

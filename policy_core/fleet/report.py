@@ -6,8 +6,9 @@ import msgspec
 
 from policy_core.decision_log.enrolment import HostKey
 from policy_core.decision_log.lines import is_host
+from policy_core.decision_log.names import spelled_host
 from policy_core.errors import TrustError
-from policy_core.fleet.names import HostState, features_digest, spelled
+from policy_core.fleet.names import HostState, features_digest
 
 SCHEMA = "writ.host-report/1"
 MAX_REPORT_BYTES = 64 << 10
@@ -55,7 +56,7 @@ def read_report(content: bytes, state: HostState) -> Report:
     agrees = (
         report.schema == SCHEMA,
         report.name == state.name,
-        is_host(report.host) and spelled(report.host) == state.host,
+        is_host(report.host) and spelled_host(report.host) == state.host,
         features_digest(report.features) == state.features,
     )
     if not all(agrees):

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policy_core.decision_log.names import spelled_host
 from policy_core.fleet.names import (
     SILENT_AFTER_S,
     SLOT_S,
@@ -15,7 +16,6 @@ from policy_core.fleet.names import (
     read_state,
     slot_folder,
     slots,
-    spelled,
 )
 from policy_core.trust.layout import MAX_CHANNEL_CHARS
 
@@ -36,7 +36,7 @@ STATE = HostState(
 numbers = st.integers(0, 2**53 - 1)
 states = st.builds(
     HostState,
-    host=st.text(min_size=1).filter(lambda text: text.split() == [text]).map(spelled),
+    host=st.text(min_size=1).filter(lambda text: text.split() == [text]).map(spelled_host),
     channel=st.from_regex(r"[a-z][a-z0-9-]{0,39}", fullmatch=True),
     at=st.integers(0, 10**11),
     enforced=numbers,
@@ -94,7 +94,7 @@ def test_the_longest_name_can_be_stored() -> None:
 
     most = 2**53 - 1
     longest = replace(
-        STATE, host=spelled("h" * 80), channel="c" * MAX_CHANNEL_CHARS, at=10**11, enforced=most, listed=most,
+        STATE, host=spelled_host("h" * 80), channel="c" * MAX_CHANNEL_CHARS, at=10**11, enforced=most, listed=most,
         timestamp=most, signed_at=10**11, freshness="unreachable", marks=frozenset(Mark), version="9" * 40,
     )  # fmt: skip
 
