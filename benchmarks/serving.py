@@ -19,6 +19,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any, cast
 
+from agent_sidecar.asked import Asked
 from agent_sidecar.decision_log.records import DECISION, Decided, Spoken, spell
 from agent_sidecar.decision_log.spool import Spool
 from agent_sidecar.history import moment
@@ -96,7 +97,7 @@ def _step(name: str, call: Callable[[Any], object], arguments: list[Any]) -> tup
 
 def _decided(request: object, number: int) -> Decided:
     answer = refusal("no_matching_rule", "no rule grants this", decision_id=f"0123456789ab-{number:x}", policy=POLICY)
-    return Decided(request, answer, time.time(), 5, Spoken.AUTHZEN, is_trial=False)
+    return Decided(Asked(request), answer, time.time(), 5, Spoken.AUTHZEN, is_trial=False)
 
 
 @dataclass(frozen=True)

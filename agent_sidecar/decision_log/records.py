@@ -13,18 +13,16 @@ from typing import Any, Protocol
 
 import msgspec
 
+from agent_sidecar.asked import Asked, Told, canonical_parts, tell
 from agent_sidecar.history import moment
 from agent_sidecar.recording import Recording
 from agent_sidecar.server.caller import Caller
 from agent_sidecar.tracing import trace_of
 from policy_core.decision import CALLER_NOT_BOUND, Answer
-from policy_core.grants import Grant, claims_of, encoded_request_digest
-from policy_core.redacting import Parts
-from policy_core.request import RequestError, canonical
+from policy_core.grants import Grant
 
 DECISION = b"decision"
 _encode = msgspec.json.Encoder().encode
-_sorted = msgspec.json.Encoder(order="sorted").encode
 _USUAL = b',%b,"input":%b,"input_digest":"%b","answer":%b,"eval_us":%d%b'
 """What most records are, spelled in one go, as `_Fields` would be."""
 _HIT = (b"", b',"cache_hit":true')
@@ -61,12 +59,12 @@ class Asker(Protocol):
 
 @dataclass(slots=True)
 class Decided:
-    """A decision on its way out: the decoded request, its answer, host time, and how long it took.
+    """A decision on its way out: what was asked, its answer, host time, and how long it took.
 
     `recording` says what the log holds of it, None for everything; `cache_hit`, that the answer was known already.
     """
 
-    raw: object
+    asked: Asked
     answer: Answer
     now: float
     eval_us: int
@@ -115,27 +113,23 @@ def spell(decided: Decided, peer: Asker, host: Mapping[str, str]) -> bytes | Non
     `host` are the labels the policy sees.
     """
     caller, answer = peer.caller, decided.answer
-    parts, grants = _asked(decided.raw)
     erased: Sequence[str] = ()
-    given: object = decided.raw  # denied without being looked at: the policy is too stale
-    if decided.recording is not None:
-        kept = decided.recording.keep(parts, decided.raw, now=decided.now, answer=answer)
+    if decided.recording is None:
+        told = decided.asked.told
+    else:
+        kept = _kept(decided.recording, decided)
         if kept is None:
             return None
-        parts, erased, given = kept.parts, kept.erased, None
-    digest = ""
-    if parts is not None:
-        subject, action, resource, context = parts
-        spelt = _sorted(subject), _sorted(action), _sorted(resource), _sorted(context)
-        digest = encoded_request_digest(*spelt)
-        joined = b'{"subject":%b,"action":%b,"resource":%b,"context":%b}' % spelt
-        is_unusual = erased or grants or host or decided.is_trial or peer.request_id
+        told, erased = kept
+    if told is not None:
+        is_unusual = erased or told.grants or host or decided.is_trial or peer.request_id
         if not is_unusual and not _names_trace(peer.kept_headers):
             preset = _preset(decided.protocol, caller.name, caller.kind)
-            return _USUAL % (preset, joined, digest.encode(), _encode(answer), decided.eval_us, _HIT[decided.cache_hit])
-        given = msgspec.Raw(joined)
-    else:
-        grants = ()
+            return _USUAL % (preset, told.input, told.digest, _encode(answer), decided.eval_us, _HIT[decided.cache_hit])
+        given: object = msgspec.Raw(told.input)
+        digest, grants = told.digest.decode(), told.grants
+    else:  # what is no request is in the log if it was denied without being looked at, as the policy is too stale
+        given, digest, grants = decided.asked.raw if decided.recording is None else None, "", ()
     if erased:  # nothing may be left that tells what is missing, or that it could be guessed with
         digest, grants, answer = "", tuple(map(_undigested, grants)), _discreet(answer)
     fields = _Fields(
@@ -157,22 +151,20 @@ def spell(decided: Decided, peer: Asker, host: Mapping[str, str]) -> bytes | Non
     return b"," + _encode(fields)[1:-1]
 
 
+def _kept(recording: Recording, decided: Decided) -> tuple[Told | None, Sequence[str]] | None:
+    """Return what a policy leaves of a request, and the paths of what is erased; None if it wants no record."""
+    raw = decided.asked.raw
+    parts, grants = canonical_parts(raw)
+    kept = recording.keep(parts, raw, now=decided.now, answer=decided.answer)
+    if kept is None:
+        return None
+    return None if kept.parts is None else tell(kept.parts, grants), kept.erased
+
+
 @lru_cache(maxsize=1_024)
 def _preset(protocol: Spoken, caller: str, kind: str) -> bytes:
     """Return how the records of one caller begin."""
     return _encode(_Fields(protocol, caller, kind))[1:-1]
-
-
-def _asked(raw: object) -> tuple[Parts | None, Sequence[Grant | dict[str, str]]]:
-    """Return a request in its canonical form without its grants, and what those say; None for what is no request."""
-    try:
-        subject, action, resource, context = canonical(raw)
-    except RequestError:
-        return None, ()
-    if "grants" not in context:
-        return (subject, action, resource, context), ()
-    rest = {name: value for name, value in context.items() if name != "grants"}
-    return (subject, action, resource, rest), claims_of(context["grants"])
 
 
 def _undigested(grant: Grant | dict[str, str]) -> Grant | dict[str, str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from agent_sidecar.asked import Asked
 from agent_sidecar.decision_log.records import Spoken
 from agent_sidecar.server.connection import Connection
 from agent_sidecar.server.decisions import DecisionApi
@@ -76,7 +77,7 @@ class AuthZenApi:
         """Answer one evaluation."""
         try:
             check_content_type(peer)
-            return self._decisions.answer(decode_request(body), _as_reply, peer, Spoken.AUTHZEN)
+            return self._decisions.answer(Asked(decode_request(body)), _as_reply, peer, Spoken.AUTHZEN)
         except RequestError as error:
             return 400, encode(error.message)
 
@@ -87,7 +88,7 @@ class AuthZenApi:
             decoded = decode_request(body)
             batch = read_batch(decoded)
             if batch is None:
-                return self._decisions.answer(decoded, _as_reply, peer, Spoken.AUTHZEN)
+                return self._decisions.answer(Asked(decoded), _as_reply, peer, Spoken.AUTHZEN)
         except RequestError as error:
             return 400, encode(error.message)
         if self._batches >= MAX_BATCHES:
@@ -113,7 +114,7 @@ class AuthZenApi:
 
     def _evaluate(self, item: object, peer: Connection) -> Evaluation | Awaitable[Evaluation]:
         try:
-            return self._decisions.answer(item, _evaluation, peer, Spoken.AUTHZEN)
+            return self._decisions.answer(Asked(item), _evaluation, peer, Spoken.AUTHZEN)
         except RequestError as error:
             return _failed(400, error.message)
 

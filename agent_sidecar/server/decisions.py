@@ -16,6 +16,7 @@ import msgspec
 
 from agent_sidecar import logs
 from agent_sidecar.activation import Answering
+from agent_sidecar.asked import Asked
 from agent_sidecar.decision_log.log import Log
 from agent_sidecar.decision_log.records import Asker, Decided, Spoken
 from agent_sidecar.durable import StateError
@@ -90,7 +91,7 @@ class DecisionApi:
     def job_evaluation(self, body: bytes | bytearray, peer: Connection) -> Reply | Awaitable[Reply]:
         """Answer the job form: the answer itself, its decision in capitals."""
         try:
-            return self.answer(decode_request(body), _as_job_form, peer, Spoken.JOB)
+            return self.answer(Asked(decode_request(body)), _as_job_form, peer, Spoken.JOB)
         except RequestError as error:
             return error_reply(400, "bad_request", error.message, error.hint)
 
@@ -101,14 +102,14 @@ class DecisionApi:
 
     def answer(
         self,
-        raw: object,
+        asked: Asked,
         spell: Callable[[Answer], Spelt],
         peer: Connection,
         protocol: Spoken,
         *,
         is_trial: bool = False,
     ) -> Spelt | Awaitable[Spelt]:
-        """Answer a decoded request, for any protocol. Raises RequestError; all else unexpected is answered deny.
+        """Answer what was asked, in any protocol. Raises RequestError; all else unexpected is answered deny.
 
         The decision is in the log before this returns. What its caller may not say is denied and never evaluated. A
         trial counts under no rate and spends no grant.
@@ -117,7 +118,7 @@ class DecisionApi:
         decision_id = self._next_id()
         started = perf_counter_ns()
         active, now = self.in_force(), self.clock()
-        hits = active.cache_hits
+        raw, hits = asked.raw, active.cache_hits
         try:
             at_once = self._trial_at_once if is_trial else self._at_once
             answer = _out_of_bounds(peer.caller, raw, now, decision_id) or active.answer(
@@ -127,16 +128,18 @@ class DecisionApi:
             raise
         except WouldWaitError:
             bundle = _bundle_of(active)
-            asked = _Asked(
-                raw, decision_id, now, started, protocol, is_trial, active.recording, bundle, _Asker.of(peer)
+            under_way = _UnderWay(
+                asked, decision_id, now, started, protocol, is_trial, active.recording, bundle, _Asker.of(peer)
             )
             self._noted.append(bundle)
-            return self._reply_later(self._aside(active, raw, now, decision_id, is_trial=is_trial), asked, spell, peer)
+            return self._reply_later(
+                self._aside(active, raw, now, decision_id, is_trial=is_trial), under_way, spell, peer
+            )
         except Exception as error:  # noqa: BLE001 - request boundary: what cannot be evaluated is denied
             answer = _failed(error, decision_id, peer.caller)
         took_us = (perf_counter_ns() - started) // 1000
         cache_hit = active.cache_hits != hits
-        decided = Decided(raw, answer, now, took_us, protocol, is_trial, active.recording, cache_hit)
+        decided = Decided(asked, answer, now, took_us, protocol, is_trial, active.recording, cache_hit)
         return spell(self._given(decided, peer, spell, peer))
 
     def consider(self, raw: object, peer: Connection) -> Answer | Awaitable[Answer]:
@@ -201,24 +204,22 @@ class DecisionApi:
         return self.waiting_room.answer(partial(active.answer, raw, now=now, decision_id=decision_id, memory=used))
 
     async def _reply_later(
-        self, answering: Awaitable[Answer], asked: "_Asked", spell: Callable[[Answer], Spelt], peer: Connection
+        self, answering: Awaitable[Answer], under_way: "_UnderWay", spell: Callable[[Answer], Spelt], peer: Connection
     ) -> Spelt:
         """Answer once a decision is made that is under way. What it counts or spends stays so if it takes too long."""
         try:
-            answer = await self._settled(answering, asked)
-            took_us = (perf_counter_ns() - asked.started) // 1000
-            decided = Decided(asked.raw, answer, asked.now, took_us, asked.protocol, asked.is_trial, asked.recording)
-            return spell(self._given(decided, asked.asker, spell, peer))
+            decided = under_way.decided(await self._settled(answering, under_way))
+            return spell(self._given(decided, under_way.asker, spell, peer))
         finally:
-            self._noted.remove(asked.bundle)
+            self._noted.remove(under_way.bundle)
 
-    async def _settled(self, answering: Awaitable[Answer], asked: "_Asked") -> Answer:
+    async def _settled(self, answering: Awaitable[Answer], under_way: "_UnderWay") -> Answer:
         try:
             return await answering
         except TimeoutError:
-            return refusal(EVALUATION_ERROR, "the decision took too long", decision_id=asked.decision_id)
+            return refusal(EVALUATION_ERROR, "the decision took too long", decision_id=under_way.decision_id)
         except Exception as error:  # noqa: BLE001 - request boundary: what cannot be evaluated is denied
-            return _failed(error, asked.decision_id, asked.asker.caller)
+            return _failed(error, under_way.decision_id, under_way.asker.caller)
 
     def _given(self, decided: Decided, asker: Asker, spell: Callable[[Answer], Spelt], peer: Connection) -> Answer:
         """Log a decision, count it, export its span if its caller records the trace; return the answer to give."""
@@ -261,10 +262,10 @@ class _Asker:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _UnderWay:
     """A request whose decision is under way; `started` is in nanoseconds of the performance counter."""
 
-    raw: object
+    asked: Asked
     decision_id: str
     now: float
     started: int
@@ -273,6 +274,11 @@ class _Asked:
     recording: Recording | None
     bundle: str
     asker: _Asker
+
+    def decided(self, answer: Answer) -> Decided:
+        """Return the decision that is made now."""
+        took_us = (perf_counter_ns() - self.started) // 1000
+        return Decided(self.asked, answer, self.now, took_us, self.protocol, self.is_trial, self.recording)
 
 
 def _bundle_of(active: Answering) -> str:

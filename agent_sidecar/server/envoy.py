@@ -11,6 +11,7 @@ from functools import partial
 
 from msgspec import to_builtins
 
+from agent_sidecar.asked import Asked
 from agent_sidecar.decision_log.records import Spoken
 from agent_sidecar.ext_authz import PREFIX, TrustedHeaders, request_of
 from agent_sidecar.server.connection import Connection
@@ -40,7 +41,7 @@ class EnvoyApi:
         try:
             request = request_of(peer.method, peer.target, peer.kept_headers, self._trusted)
             return self._decisions.answer(
-                request, partial(_spell, self._trusted.constraints, is_head), peer, Spoken.ENVOY
+                Asked(request), partial(_spell, self._trusted.constraints, is_head), peer, Spoken.ENVOY
             )
         except RequestError as error:
             return 400, b"" if is_head else encode({"reason_code": "bad_request", "reason": error.message})

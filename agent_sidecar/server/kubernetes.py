@@ -7,6 +7,7 @@ from collections.abc import Awaitable
 from functools import partial
 
 from agent_sidecar.admission import Review, read_review, reply_to, request_of
+from agent_sidecar.asked import Asked
 from agent_sidecar.decision_log.records import Spoken
 from agent_sidecar.server.connection import Connection
 from agent_sidecar.server.decisions import DecisionApi
@@ -32,7 +33,7 @@ class KubernetesApi:
         review = read_review(decode_request(body))
         spell = partial(_spell, review)
         return self._decisions.answer(
-            request_of(review), spell, peer, Spoken.KUBERNETES, is_trial=review.request.dry_run
+            Asked(request_of(review)), spell, peer, Spoken.KUBERNETES, is_trial=review.request.dry_run
         )
 
 

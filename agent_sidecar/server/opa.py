@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, unquote
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from agent_sidecar.asked import Asked
 from agent_sidecar.decision_log.records import Spoken
 from agent_sidecar.server.connection import Connection
 from agent_sidecar.server.decisions import DecisionApi
@@ -109,7 +110,7 @@ class OpaApi:
             if not _is_defined(segments):
                 return 200, b"{}"
             spell = partial(_spell, segments, "pretty" in _switched_on(peer.target))
-            return self._decisions.answer(given, spell, peer, Spoken.OPA)
+            return self._decisions.answer(Asked(given), spell, peer, Spoken.OPA)
         except RequestError as error:
             return _error(400, "invalid_parameter", error.message)
 
@@ -117,7 +118,8 @@ class OpaApi:
         if not _is_defined(segments):
             return _UNDEFINED
         try:
-            return self._decisions.answer(decode_request(body), partial(_spell_bare, segments), peer, Spoken.OPA)
+            spell = partial(_spell_bare, segments)
+            return self._decisions.answer(Asked(decode_request(body)), spell, peer, Spoken.OPA)
         except RequestError as error:
             return _error(400, "invalid_parameter", error.message)
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from asking import Asking
 
+from agent_sidecar.asked import Asked
 from agent_sidecar.decision_log.records import Decided, Spoken, spell
 from agent_sidecar.recording import RecordByPolicy, Recording, RecordNothing
 from policy_core.decision import CALLER_NOT_BOUND, Answer, Ask, PolicyRef, refusal
@@ -29,7 +30,7 @@ def by_policy(rules: LogRules) -> Recording:
 
 
 def recorded(recording: Recording | None, raw: object = REQUEST, answer: Answer = ALLOW) -> dict[str, Any] | None:
-    spelt = spell(Decided(raw, answer, 5.0, 1, Spoken.JOB, False, recording), Asking(), {})
+    spelt = spell(Decided(Asked(raw), answer, 5.0, 1, Spoken.JOB, False, recording), Asking(), {})
     return None if spelt is None else json.loads(b"{" + spelt[1:] + b"}")
 
 

@@ -11,6 +11,7 @@ import pytest
 from asking import Asking
 from spooled import NOON, flaws, new_spool, records
 
+from agent_sidecar.asked import Asked
 from agent_sidecar.decision_log.log import DecisionLog, NoLog
 from agent_sidecar.decision_log.records import Decided, Spoken
 from agent_sidecar.decision_log.settings import Durability, LogSettings, log_settings
@@ -24,7 +25,7 @@ REQUEST = {"subject": {"type": "user", "id": "a"}, "action": {"name": "x"}, "res
 
 def decided(name: str) -> Decided:
     answer = Answer(decision=Decision.ALLOW, allowed=True, reason_code="matched_rule", decision_id=name)
-    return Decided(REQUEST, answer, NOON, 1, Spoken.AUTHZEN, is_trial=False)
+    return Decided(Asked(REQUEST), answer, NOON, 1, Spoken.AUTHZEN, is_trial=False)
 
 
 def new_log(directory: Path, durability: Durability = Durability.PROCESS, **options: Any) -> DecisionLog:

@@ -8,6 +8,7 @@ import pytest
 from asking import UID_7, Asking
 from granting import asking_request, grant_for
 
+from agent_sidecar.asked import Asked
 from agent_sidecar.decision_log.records import Decided, Moments, Spoken, spell
 from agent_sidecar.history import moment
 from policy_core.decision import Answer, PolicyRef
@@ -24,7 +25,7 @@ ANSWER = Answer(
 
 
 def record(raw: object, *, host: dict[str, str] | None = None, is_trial: bool = False, **asking: Any) -> dict[str, Any]:
-    decided = Decided(raw, ANSWER, 5.0, 12, Spoken.AUTHZEN, is_trial)
+    decided = Decided(Asked(raw), ANSWER, 5.0, 12, Spoken.AUTHZEN, is_trial)
     spelt = spell(decided, Asking(**asking), host or {})
     assert spelt
     assert spelt.startswith(b",")
@@ -60,7 +61,11 @@ def test_a_usual_record_is_spelled_as_any_other() -> None:
 @pytest.mark.parametrize("request_id", [b"", b"r-1"])
 def test_an_answer_from_the_cache_says_so_and_nothing_else_changes(request_id: bytes) -> None:
     worked_out, known = (
-        spell(Decided(REQUEST, ANSWER, 5.0, 12, Spoken.JOB, False, cache_hit=hit), Asking(request_id=request_id), {})
+        spell(
+            Decided(Asked(REQUEST), ANSWER, 5.0, 12, Spoken.JOB, False, cache_hit=hit),
+            Asking(request_id=request_id),
+            {},
+        )
         for hit in (False, True)
     )
 
@@ -114,7 +119,9 @@ def test_what_is_no_request_is_recorded_as_it_came(raw: object) -> None:
 
 
 def test_line_breaks_of_a_request_do_not_end_its_record() -> None:
-    decided = Decided({**REQUEST, "context": {"a\nb": "c\nd\u2028"}}, ANSWER, 5.0, 12, Spoken.JOB, is_trial=False)
+    decided = Decided(
+        Asked({**REQUEST, "context": {"a\nb": "c\nd\u2028"}}), ANSWER, 5.0, 12, Spoken.JOB, is_trial=False
+    )
 
     spelt = spell(decided, Asking(), {})
 

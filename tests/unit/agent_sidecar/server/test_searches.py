@@ -15,6 +15,7 @@ from asking import UID_7, Asking
 
 from agent_sidecar.access.binding import Binds, binds
 from agent_sidecar.activation import Activation, Answering, Unavailable
+from agent_sidecar.asked import Asked
 from agent_sidecar.decision_log.log import NoLog
 from agent_sidecar.decision_log.records import Decided, Spoken
 from agent_sidecar.decision_log.spool import SpoolError
@@ -198,7 +199,7 @@ def test_every_result_asked_about_alone_gets_true(host: Host) -> None:
 
     for each in found:
         answer = host.decisions.answer(
-            {**WHO, "subject": each}, lambda answer: answer.allowed, Asking(), Spoken.AUTHZEN
+            Asked({**WHO, "subject": each}), lambda answer: answer.allowed, Asking(), Spoken.AUTHZEN
         )  # type: ignore[arg-type]
         assert answer is True
 
@@ -220,7 +221,7 @@ def test_nothing_is_counted_by_searching(make: Callable[[Answering], Host]) -> N
     assert host.memory.rates.keys == 0
 
     host.decisions.answer(
-        {**WHO, "subject": {"type": "user", "id": "u"}}, lambda answer: answer, Asking(), Spoken.AUTHZEN
+        Asked({**WHO, "subject": {"type": "user", "id": "u"}}), lambda answer: answer, Asking(), Spoken.AUTHZEN
     )  # type: ignore[arg-type]
     assert host.pages(WHO) == [[]]
 

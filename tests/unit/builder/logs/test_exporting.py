@@ -8,6 +8,7 @@ from asking import Asking
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent_sidecar.asked import Asked
 from agent_sidecar.decision_log.records import Decided, Spoken, spell
 from builder.logs.ocsf import to_ocsf
 from builder.logs.otlp import MAX_BATCH, MAX_DEPTH, batches
@@ -35,7 +36,9 @@ def decided(word: Decision = Decision.ALLOW, *, code: str = "matched_rule", tria
         decision=word, allowed=word.startswith("allow"), reason_code=code, matched_rule="p/r", decision_id="d-1",
         policy=PolicyRef("sha256:1", "r", "prod", 4),
     )  # fmt: skip
-    spelt = spell(Decided(REQUEST, answer, 5.0, 1, Spoken.JOB, trial), Asking(kept_headers=TRACE), {"env": "prod"})
+    spelt = spell(
+        Decided(Asked(REQUEST), answer, 5.0, 1, Spoken.JOB, trial), Asking(kept_headers=TRACE), {"env": "prod"}
+    )
     assert spelt
     return {"type": "decision", **ENVELOPE, **json.loads(b"{" + spelt[1:] + b"}")}
 

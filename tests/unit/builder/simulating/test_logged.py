@@ -9,6 +9,7 @@ import pytest
 from asking import Asking
 from spooled import NOON, new_spool, segments
 
+from agent_sidecar.asked import Asked
 from agent_sidecar.decision_log.log import DecisionLog
 from agent_sidecar.decision_log.records import Decided, Spoken
 from agent_sidecar.decision_log.settings import LogSettings
@@ -31,7 +32,7 @@ def logged(directory: Path, *raws: object) -> bytes:
     log = DecisionLog(spool, LogSettings(), clock=lambda: NOON, host={"env": "prod"}, shipper=None)
     log.event("activated", {"release": 1})
     for number, raw in enumerate(raws):
-        log.write(Decided(raw, ANSWER, NOON + 10 * number, 1, Spoken.AUTHZEN, is_trial=False), Asking())
+        log.write(Decided(Asked(raw), ANSWER, NOON + 10 * number, 1, Spoken.AUTHZEN, is_trial=False), Asking())
     spool.seal()
     return segments(directory)[0].read_bytes()
 
