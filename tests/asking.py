@@ -1,8 +1,10 @@
 """What decisions need beside a request, without a connection or a policy: a peer, and a policy that fails."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from agent_sidecar.decision_log.batch import Batch
 from agent_sidecar.server.caller import Caller, CallerKind
 
 UID_7 = Caller(CallerKind.UNIX, "uid 7", 7)
@@ -17,6 +19,9 @@ class Asking:
     kept_headers: tuple[tuple[bytes, bytes], ...] = ()
     request_id: bytes = b""
     caller: Caller = UID_7
+
+    def hold(self, batch: Batch, instead: Callable[[], Any]) -> None:
+        """Wait for nothing: what is asked here has no reply that could leave."""
 
 
 class Failing:

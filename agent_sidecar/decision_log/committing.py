@@ -1,4 +1,4 @@
-"""Group commit: replies that wait for the disk, and one thread that syncs it for all of them."""
+"""Group commit: batches that wait for the disk, and one thread that syncs it for all of them."""
 
 import threading
 from asyncio import AbstractEventLoop
@@ -6,31 +6,21 @@ from collections import deque
 from collections.abc import Callable
 
 from agent_sidecar import logs
+from agent_sidecar.decision_log.batch import Batch
 from agent_sidecar.decision_log.spool import Spool
 from agent_sidecar.durable import StateError
-
-Told = Callable[[bool], None]
-"""Called in the event loop once a record is durable (True), or cannot be made so."""
 
 
 class GroupCommit:
     """Syncs a spool for everybody who waits: all that came during one sync share the next.
 
-    `synced` is told up to which position the spool is durable, `withheld` which decisions are in it and cannot be made
-    so; both before those who wait, and in the event loop.
+    `withheld` is told, before those who wait, what is in the spool and cannot be made durable; in the event loop.
     """
 
-    def __init__(
-        self,
-        spool: Spool,
-        *,
-        synced: Callable[[int], None],
-        withheld: Callable[[list[str], StateError], None],
-    ) -> None:
+    def __init__(self, spool: Spool, *, withheld: Callable[[list[str], StateError], None]) -> None:
         self._spool = spool
-        self._synced = synced
         self._withheld = withheld
-        self._waiting: deque[tuple[int, str, Told]] = deque()
+        self._waiting: deque[tuple[int, Batch]] = deque()
         self._wanted = threading.Event()
         self._is_busy = False
         self._stopping = False
@@ -47,9 +37,9 @@ class GroupCommit:
         self._stopping = True
         self._wanted.set()
 
-    def wait(self, position: int, decision_id: str, told: Told) -> None:
-        """Queue a callback; in the event loop, by rising positions."""
-        self._waiting.append((position, decision_id, told))
+    def sync(self, position: int, batch: Batch) -> None:
+        """Settle a batch once the spool is durable up to `position`; in the event loop, by rising positions."""
+        self._waiting.append((position, batch))
         if not self._is_busy:
             self._is_busy = True
             self._wanted.set()
@@ -70,19 +60,17 @@ class GroupCommit:
                 return
 
     def _let_go(self, position: int, error: StateError | None) -> None:
-        """Let go of what is durable now, or is known not to be; in the event loop."""
+        """Settle what is durable now, or is known not to be; in the event loop."""
         waiting, done = self._waiting, []
         while waiting and waiting[0][0] <= position:
-            done.append(waiting.popleft())
-        if error:
-            self._withheld([decision_id for _, decision_id, _ in done], error)
-        else:
-            self._synced(position)
-        for _, _, told in done:
-            told(error is None)
+            done.append(waiting.popleft()[1])
         self._is_busy = bool(waiting)
         if waiting:
             self._wanted.set()
+        if error:
+            self._withheld([each for batch in done for each in batch.ids], error)
+        for batch in done:
+            batch.settle(is_durable=error is None)
 
 
 def _bug(error: Exception) -> StateError:

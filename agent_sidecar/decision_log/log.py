@@ -1,31 +1,34 @@
 """What decisions are written to before their answers leave.
 
-A record is in the spool when `write` returns. With durability ``host`` the reply is also held back until the record is
-on the disk: `durable` is how far that is, and `wait` calls back. A reply that could not be made durable is not sent; a
-denial goes out in its place, and a record of type ``withheld`` says so.
+What one turn of the event loop decides is written in one go at its end, as a `Batch`, and the replies are held back
+until then; with durability ``host``, until it is on the disk. If it cannot be written, denials go out in their place,
+and the log says how many once it can. What is in the log and could not be made durable is denied too, and a record of
+type ``withheld`` says so.
 """
 
-import math
+import asyncio
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
 from agent_sidecar import logs
-from agent_sidecar.decision_log.committing import GroupCommit, Told
+from agent_sidecar.decision_log.batch import Batch
+from agent_sidecar.decision_log.committing import GroupCommit
 from agent_sidecar.decision_log.records import DECISION, Asker, Decided, Moments, spell, spell_fields
-from agent_sidecar.decision_log.scribe import Entry
+from agent_sidecar.decision_log.scribe import MAX_REST_BYTES, Entry
 from agent_sidecar.decision_log.settings import Durability, LogSettings, WhenFull
 from agent_sidecar.decision_log.shipper import Shipper, ShippingStatus
-from agent_sidecar.decision_log.spool import Spool
+from agent_sidecar.decision_log.spool import Spool, SpoolError
 from agent_sidecar.durable import StateError
 from agent_sidecar.history import moment
 
 UNLOGGED, WITHHELD = b"unlogged", b"withheld"
 SHIPPING_STOP_S = 5.0
 """How long an end waits for what is being shipped; the rest is shipped after the next start."""
+MAX_BATCH_BYTES = 256 << 10
+"""So much is written at once, in the middle of a turn: nothing grows with what arrives in one."""
 _REPORT_EVERY = 10_000  # denials between two warnings while nothing can be logged
 
 
@@ -52,18 +55,15 @@ class LogStatus(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 class Log(Protocol):
     """What the decision API needs."""
 
-    durable: float
+    def write(self, decided: Decided, peer: Asker) -> Batch | None:
+        """Take a decision to be written, and return what its reply waits for, None if it has to wait for nothing.
 
-    def write(self, decided: Decided, peer: Asker) -> int:
-        """Write a decision and return its position. Raises StateError, and then it is not in the log."""
+        Raises StateError, and then it will not be in the log.
+        """
         ...
 
-    def wait(self, position: int, decision_id: str, told: Told) -> None:
-        """Call back once `durable` is `position` or more, or that is known to fail."""
-        ...
-
-    def note(self, kind: str, fields: Mapping[str, object]) -> int:
-        """Write what is told that is no decision; as `write`."""
+    def note(self, kind: str, fields: Mapping[str, object], *, told_as: str) -> Batch | None:
+        """Take what is told under this id, and is no decision; as `write`."""
         ...
 
     def event(self, kind: str, fields: Mapping[str, object]) -> None:
@@ -74,19 +74,11 @@ class Log(Protocol):
 class NoLog:
     """Durability ``off``: nothing is written."""
 
-    durable = math.inf
-
-    def write(self, decided: Decided, peer: Asker) -> int:  # noqa: ARG002 - the port's signature
+    def write(self, decided: Decided, peer: Asker) -> None:
         """Write nothing."""
-        return 0
 
-    def wait(self, position: int, decision_id: str, told: Told) -> None:  # noqa: ARG002 - the port's signature
-        """Call back at once."""
-        told(True)
-
-    def note(self, kind: str, fields: Mapping[str, object]) -> int:  # noqa: ARG002 - the port's signature
+    def note(self, kind: str, fields: Mapping[str, object], *, told_as: str) -> None:
         """Write nothing."""
-        return 0
 
     def event(self, kind: str, fields: Mapping[str, object]) -> None:
         """Write nothing."""
@@ -105,10 +97,15 @@ class NoLog:
         """Have nothing to end."""
 
 
+def _in_this_loop(flush: Callable[[], None]) -> None:
+    asyncio.get_running_loop().call_soon(flush)
+
+
 class DecisionLog:
     """Writes decisions and events to a spool; `host` are the labels that policies see. `write` is for the event loop.
 
-    `shipper` is for the process that owns the state directory, which alone tends the spool, too.
+    `shipper` is for the process that owns the state directory, which alone tends the spool, too. `soon` is given what
+    is to be called at the end of the present turn of the event loop.
     """
 
     def __init__(
@@ -119,15 +116,16 @@ class DecisionLog:
         clock: Callable[[], float],
         host: Mapping[str, str],
         shipper: Shipper | None,
+        soon: Callable[[Callable[[], None]], object] = _in_this_loop,
     ) -> None:
         self.spool = spool
-        self.durable: float = math.inf
         self._settings = settings
         self._clock = clock
         self._host = dict(host)
         self._shipper = shipper
+        self._soon = soon
         self._moment = Moments()
-        self._append = spool.append
+        self._batch: Batch | None = None
         self._pending: tuple[Entry, ...] = ()
         self._denied = 0
         self._left_out = 0
@@ -136,33 +134,44 @@ class DecisionLog:
         self._problem = ""
         self._committing: GroupCommit | None = None
         if settings.durability is Durability.HOST:
-            self.durable = 0.0  # also before the thread starts: connections may be accepted earlier
-            self._committing = GroupCommit(spool, synced=partial(setattr, self, "durable"), withheld=self.withhold)
+            self._committing = GroupCommit(spool, withheld=self.withhold)
 
-    def write(self, decided: Decided, peer: Asker) -> int:
-        """Write a decision and return its position, 0 if the policy wants no record of it.
+    def write(self, decided: Decided, peer: Asker) -> Batch | None:
+        """Take a decision to be written, and return what its reply waits for; None if the policy wants no record of it.
 
-        Raises StateError, and then it is not in the log.
+        Raises StateError, and then it will not be in the log.
         """
         spelt = spell(decided, peer, self._host)
         if spelt is None:
             self._left_out += 1
-            return 0
-        return self._put((DECISION, self._moment(decided.now), spelt))
+            return None
+        return self._take((DECISION, self._moment(decided.now), spelt), decided.answer.decision_id)
 
-    def note(self, kind: str, fields: Mapping[str, object]) -> int:
-        """Write what somebody is about to be told that is no decision; return its position.
+    def note(self, kind: str, fields: Mapping[str, object], *, told_as: str) -> Batch:
+        """Take what somebody is about to be told under this id that is no decision; return what that waits for.
 
-        Raises StateError, and then it is not in the log, and no more to be told than a decision.
+        Raises StateError, and then it will not be in the log, and is no more to be told than a decision.
         """
-        return self._put((kind.encode(), moment(self._clock()), spell_fields(fields)))
+        return self._take((kind.encode(), moment(self._clock()), spell_fields(fields)), told_as)
 
-    def wait(self, position: int, decision_id: str, told: Told) -> None:
-        """Call back once `durable` is `position` or more, or that is known to fail."""
-        if self._committing is None:
-            told(True)
+    def flush(self) -> None:
+        """Write what was taken: all of it or nothing."""
+        batch, self._batch = self._batch, None
+        if batch is None:
+            return
+        try:
+            position = self.spool.append(*self._untold(batch.entries[0][1]), *batch.entries)
+        except Exception as error:  # noqa: BLE001 - nobody may be left waiting, and nothing leaves unlogged
+            self._deny(error if isinstance(error, StateError) else _bug(error), len(batch.entries))
+            batch.settle(is_durable=False)
+            return
+        if self._denied or self._pending:
+            logs.info("decision_log_writable", denied=self._denied)
+            self._pending, self._denied, self._problem = (), 0, ""
+        if self._committing:
+            self._committing.sync(position, batch)
         else:
-            self._committing.wait(position, decision_id, told)
+            batch.settle(is_durable=True)
 
     def event(self, kind: str, fields: Mapping[str, object]) -> None:
         """Write what happened to this host. A log that refuses is reported: what happened has happened."""
@@ -215,6 +224,7 @@ class DecisionLog:
 
     def end(self) -> None:
         """End the threads, and leave the spool signed, on the disk, and shipped as far as the store takes it."""
+        self.flush()
         if self._committing:
             self._committing.stop()
         if self._shipper is None:
@@ -227,38 +237,41 @@ class DecisionLog:
         except StateError as error:
             self._report(error)
 
-    def _put(self, entry: Entry) -> int:
-        if self._denied or self._pending:
-            return self._write_first_what_was_not(entry)
-        try:
-            return self._append(entry)
-        except StateError as error:
-            self._deny(error)
-            raise
+    def _take(self, entry: Entry, told_as: str) -> Batch:
+        if len(entry[2]) > MAX_REST_BYTES:
+            error = SpoolError(f"decision log: a record is too large (expected at most {MAX_REST_BYTES} bytes)")
+            self._deny(error, 1)
+            raise error
+        batch = self._batch
+        if batch is None:
+            batch = self._batch = Batch()
+            self._soon(self.flush)  # not before this call returns
+        batch.add(entry, told_as)
+        if batch.size > MAX_BATCH_BYTES:
+            self.flush()
+        return batch
 
-    def _write_first_what_was_not(self, entry: Entry) -> int:
-        """Write how many answers were denied unlogged, and which were withheld, in front of a decision."""
-        before = self._pending
-        if self._denied:
-            told = {"count": self._denied, "since": self._denied_since, "reason": self._problem}
-            before = (*before, (UNLOGGED, entry[1], spell_fields(told)))
-        try:
-            position = self._append(*before, entry)
-        except StateError as error:
-            self._deny(error)
-            raise
-        logs.info("decision_log_writable", denied=self._denied)
-        self._pending, self._denied, self._problem = (), 0, ""
-        return position
+    def _untold(self, ts: str) -> Sequence[Entry]:
+        """Return what has not been written: which answers were withheld, and how many were denied unlogged."""
+        if not self._denied:
+            return self._pending
+        told = {"count": self._denied, "since": self._denied_since, "reason": self._problem}
+        return *self._pending, (UNLOGGED, ts, spell_fields(told))
 
-    def _deny(self, error: StateError) -> None:
+    def _deny(self, error: StateError, count: int) -> None:
         if not self._denied:
             self._denied_since = moment(self._clock())
-        self._denied += 1
-        self._denied_in_all += 1
-        self._report(error)
+        is_due = self._denied // _REPORT_EVERY < (self._denied + count) // _REPORT_EVERY
+        self._denied += count
+        self._denied_in_all += count
+        self._report(error, again=is_due)
 
-    def _report(self, error: StateError) -> None:
-        if error.message != self._problem or (self._denied and self._denied % _REPORT_EVERY == 0):
+    def _report(self, error: StateError, *, again: bool = False) -> None:
+        if error.message != self._problem or again:
             logs.warning("decision_log_unwritable", reason=error.message, hint=error.hint, denied=self._denied)
         self._problem = error.message
+
+
+def _bug(error: Exception) -> StateError:
+    logs.bug("decisions_not_logged", error)
+    return StateError(f"decision log: cannot be written: {type(error).__name__}")

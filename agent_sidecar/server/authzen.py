@@ -1,8 +1,8 @@
 """OpenID AuthZEN 1.0: one evaluation, a batch of them, and the document that says where both are.
 
 A body that is neither is status 400 with a message string. A batch is answered in its order, one item after the other,
-each as if it had come alone: by the policy in force at its moment, counting and spending for itself. Between two items
-other requests get their turn.
+each as if it had come alone: by the policy in force at its moment, counting and spending for itself, and denied if the
+log has it not. Between two items other requests get their turn.
 """
 
 import asyncio
@@ -14,9 +14,10 @@ import msgspec
 from agent_sidecar.asked import Asked
 from agent_sidecar.decision_log.records import Spoken
 from agent_sidecar.server.connection import Connection
-from agent_sidecar.server.decisions import DecisionApi
+from agent_sidecar.server.decisions import DecisionApi, Peer
 from agent_sidecar.server.replies import Reply, encode
 from agent_sidecar.server.service import Routes
+from agent_sidecar.server.together import Together
 from agent_sidecar.server.waiting import PATIENCE_S
 from policy_core.decision import Answer
 from policy_core.decoding import decode_request
@@ -100,19 +101,20 @@ class AuthZenApi:
         """Answer item by item. None begins once the batch takes too long: the one before it may still be under way."""
         now = asyncio.get_running_loop().time
         until = now() + PATIENCE_S
-        made: list[Evaluation] = []
+        asking = Together[Evaluation](peer)
+        made = asking.made
         try:
             for item in batch.items:
                 await asyncio.sleep(0)
-                evaluation = self._evaluate(item, peer) if now() < until else _failed(503, _TOO_LATE)
+                evaluation = self._evaluate(item, asking) if now() < until else _failed(503, _TOO_LATE)
                 made.append(evaluation if isinstance(evaluation, Evaluation) else await evaluation)
                 if made[-1].decision is batch.ends_with:
                     break
+            return 200, encode({"evaluations": await asking.logged()})
         finally:
             self._batches -= 1
-        return 200, encode({"evaluations": made})
 
-    def _evaluate(self, item: object, peer: Connection) -> Evaluation | Awaitable[Evaluation]:
+    def _evaluate(self, item: object, peer: Peer) -> Evaluation | Awaitable[Evaluation]:
         try:
             return self._decisions.answer(Asked(item), _evaluation, peer, Spoken.AUTHZEN)
         except RequestError as error:

@@ -9,7 +9,7 @@ before the answer arrives.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from functools import partial
 from typing import cast
 
@@ -17,9 +17,9 @@ import httptools
 
 from agent_sidecar import logs
 from agent_sidecar.access.entrance import NotAdmittedError
-from agent_sidecar.decision_log.log import Log
+from agent_sidecar.decision_log.batch import Batch
 from agent_sidecar.server.arriving import ArrivingRequest
-from agent_sidecar.server.holding import HeldReplies
+from agent_sidecar.server.holding import HeldReplies, Instead
 from agent_sidecar.server.patience import Phase
 from agent_sidecar.server.replies import Reply, error_reply, known_error_reply, message
 from agent_sidecar.server.service import Handler, Service
@@ -55,16 +55,11 @@ class Connection(ArrivingRequest, asyncio.Protocol):
         self._has_ended = False  # the peer sends nothing more
         self._is_refused = False  # the peer may still be sending what nobody will look at
 
-    def hold(self, log: Log, position: int, decision_id: str, instead: Callable[[], Reply] | None = None) -> None:
-        """Let the reply to the present request leave once the log is durable up to `position`, or else another one.
-
-        `instead` makes that of a handler that answers at once; one that has others wait has a denial of the server.
-        """
-        if instead is None or self._phase is Phase.ANSWERING:
-            instead = _unlogged
+    def hold(self, batch: Batch, instead: Instead) -> None:
+        """Let the reply to the present request leave once a batch of the log is durable, and otherwise `instead`."""
         if self._held is None:
             self._held = HeldReplies(self)
-        self._held.expect(log, position, decision_id, instead)
+        self._held.expect(batch, instead)
 
     @property
     def _is_held(self) -> bool:
@@ -290,8 +285,8 @@ class Connection(ArrivingRequest, asyncio.Protocol):
 
     def _answer(self, reply: Reply, extra: bytes = b"") -> None:
         keep_alive = self._parser.should_keep_alive() and not self._service.closing
-        if self._held and self._held.is_expecting:
-            self._held.take(len(self._out), partial(message, keep_alive=keep_alive, request_id=self._request_id))
+        if self._held:
+            self._held.take(len(self._out), keep_alive=keep_alive, request_id=self._request_id)
         self._out.append(message(reply, keep_alive=keep_alive, request_id=self._request_id, extra=extra))
         if keep_alive:
             self._enter(Phase.IDLE)
@@ -318,8 +313,8 @@ class Connection(ArrivingRequest, asyncio.Protocol):
         else:
             reply = done.result()
         keep_alive = keep_alive and not self._is_overtaken and not self._service.closing
-        if self._held and self._held.is_expecting:
-            self._held.take(0, partial(message, keep_alive=keep_alive, request_id=request_id))
+        if self._held:
+            self._held.take(0, keep_alive=keep_alive, request_id=request_id)
         self._out.append(message(reply, keep_alive=keep_alive, request_id=request_id))
         if keep_alive:
             self._enter(Phase.IDLE)
@@ -404,10 +399,6 @@ class Connection(ArrivingRequest, asyncio.Protocol):
 
 
 _NO_MORE = error_reply(503, "too_many_connections", "this sidecar serves no more connections at once")
-
-
-def _unlogged() -> Reply:
-    return error_reply(503, "log_unavailable", "the decision log cannot be written: nothing is allowed unlogged")
 
 
 _BETWEEN = (Phase.IDLE, Phase.OPENING)

@@ -6,17 +6,18 @@ turns out to need the network or a synced disk begins anew in a thread, with the
 
 import itertools
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic, perf_counter_ns, sleep
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from agent_sidecar import logs
 from agent_sidecar.activation import Answering
 from agent_sidecar.asked import Asked
+from agent_sidecar.decision_log.batch import Batch
 from agent_sidecar.decision_log.log import Log
 from agent_sidecar.decision_log.records import Asker, Decided, Spoken
 from agent_sidecar.durable import StateError
@@ -104,14 +105,14 @@ class DecisionApi:
         self,
         asked: Asked,
         spell: Callable[[Answer], Spelt],
-        peer: Connection,
+        peer: "Peer",
         protocol: Spoken,
         *,
         is_trial: bool = False,
     ) -> Spelt | Awaitable[Spelt]:
         """Answer what was asked, in any protocol. Raises RequestError; all else unexpected is answered deny.
 
-        The decision is in the log before this returns. What its caller may not say is denied and never evaluated. A
+        The decision is in the log before its reply leaves. What its caller may not say is denied and never evaluated. A
         trial counts under no rate and spends no grant.
         """
         self.decisions += 1
@@ -142,7 +143,7 @@ class DecisionApi:
         decided = Decided(asked, answer, now, took_us, protocol, is_trial, active.recording, cache_hit)
         return spell(self._given(decided, peer, spell, peer))
 
-    def consider(self, raw: object, peer: Connection) -> Answer | Awaitable[Answer]:
+    def consider(self, raw: object, peer: "Peer") -> Answer | Awaitable[Answer]:
         """Return how a request of a peer would be answered. It is nobody's answer: not counted, logged or spent on.
 
         Raises RequestError; all else unexpected is deny.
@@ -182,16 +183,16 @@ class DecisionApi:
         except Exception as error:  # noqa: BLE001 - request boundary: what cannot be evaluated is denied
             return _failed(error, "", caller)
 
-    def note(self, kind: str, peer: Connection, fields: Mapping[str, object]) -> None:
-        """Write to the log what a peer is about to be told that is no decision. Raises StateError: then it may not be.
+    def note(self, kind: str, peer: "Peer", fields: Mapping[str, object], instead: Callable[[], Reply]) -> None:
+        """Have logged what a peer is about to be told that is no decision. Raises StateError: then it may not be.
 
-        Where replies wait for the disk, this one is held back.
+        The reply is held back until the log has it, and `instead` makes another one if it cannot.
         """
         caller, reply_id = peer.caller, self._next_id()
         who = {"caller": caller.name, "caller_kind": caller.kind, "correlation_id": peer.request_id.decode("ascii")}
-        position = self._log.note(kind, {"reply_id": reply_id, **who, **fields})
-        if position > self._log.durable:
-            peer.hold(self._log, position, reply_id)
+        batch = self._log.note(kind, {"reply_id": reply_id, **who, **fields}, told_as=reply_id)
+        if batch:
+            peer.hold(batch, instead)
 
     def _aside(
         self, active: Answering, raw: object, now: float, decision_id: str, *, is_trial: bool
@@ -204,7 +205,7 @@ class DecisionApi:
         return self.waiting_room.answer(partial(active.answer, raw, now=now, decision_id=decision_id, memory=used))
 
     async def _reply_later(
-        self, answering: Awaitable[Answer], under_way: "_UnderWay", spell: Callable[[Answer], Spelt], peer: Connection
+        self, answering: Awaitable[Answer], under_way: "_UnderWay", spell: Callable[[Answer], Spelt], peer: "Peer"
     ) -> Spelt:
         """Answer once a decision is made that is under way. What it counts or spends stays so if it takes too long."""
         try:
@@ -221,7 +222,7 @@ class DecisionApi:
         except Exception as error:  # noqa: BLE001 - request boundary: what cannot be evaluated is denied
             return _failed(error, under_way.decision_id, under_way.asker.caller)
 
-    def _given(self, decided: Decided, asker: Asker, spell: Callable[[Answer], Spelt], peer: Connection) -> Answer:
+    def _given(self, decided: Decided, asker: Asker, spell: Callable[[Answer], Spelt], peer: "Peer") -> Answer:
         """Log a decision, count it, export its span if its caller records the trace; return the answer to give."""
         answer = self._logged(decided, asker, spell, peer)
         self.tally.count(answer.decision, decided.eval_us)
@@ -229,22 +230,30 @@ class DecisionApi:
             self._spans.decided(asker.kept_headers, answer, decided.protocol, took_us=decided.eval_us)
         return answer
 
-    def _logged(self, decided: Decided, asker: Asker, spell: Callable[[Answer], Spelt], peer: Connection) -> Answer:
-        """Write a decision to the log and return its answer: deny if it cannot be written, whatever was decided.
+    def _logged(self, decided: Decided, asker: Asker, spell: Callable[[Answer], Spelt], peer: "Peer") -> Answer:
+        """Have a decision logged and return its answer: deny if it cannot be, whatever was decided.
 
-        What it has counted or spent stays so. Where replies wait for the disk, this one is held back.
+        What it has counted or spent stays so. The reply is held back until the log has it.
         """
         answer = decided.answer
         try:
-            position = self._log.write(decided, asker)
+            batch = self._log.write(decided, asker)
         except StateError:
             return _unlogged(answer)
         except Exception as error:  # noqa: BLE001 - request boundary: nothing leaves unlogged
             logs.bug("decision_not_logged", error, decision_id=answer.decision_id)
             return _unlogged(answer)
-        if position > self._log.durable:
-            peer.hold(self._log, position, answer.decision_id, lambda: cast("Reply", spell(_unlogged(answer))))
+        if batch:
+            peer.hold(batch, lambda: spell(_unlogged(answer)))
         return answer
+
+
+class Peer(Asker, Protocol):
+    """Whoever asks, and to whom the reply is held back."""
+
+    def hold(self, batch: Batch, instead: Callable[[], Any]) -> None:
+        """Let the reply leave once a batch of the log is durable, and what `instead` makes if it cannot be."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,10 +262,10 @@ class _Asker:
 
     caller: Caller
     request_id: bytes
-    kept_headers: tuple[tuple[bytes, bytes], ...]
+    kept_headers: Sequence[tuple[bytes, bytes]]
 
     @classmethod
-    def of(cls, peer: Connection) -> "_Asker":
+    def of(cls, peer: "Peer") -> "_Asker":
         """Return it as it is now."""
         return cls(peer.caller, peer.request_id, peer.kept_headers)
 

@@ -162,14 +162,14 @@ class SearchApi:
         except DirectoryError as error:
             return 500, encode(error.message)
         except StateError as error:
-            return 503, encode(f"nobody is found unlogged: {error.message}")
+            return _unlogged(error.message)
         finally:
             self._decisions.walks.remove(walk.bundle)  # from here on the policy may be freed, its data included
 
     def _page(self, walk: _Walk) -> Reply:
         policy = walk.active.policy
         told = {"search": walk.search.kind, "found": len(walk.found), "examined": walk.examined, "policy": policy}
-        self._decisions.note("searched", walk.peer, told)
+        self._decisions.note("searched", walk.peer, told, _unlogged)
         token = "" if walk.is_at_end else token_at(walk.position, search=walk.search, bundle=walk.bundle)
         return 200, encode(SearchResults(walk.found, PageEnd(token, len(walk.found)), SearchContext(policy)))
 
@@ -194,3 +194,7 @@ def _nobody(answer: Answer) -> SearchResults:
     return SearchResults(
         [], PageEnd("", 0), SearchContext(answer.policy, reason_code=answer.reason_code, reason=answer.reason)
     )
+
+
+def _unlogged(why: str = "the decision log cannot be written") -> Reply:
+    return 503, encode(f"nobody is found unlogged: {why}")

@@ -3,7 +3,6 @@
 import asyncio
 import errno
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,9 @@ import pytest
 from asking import Asking
 from spooled import NOON, flaws, new_spool, records
 
+import agent_sidecar.decision_log.log
 from agent_sidecar.asked import Asked
-from agent_sidecar.decision_log.log import DecisionLog, NoLog
+from agent_sidecar.decision_log.log import MAX_BATCH_BYTES, DecisionLog, NoLog
 from agent_sidecar.decision_log.records import Decided, Spoken
 from agent_sidecar.decision_log.settings import Durability, LogSettings, log_settings
 from agent_sidecar.decision_log.spool import SpoolError
@@ -32,21 +32,119 @@ def new_log(directory: Path, durability: Durability = Durability.PROCESS, **opti
     spool = new_spool(directory, **options)
     spool.open()
     settings = LogSettings(durability=durability)
-    return DecisionLog(spool, settings, clock=lambda: NOON, host={}, shipper=None)
+    return DecisionLog(spool, settings, clock=lambda: NOON, host={}, shipper=None, soon=lambda _flush: None)
+
+
+def write(log: DecisionLog, *names: str) -> list[bool]:
+    """Write decisions in one turn; return what was told by the end of it to those who wait, each by itself."""
+    told: list[bool] = []
+    for name in names:
+        batch = log.write(decided(name), Asking())
+        assert batch
+        batch.tell(told.append)
+        assert told == []
+    log.flush()
+    return told
 
 
 def types(directory: Path) -> list[str]:
     return [each["type"] for each in records(directory)]
 
 
-def test_a_decision_is_in_the_log_before_write_returns(tmp_path: Path) -> None:
+def test_what_a_turn_decides_is_in_the_log_before_anybody_hears_of_it(tmp_path: Path) -> None:
+    log, heard = new_log(tmp_path), list[str]()
+    for name in ("d-1", "d-2"):
+        batch = log.write(decided(name), Asking())
+        assert batch
+        batch.tell(lambda _ok: heard.append(str(len(records(tmp_path)))))
+    assert records(tmp_path) == []
+
+    log.flush()
+
+    assert heard == ["2", "2"]
+    assert [each["answer"]["decision_id"] for each in records(tmp_path)] == ["d-1", "d-2"]
+    assert [each["ts"] for each in records(tmp_path)] == ["2026-03-01T12:00:00.000Z"] * 2
+    assert flaws(tmp_path) == []
+
+
+def test_a_turn_is_one_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, writes, real = new_log(tmp_path), list[int](), os.write
+    monkeypatch.setattr(os, "write", lambda file, content: writes.append(len(content)) or real(file, content))
+
+    assert write(log, *map(str, range(50))) == [True] * 50
+
+    assert len(writes) == 1
+    assert len(records(tmp_path)) == 50
+
+
+def test_a_long_turn_does_not_gather_records_without_end(tmp_path: Path) -> None:
+    log, told = new_log(tmp_path), list[bool]()
+    count = 0
+    while not told:
+        batch = log.write(decided(f"d-{count}"), Asking())
+        assert batch
+        batch.tell(told.append)
+        count += 1
+
+    assert MAX_BATCH_BYTES < sum(path.stat().st_size for path in tmp_path.glob("*.jsonl")) < 2 * MAX_BATCH_BYTES
+    assert told == [True] * count
+
+
+def test_who_comes_to_wait_after_the_end_of_a_turn_is_told_at_once(tmp_path: Path) -> None:
+    log, told = new_log(tmp_path), list[bool]()
+    batch = log.write(decided("d-1"), Asking())
+    assert batch
+    log.flush()
+
+    batch.tell(told.append)
+
+    assert told == [True]
+
+
+def test_a_turn_that_cannot_be_written_is_denied_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = new_log(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", _full)
+        assert write(log, "d-1", "d-2", "d-3") == [False] * 3
+    assert write(log, "d-4") == [True]
 
-    assert log.write(decided("d-1"), Asking()) <= log.durable
+    assert [(each["type"], each.get("count")) for each in records(tmp_path)] == [("unlogged", 3), ("decision", None)]
+    assert log.status().denied == 3
 
-    (found,) = records(tmp_path)
-    assert (found["type"], found["answer"]["decision_id"]) == ("decision", "d-1")
-    assert found["ts"] == "2026-03-01T12:00:00.000Z"
+
+def test_a_bug_while_a_turn_is_written_leaves_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = new_log(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(log.spool, "append", lambda *_: 1 // 0)
+        assert write(log, "d-1", "d-2") == [False] * 2
+
+    assert write(log, "d-3") == [True]
+    assert types(tmp_path) == ["unlogged", "decision"]
+
+
+def test_one_record_that_is_too_large_is_denied_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = new_log(tmp_path)
+    monkeypatch.setattr(agent_sidecar.decision_log.log, "MAX_REST_BYTES", 1_000)
+    first = log.write(decided("d-1"), Asking())
+
+    with pytest.raises(SpoolError, match="too large"):
+        log.write(decided("d" * 1_000), Asking())
+
+    assert write(log, "d-2") == [True]
+    assert first
+    assert types(tmp_path) == ["unlogged", "decision", "decision"]
+
+
+def test_an_end_in_the_middle_of_a_turn_writes_what_was_decided(tmp_path: Path) -> None:
+    log, told = new_log(tmp_path), list[bool]()
+    batch = log.write(decided("d-1"), Asking())
+    assert batch
+    batch.tell(told.append)
+
+    log.end()
+
+    assert told == [True]
+    assert types(tmp_path) == ["decision"]
 
 
 def test_denials_while_nothing_can_be_written_are_counted_in_the_log(
@@ -56,13 +154,11 @@ def test_denials_while_nothing_can_be_written_are_counted_in_the_log(
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", _full)
         for number in range(3):
-            with pytest.raises(SpoolError, match="the disk is full"):
-                log.write(decided(f"d-{number}"), Asking())
+            assert write(log, f"d-{number}") == [False]
         assert log.status().denied == 3
         assert "the disk is full" in log.status().problem
 
-    log.write(decided("d-3"), Asking())
-    log.write(decided("d-4"), Asking())
+    assert write(log, "d-3", "d-4") == [True, True]
 
     assert types(tmp_path) == ["unlogged", "decision", "decision"]
     first = records(tmp_path)[0]
@@ -96,10 +192,15 @@ def test_what_is_told_beside_decisions_is_denied_unlogged_like_them(
     log = new_log(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", _full)
-        with pytest.raises(SpoolError, match="the disk is full"):
-            log.note("searched", {"found": 1})
+        told = list[bool]()
+        log.note("searched", {"found": 1}, told_as="r-1").tell(told.append)
+        log.flush()
+        assert told == [False]
 
-    assert log.note("searched", {"found": 2}) <= log.durable
+    log.note("searched", {"found": 2}, told_as="r-2").tell(told.append)
+    log.flush()
+
+    assert told == [False, True]
 
     assert [(each["type"], each.get("count", each.get("found"))) for each in records(tmp_path)] == [
         ("unlogged", 1), ("searched", 2),
@@ -109,21 +210,21 @@ def test_what_is_told_beside_decisions_is_denied_unlogged_like_them(
 
 def test_who_waits_is_called_once_the_disk_has_it(tmp_path: Path) -> None:
     log = new_log(tmp_path, Durability.HOST)
-    told = _run(log, lambda: [log.write(decided(f"d-{number}"), Asking()) for number in range(5)])
 
-    assert told == [(number, True) for number in range(1, 6)]
+    assert synced(log, [f"d-{number}" for number in range(5)]) == [True] * 5
+
     assert types(tmp_path) == ["decision"] * 5
 
 
 def test_who_asks_before_anything_is_synced_waits_too(tmp_path: Path) -> None:
-    log = new_log(tmp_path, Durability.HOST)
-    told: list[bool] = []
-    position = log.write(decided("d-1"), Asking())
-    log.wait(position, "d-1", told.append)
+    log, told = new_log(tmp_path, Durability.HOST), list[bool]()
+    batch = log.write(decided("d-1"), Asking())
+    assert batch
+    batch.tell(told.append)
+    log.flush()
 
-    assert position > log.durable
     assert told == []
-    _run(log, lambda: [log.write(decided("d-2"), Asking())])
+    assert synced(log, ["d-2"]) == [True]
     assert told == [True]
 
 
@@ -133,20 +234,20 @@ def test_what_the_disk_would_not_sync_is_withheld_and_the_log_says_so(
     log = new_log(tmp_path, Durability.HOST)
     monkeypatch.setattr(os, "fdatasync", _broken)
 
-    told = _run(log, lambda: [log.write(decided("d-1"), Asking())])
+    told = synced(log, ["d-1", "d-2"])
     monkeypatch.undo()
-    log.write(decided("d-2"), Asking())
+    write(log, "d-3")
 
-    assert told == [(1, False)]
-    assert types(tmp_path) == ["decision", "withheld", "decision"]
-    assert records(tmp_path)[1]["decision_ids"] == ["d-1"]
+    assert told == [False, False]
+    assert types(tmp_path) == ["decision", "decision", "withheld", "decision"]
+    assert records(tmp_path)[2]["decision_ids"] == ["d-1", "d-2"]
     assert flaws(tmp_path) == []
 
 
 def test_a_sync_that_fails_for_nobody_is_no_record(tmp_path: Path) -> None:
     log = new_log(tmp_path, Durability.HOST)
     log.withhold([], StateError("decision log: cannot be synced"))
-    log.write(decided("d-1"), Asking())
+    write(log, "d-1")
 
     assert types(tmp_path) == ["decision"]
 
@@ -156,9 +257,7 @@ def test_a_bug_while_the_disk_syncs_leaves_nobody_waiting(tmp_path: Path, monkey
 
     with monkeypatch.context() as patch:
         patch.setattr(log.spool, "sync", lambda: 1 // 0)
-        told = _run(log, lambda: [log.write(decided("d-1"), Asking())])
-
-    assert told == [(1, False)]
+        assert synced(log, ["d-1"]) == [False]
 
 
 def test_others_who_wait_meanwhile_share_the_next_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,17 +270,14 @@ def test_others_who_wait_meanwhile_share_the_next_sync(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(os, "fdatasync", counted)
 
-    told = _run(log, lambda: [log.write(decided(f"d-{number}"), Asking()) for number in range(200)])
-
-    assert len(told) == 200
+    assert synced(log, [f"d-{number}" for number in range(200)], each_in_a_turn=True) == [True] * 200
     assert len(syncs) < 20
 
 
 def test_without_a_log_nothing_is_written_and_nobody_waits() -> None:
-    log, told = NoLog(), []
-    log.wait(log.write(decided("d-1"), Asking()), "d-1", told.append)
+    log = NoLog()
 
-    assert told == [True]
+    assert log.write(decided("d-1"), Asking()) is None
     assert log.status().durability is Durability.OFF
 
 
@@ -204,17 +300,21 @@ def test_sizes_are_written_with_their_unit() -> None:
     assert log_settings({"max_bytes": "512MiB"}).max_bytes == 512 << 20
 
 
-def _run(log: DecisionLog, write: Callable[[], list[int]]) -> list[tuple[int, bool]]:
+def synced(log: DecisionLog, names: list[str], *, each_in_a_turn: bool = False) -> list[bool]:
     """Write in an event loop, wait for all of it, and return what whoever waited was told."""
-    told: list[tuple[int, bool]] = []
+    told: list[bool] = []
 
     async def run() -> None:
         log.start(asyncio.get_running_loop())
-        positions = write()
-        for position in positions:
-            log.wait(position, f"d-{position}", lambda ok, position=position: told.append((position, ok)))  # type: ignore[misc]
+        for name in names:
+            batch = log.write(decided(name), Asking())
+            assert batch
+            batch.tell(told.append)
+            if each_in_a_turn:
+                log.flush()
+        log.flush()
         async with asyncio.timeout(10):
-            while len(told) < len(positions):
+            while len(told) < len(names):
                 await asyncio.sleep(0.001)
 
     asyncio.run(run())

@@ -16,6 +16,7 @@ from asking import UID_7, Asking
 from agent_sidecar.access.binding import Binds, binds
 from agent_sidecar.activation import Activation, Answering, Unavailable
 from agent_sidecar.asked import Asked
+from agent_sidecar.decision_log.batch import Batch
 from agent_sidecar.decision_log.log import NoLog
 from agent_sidecar.decision_log.records import Decided, Spoken
 from agent_sidecar.decision_log.spool import SpoolError
@@ -73,15 +74,14 @@ class Noting(NoLog):
         self.events: list[tuple[str, Any]] = []
         self.error: Exception | None = None
 
-    def write(self, decided: Decided, peer: object) -> int:
+    def write(self, decided: Decided, peer: object) -> None:
         self.decided.append(decided)
-        return 0
 
-    def note(self, kind: str, fields: Any) -> int:
+    def note(self, kind: str, fields: Any, *, told_as: str) -> None:
         if self.error:
             raise self.error
+        assert fields["reply_id"] == told_as
         self.events.append((kind, dict(fields)))
-        return len(self.events)
 
 
 class Host:
@@ -270,13 +270,15 @@ def test_nobody_is_found_unlogged(host: Host, error: Exception, status: int | No
 
 
 def test_a_page_leaves_once_its_record_is_on_the_disk(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    held: list[tuple[object, ...]] = []
-    host.log.durable = 0.0
-    monkeypatch.setattr(Asking, "hold", lambda _peer, *what: held.append(what), raising=False)
+    held, batch = list[Any](), Batch()
+    monkeypatch.setattr(host.log, "note", lambda *_, **__: batch)
+    monkeypatch.setattr(Asking, "hold", lambda _peer, *what: held.append(what))
 
     host.ask(WHO)
 
-    assert held == [(host.log, 1, host.log.events[0][1]["reply_id"])]
+    ((waits_for, instead),) = held
+    assert waits_for is batch
+    assert instead() == (503, b'"nobody is found unlogged: the decision log cannot be written"')
 
 
 def test_without_a_policy_nobody_is_found_and_the_reply_says_why(make: Callable[[Answering], Host]) -> None:

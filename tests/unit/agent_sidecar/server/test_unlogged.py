@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from asking import Asking
 
+from agent_sidecar.decision_log.batch import Batch
 from agent_sidecar.decision_log.log import NoLog
 from agent_sidecar.decision_log.records import Asker, Decided
 from agent_sidecar.decision_log.spool import SpoolError
@@ -46,11 +47,10 @@ class Log(NoLog):
         self.error = error
         self.written: list[tuple[Decided, Asker]] = []
 
-    def write(self, decided: Decided, peer: Asker) -> int:
+    def write(self, decided: Decided, peer: Asker) -> None:
         if self.error:
             raise self.error
         self.written.append((decided, peer))
-        return 0
 
 
 class Allowing:
@@ -177,3 +177,38 @@ def test_what_is_no_request_is_no_decision(tmp_path: Path) -> None:
     assert api.job_evaluation(b"{", peer())[0] == 400  # type: ignore[index]
 
     assert log.written == []
+
+
+class Later(NoLog):
+    """Says of each record when a test asks it to whether it was written."""
+
+    def __init__(self) -> None:
+        self.batches: list[Batch] = []
+
+    def write(self, decided: Decided, peer: Asker) -> Batch:  # type: ignore[override]
+        self.batches.append(Batch())
+        return self.batches[-1]
+
+
+def test_a_batch_leaves_once_all_of_it_is_logged_and_what_is_not_is_denied_alone(tmp_path: Path) -> None:
+    log = Later()
+    api = AuthZenApi(new_api(tmp_path, log))  # type: ignore[arg-type]
+
+    async def asked() -> Any:
+        body = json.dumps({**REQUEST, "evaluations": [{}, {}, {}]}).encode()
+        replying = asyncio.ensure_future(api.evaluations(body, peer()))  # type: ignore[arg-type]
+        while len(log.batches) < 3:
+            await asyncio.sleep(0)
+        log.batches[0].settle(is_durable=True)
+        log.batches[2].settle(is_durable=True)
+        await asyncio.sleep(0.01)
+        assert not replying.done()
+        log.batches[1].settle(is_durable=False)
+        return await replying
+
+    status, body = asyncio.run(asked())
+
+    assert status == 200
+    assert [each["context"]["reason_code"] for each in json.loads(body)["evaluations"]] == [
+        "matched_rule", "log_unavailable", "matched_rule",
+    ]  # fmt: skip
