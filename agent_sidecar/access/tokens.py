@@ -62,10 +62,12 @@ class Tokens:
                 found = caller
         return found
 
-    def refresh(self) -> None:
-        """Read the files again if one of them has changed."""
-        if self._watched.changed():
+    def refresh(self) -> bool:
+        """Read the files again if one of them has changed, and tell whether."""
+        has_changed = self._watched.changed()
+        if has_changed:
             self.reload()
+        return has_changed
 
     def reload(self) -> None:
         """Read the files again. What cannot be read is no token any more."""

@@ -13,11 +13,12 @@ MAX_BUFFERED_BYTES = 64 << 20
 class ArrivingRequest(Head):
     """A request up to its last byte; httptools calls its ``on_`` methods."""
 
-    __slots__ = ("_body", "_buffered")
+    __slots__ = ("_body", "_body_bytes", "_buffered")
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)
         self._body: bytes | bytearray = b""
+        self._body_bytes = 0
         self._buffered = 0
 
     @abstractmethod

@@ -19,6 +19,7 @@ from agent_sidecar import logs
 from agent_sidecar.access.entrance import NotAdmittedError
 from agent_sidecar.decision_log.batch import Batch
 from agent_sidecar.server.arriving import ArrivingRequest
+from agent_sidecar.server.heads import END, ReadHead
 from agent_sidecar.server.holding import HeldReplies, Instead
 from agent_sidecar.server.patience import Phase
 from agent_sidecar.server.replies import Reply, error_reply, known_error_reply, message
@@ -147,12 +148,49 @@ class Connection(ArrivingRequest, asyncio.Protocol):
         return self._is_unread or (self._held is not None and self._held.is_full)
 
     def _take(self, data: bytes) -> None:
-        """Feed bytes to the parser; answers of all requests completed by them leave in one write."""
+        """Take requests from bytes; answers of all those completed by them leave in one write."""
         self._seen_bytes += len(data)
         if self._phase is Phase.DRAINING:
             if self._seen_bytes > MAX_DRAINED_BYTES:
                 self.abort()
             return
+        if self._phase in _BETWEEN:
+            self._begin(data)
+        else:
+            self._parse(data)
+        self._send()
+
+    def _begin(self, data: bytes) -> None:
+        """Take bytes that come between requests: without the parser, if they are a request whose head it has read."""
+        service = self._service
+        end = data.find(END) + len(END)  # not found: some bytes that are no head
+        known = service.heads.get(data[:end])
+        if known is not None and known.body_bytes == len(data) - end:
+            self._take_known(known, data[end:])
+            return
+        before = service.requests
+        self._parse(data)
+        head = self._head
+        is_one = service.requests == before + 1 and self._phase in _TAKEN and not self._is_overtaken
+        if is_one and head.is_plain and head.body_bytes == self._body_bytes == len(data) - end:
+            service.heads.learn(data[:end], head)
+
+    def _take_known(self, head: ReadHead, body: bytes) -> None:
+        """Take a request that the parser does not see: for that it stays between requests."""
+        self._phase = Phase.BODY
+        self._begin_head(head)
+        flaw = self._flaw()
+        if flaw:
+            self._refuse(*flaw)
+        else:
+            self._body = body
+            try:
+                self._respond()
+            except Exception as error:  # noqa: BLE001 - as much as the parser catches where it calls
+                self._failed(error)
+                self._refuse(*_FAILURE)
+
+    def _parse(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -167,7 +205,6 @@ class Connection(ArrivingRequest, asyncio.Protocol):
             self._refuse(431, "headers_too_large", f"headers are larger than {limits.header_bytes} bytes")
         elif self._phase is Phase.BODY and self._seen_bytes > limits.request_bytes:
             self._refuse(413, "body_too_large", f"the request is larger than {limits.request_bytes} bytes")
-        self._send()
 
     def _send(self) -> None:
         if self._transport and self._out:
@@ -227,7 +264,8 @@ class Connection(ArrivingRequest, asyncio.Protocol):
         """Begin a request, unless this connection takes no more of them."""
         if self._phase in _BETWEEN:
             self._enter(Phase.HEADERS)
-            self._reset_head()
+            self._begin_head(ReadHead())
+            self._body_bytes = 0
         self._is_overtaken = self._phase is Phase.ANSWERING
 
     def on_headers_complete(self) -> None:
@@ -235,26 +273,36 @@ class Connection(ArrivingRequest, asyncio.Protocol):
         if self._phase is not Phase.HEADERS:
             return
         self._enter(Phase.BODY)
+        head = self._head
+        head.method = self._parser.get_method()
+        if head.host is None:
+            head.is_ambiguous = self._parser.get_http_version() != "1.0"
         flaw = self._flaw()
         if flaw:
             self._refuse(*flaw)
-        elif self._expects_continue:
+        elif head.expects_continue:
             self._out.append(_CONTINUE)
 
     def on_message_complete(self) -> None:
         """Answer the request."""
-        if self._phase is not Phase.BODY:
-            return
+        if self._phase is Phase.BODY:
+            self._head.keep_alive = self._parser.should_keep_alive()
+            self._respond()
+
+    # ends of a request
+
+    def _respond(self) -> None:
+        """Have the request answered that has arrived as a whole."""
         service = self._service
         service.requests += 1
-        url = self._url
+        url = self._head.url
         routes = service.routes
         route = routes.get(url) or routes.get(url.partition(b"?")[0]) or routes.get(url[: url.find(b"/", 1) + 1])
         if route is None:
             self._turn_away(error_reply(404, "not_found", "there is nothing at this path"))
             return
         method, handler = route
-        if method and method != self._parser.get_method():
+        if method and method != self._head.method:
             reply = error_reply(405, "method_not_allowed", f"this path takes {method.decode()} only")
             self._turn_away(reply, b"Allow: %b\r\n" % method)
             return
@@ -265,10 +313,8 @@ class Connection(ArrivingRequest, asyncio.Protocol):
             self._enter(Phase.ANSWERING)
             if self._transport:
                 self._transport.pause_reading()
-            done = partial(self._answer_later, self._request_id, self._parser.should_keep_alive())
+            done = partial(self._answer_later, self._head.request_id, self._head.keep_alive)
             asyncio.ensure_future(answer).add_done_callback(done)
-
-    # ends of a request
 
     def _handle(self, handler: Handler) -> Reply | Awaitable[Reply]:
         try:
@@ -279,15 +325,15 @@ class Connection(ArrivingRequest, asyncio.Protocol):
             return self._failed(error)
 
     def _failed(self, error: BaseException) -> Reply:
-        path = self._url.partition(b"?")[0]  # what follows may be secret
+        path = self._head.url.partition(b"?")[0]  # what follows may be secret
         logs.bug("request_failed", error, path=path.decode("latin-1"))
-        return error_reply(500, "internal_error", "the sidecar failed on this request; its log says how")
+        return error_reply(*_FAILURE)
 
     def _answer(self, reply: Reply, extra: bytes = b"") -> None:
-        keep_alive = self._parser.should_keep_alive() and not self._service.closing
+        keep_alive = self._head.keep_alive and not self._service.closing
         if self._held:
-            self._held.take(len(self._out), keep_alive=keep_alive, request_id=self._request_id)
-        self._out.append(message(reply, keep_alive=keep_alive, request_id=self._request_id, extra=extra))
+            self._held.take(len(self._out), keep_alive=keep_alive, request_id=self._head.request_id)
+        self._out.append(message(reply, keep_alive=keep_alive, request_id=self._head.request_id, extra=extra))
         if keep_alive:
             self._enter(Phase.IDLE)
             self._seen_bytes = 0
@@ -331,7 +377,7 @@ class Connection(ArrivingRequest, asyncio.Protocol):
         if self._phase is not Phase.DRAINING:
             extra = b"WWW-Authenticate: Bearer\r\n" if status == 401 and self._entrance.tokens else b""
             reply = error_reply(status, code, text)
-            self._out.append(message(reply, keep_alive=False, request_id=self._request_id, extra=extra))
+            self._out.append(message(reply, keep_alive=False, request_id=self._head.request_id, extra=extra))
             self._is_refused = True
             self._drain()
 
@@ -398,8 +444,11 @@ class Connection(ArrivingRequest, asyncio.Protocol):
             self._transport.abort()
 
 
+_FAILURE = (500, "internal_error", "the sidecar failed on this request; its log says how")
 _NO_MORE = error_reply(503, "too_many_connections", "this sidecar serves no more connections at once")
 
 
 _BETWEEN = (Phase.IDLE, Phase.OPENING)
 _IN_HEAD = (*_BETWEEN, Phase.HEADERS)
+_TAKEN = (Phase.IDLE, Phase.ANSWERING)
+"""A request has arrived as a whole, and the connection goes on."""

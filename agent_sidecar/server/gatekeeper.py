@@ -59,13 +59,15 @@ class Gatekeeper:
 
     def refresh(self) -> None:
         """Read files again that have changed; waits for disks."""
-        self._tokens.refresh()
+        if self._tokens.refresh():
+            self._forget()
         if self.tls and self.tls.refresh():
             self._doubt()
 
     def reload(self) -> None:
         """Read all files again; waits for disks."""
         self._tokens.reload()
+        self._forget()
         if self.tls and self.tls.reload():
             self._doubt()
 
@@ -75,6 +77,11 @@ class Gatekeeper:
             if service.entrance is self.tcp:
                 for connection in list(service.connections):
                     connection.doubt()
+
+    def _forget(self) -> None:
+        """Keep no heads with tokens that may be gone; they open nothing, as each is compared anew."""
+        for service in self.services:
+            service.heads.forget()
 
     def announce(self) -> None:
         """Say loudly what is open to everybody."""
@@ -123,6 +130,7 @@ class Gatekeeper:
         self._tokens = self._read_tokens()
         self.decision.become(self._peers(), self._binds)
         self.tcp.become(self._tokens, self._binds)
+        self._forget()
         for service in self.services:
             for connection in list(service.connections):
                 connection.admit_again()

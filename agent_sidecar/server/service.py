@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from agent_sidecar.access.entrance import Entrance, UnixEntrance
 from agent_sidecar.access.limits import STANDARD, Limits
 from agent_sidecar.access.tls import Tls
+from agent_sidecar.server.heads import KnownHeads
 from agent_sidecar.server.patience import Phase, patience_ticks
 from agent_sidecar.server.replies import Reply
 
@@ -35,6 +36,7 @@ class Service:
     kept_headers: frozenset[bytes] = frozenset()
     about_others: tuple[bytes, ...] = ()
     limits: Limits = STANDARD
+    heads: KnownHeads = field(default_factory=KnownHeads)
     connections: "set[Connection]" = field(default_factory=set)
     tick: int = 0
     closing: bool = False
