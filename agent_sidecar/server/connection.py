@@ -171,7 +171,7 @@ class Connection(ArrivingRequest, asyncio.Protocol):
         before = service.requests
         self._parse(data)
         head = self._head
-        is_one = service.requests == before + 1 and self._phase in _TAKEN and not self._is_overtaken
+        is_one = service.requests == before + 1 and self._phase in _TAKEN and head.keep_alive
         if is_one and head.is_plain and head.body_bytes == self._body_bytes == len(data) - end:
             service.heads.learn(data[:end], head)
 

@@ -68,8 +68,8 @@ class KnownHeads:
         return len(self._heads)
 
     def learn(self, raw: bytes, head: ReadHead) -> None:
-        """Remember what the parser has made of a head, unless its lines leave a doubt of where it ends."""
-        if not head.is_plain or not head.keep_alive or len(raw) > MAX_HEAD_BYTES:
+        """Remember what the parser has made of a plain head, unless its lines leave a doubt of where it ends."""
+        if len(raw) > MAX_HEAD_BYTES:
             return
         mark = hash(raw)
         if self._once[mark % _ONCE] != mark:

@@ -34,7 +34,7 @@ class Wire(asyncio.Transport):
         self.is_closed = False
 
     def write(self, data: Any) -> None:
-        self.events.append(bytes(data))
+        self.events.append("lost" if self.is_closed else bytes(data))
 
     def __getattribute__(self, name: str) -> Any:
         if name in ("write_eof", "pause_reading", "resume_reading", "abort"):
@@ -154,6 +154,7 @@ ATTACKS = {
     "a byte after the body": [post() + b"!"],
     "line ends after the body": [post() + b"\r\n"],
     "line ends, and a request after them": [b"\r\n", post(), b"\r", b"\n" + post()],
+    "line ends between requests": [GET, b"\r\n\r\n", GET, b"\r\n\r\n", b"\r\n", GET],
     "line ends before it": [b"\r\n\r\n" + post()],
     "a request after the body": [post() + SMUGGLED],
     "a part of a request after the body": [post() + SMUGGLED[:9], SMUGGLED[9:]],
@@ -168,6 +169,7 @@ ATTACKS = {
     "old": [post(version="1.0"), post(version="1.0")],
     "old without a host": [post(version="1.0").replace(b"Host: localhost\r\n", b"Connection: keep-alive\r\n")] * 2,
     "old and kept alive": [post(b"hello", "Connection: keep-alive", version="1.0"), post()],
+    "old, and a later answer": [post(path="/later", version="1.0"), post()],
     "kept alive": [post(b"hello", "Connection: Keep-Alive"), post()],
     "closing": [post(b"hello", "Connection: close"), post()],
     "closing in a list": [post(b"hello", "Connection: keep-alive, close"), post()],
@@ -211,6 +213,7 @@ def test_a_memory_changes_nothing_of_what_is_answered(pieces: list[bytes]) -> No
         "a folded length",
         "a bare line feed at the end", "ends of heads in the body", "a byte after the body", "line ends after the body",
         "line ends before it", "a request after the body", "a body of its own piece", "a head in two pieces", "old",
+        "old, and a later answer",
         "no host", "two hosts", "a large head", "too many headers",
     ],
 )  # fmt: skip
@@ -453,6 +456,21 @@ def learned(
         for _ in range(times):
             heads.learn(make(number), read(make(number)[5:-40]))
     return heads
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        b"GET /1 HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n", b"GET /1 HTTP/1.1\r\nHost: a\r\n y\r\n\r\n",
+        b"GET /1 HTTP/1.1\nHost: a\r\n\r\n", b"GET /1 HTTP/1.1\r\nHost: a\n\n\r\n\r\n",
+        b"\r\nGET /1 HTTP/1.1\r\nHost: a\r\n\r\n", b"GET /1 HTTP/1.1\r\nHost: \ra\r\n\r\n",
+        b"GET /1 HTTP/1.1\r\nHost: \na\r\n\r\n", b"GET /1 HTTP/1.1\r\n\r\n", b"GET", b"",
+        b"GET /1 HTTP/1.1\r\nHost: a\r\nX: y\r\n", b"\r\n\r\n",
+    ],
+)  # fmt: skip
+def test_a_head_whose_lines_are_not_as_many_as_its_headers_is_not_held(spelled: bytes) -> None:
+    assert len(learned(KnownHeads(), [1], lambda _: b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\n")) == 1
+    assert len(learned(KnownHeads(), [1], lambda _: spelled)) == 0
 
 
 def test_heads_that_come_once_are_not_held() -> None:
