@@ -451,6 +451,8 @@ class Spool:
         """Write finished segments anew that a disk has failed to sync, until that has worked. Raises SpoolError."""
         while self._lost:
             with self._exclusive():
+                if not self._lost:  # another thread came first
+                    return
                 if self._lost[0] == self._head.read()[1]:  # it is written to, in whatever file has its name now
                     self._lost.pop(0)
                     self._is_file_suspect = True

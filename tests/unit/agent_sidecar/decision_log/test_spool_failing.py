@@ -2,7 +2,10 @@
 
 import errno
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -189,3 +192,34 @@ def test_whoever_skipped_a_segment_syncs_it_too(tmp_path: Path, monkeypatch: pyt
     assert set(synced) == {path.stat().st_ino for path in segments(tmp_path)}
     first.close()
     second.close()
+
+
+def test_a_segment_that_two_threads_find_lost_is_saved_for_both(
+    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool.append(entry("a"))
+    spool.seal()
+    spool.append(entry("b"))
+    finished = segments(tmp_path)[0]
+    before = finished.stat().st_ino
+    fdatasync, fsync, both = os.fdatasync, os.fsync, threading.Barrier(2, timeout=10)
+
+    def failing(file: int) -> None:
+        if os.fstat(file).st_ino == before:
+            both.wait()
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        fdatasync(file)
+
+    monkeypatch.setattr(os, "fdatasync", failing)
+    monkeypatch.setattr(os, "fsync", lambda file: time.sleep(0.05) or fsync(file))  # the other one comes to wait
+
+    with finished.open("rb"):  # no other file gets its inode
+        with ThreadPoolExecutor(2) as threads:
+            tended, synced = threads.submit(spool.tend), threads.submit(spool.sync)
+        after = segments(tmp_path)[0].stat().st_ino
+
+    assert synced.result() == 2
+    assert tended.exception() is None
+    assert after != before
+    assert names(tmp_path) == ["a", "b"]
+    assert flaws(tmp_path) == []
