@@ -7,7 +7,8 @@ import contextlib
 import gc
 import math
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import ClassVar, Protocol
 
 import agent_sidecar.lean_imports  # noqa: F401 - before TUF
@@ -24,6 +25,7 @@ from policy_core.trust.errors import MetadataError
 from policy_core.trust.release import Release
 
 OBLIVIOUS = Oblivious()
+_next_number = count(1).__next__
 
 
 class Answering(Protocol):
@@ -42,8 +44,25 @@ class Answering(Protocol):
         """
         ...
 
+    @property
+    def number(self) -> int:
+        """Return what no other activation of this process has, now or later; 0 where there is no policy."""
+        ...
+
+    @property
+    def deny_after(self) -> float:
+        """Return from which host time on everything is denied."""
+        ...
+
     def answer(self, raw: object, *, now: float, decision_id: str, memory: Memory = OBLIVIOUS) -> Answer:
         """Return the answer to a decoded request at host time `now`. Raises RequestError for a wrong shape."""
+        ...
+
+    def lasting(self, raw: object, *, now: float) -> Answer | None:
+        """Return the answer to a decoded request if it is the same before `deny_after`, whenever and whoever asks.
+
+        It is not to be changed. Raises RequestError for a wrong shape.
+        """
         ...
 
 
@@ -58,6 +77,7 @@ class Activation:
     activated_at: float
     deny_after: float
     recording: Recording | None = None
+    number: int = field(init=False, compare=False, default_factory=_next_number)
 
     @property
     def ref(self) -> SnapshotRef:
@@ -90,6 +110,13 @@ class Activation:
             return refusal(POLICY_STALE, _STALE, decision_id=decision_id, policy=self.policy)
         return self.matcher.decide(normalise(raw, now=now, host=self.host), decision_id=decision_id, memory=memory)
 
+    def lasting(self, raw: object, *, now: float) -> Answer | None:
+        """Return the answer to a decoded request if it is the same for as long as this is in force and not too stale.
+
+        It is not to be changed. Raises RequestError for a wrong shape.
+        """
+        return self.matcher.lasting(normalise(raw, now=now, host=self.host))
+
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
@@ -98,12 +125,17 @@ class Unavailable:
     cache_hits: ClassVar[int] = 0
     cache_misses: ClassVar[int] = 0
     recording: ClassVar[Recording] = RecordNothing()
+    number: ClassVar[int] = 0
+    deny_after: ClassVar[float] = -math.inf
 
     reason: str
 
     def answer(self, raw: object, *, now: float, decision_id: str, memory: Memory = OBLIVIOUS) -> Answer:  # noqa: ARG002
         """Return a refusal."""
         return refusal(POLICY_UNAVAILABLE, self.reason, decision_id=decision_id)
+
+    def lasting(self, raw: object, *, now: float) -> None:
+        """Return that no answer lasts."""
 
 
 def prepare(

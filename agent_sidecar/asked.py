@@ -1,14 +1,24 @@
-"""What was asked, in whatever protocol: the decoded request, and what the decision log says of it."""
+"""What was asked, in whatever protocol: the decoded request, and what it alone decides.
 
-from collections.abc import Sequence
+That is what the decision log says of it and, under one activation, often the answer too.
+"""
+
+from collections.abc import Callable, Sequence
 
 import msgspec
 
+from agent_sidecar.activation import Answering
+from policy_core.decision import Answer
+from policy_core.decoding import decode_again
 from policy_core.grants import Grant, claims_of, encoded_request_digest
 from policy_core.redacting import Parts
 from policy_core.request import RequestError, canonical
 
 Claims = Sequence[Grant | dict[str, str]]
+MAX_ANSWER_BYTES = 1_024
+"""An answer that is longer, as JSON, is worked out each time."""
+_NEVER_ACTIVE = -1
+_encode = msgspec.json.Encoder().encode
 _sorted = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -20,19 +30,54 @@ class Told(msgspec.Struct, frozen=True, gc=False):
     grants: Claims = ()
 
 
-class Asked:
+class Asked(msgspec.Struct, eq=False, gc=False):
     """What was asked: decoded, not yet looked at."""
 
-    __slots__ = ("raw",)
-
-    def __init__(self, raw: object) -> None:
-        self.raw = raw
+    raw: object
 
     @property
     def told(self) -> Told | None:
         """Return what the log says of it; None for what is no request."""
         parts, grants = canonical_parts(self.raw)
         return None if parts is None else tell(parts, grants)
+
+    def lasting(self, active: Answering, now: float) -> Answer | None:  # noqa: ARG002 - as `AskedAgain` has it
+        """Return that no answer is known."""
+        return None
+
+
+class AskedAgain(msgspec.Struct, eq=False, gc=False):
+    """What was asked before in the same bytes: the request that `pick` returns of a body that lost nothing when it was
+    decoded, and `told`, what the log says of it.
+
+    It has the answer of one activation, known by its number, and so keeps no policy in memory that is no longer in
+    force.
+    """
+
+    body: bytes
+    pick: Callable[[object], object]
+    told: Told
+    _activation: int = _NEVER_ACTIVE
+    _answer: Answer | None = None
+
+    @property
+    def raw(self) -> object:
+        """Return the request, decoded anew: nobody else has this one."""
+        return self.pick(decode_again(self.body))
+
+    def lasting(self, active: Answering, now: float) -> Answer | None:
+        """Return the answer, to be copied, if an earlier one gave it under this activation and nothing can change it.
+
+        Whether nothing can is found out the first time. Raises RequestError.
+        """
+        if now >= active.deny_after:
+            return None
+        if self._activation == active.number:
+            return self._answer
+        answer = active.lasting(self.raw, now=now)
+        self._answer = answer if answer is None or len(_encode(answer)) <= MAX_ANSWER_BYTES else None
+        self._activation = active.number
+        return None
 
 
 def canonical_parts(raw: object) -> tuple[Parts | None, Claims]:

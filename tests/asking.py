@@ -29,6 +29,7 @@ class Failing:
 
     recording = None
     cache_hits = 0
+    deny_after = 0.0  # nothing lasts
 
     def answer(self, *_: object, **__: object) -> Any:
         raise ZeroDivisionError

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from agent_sidecar.asked import Asked, Told, canonical_parts, tell
+from agent_sidecar.asked import Asked, AskedAgain, Told, canonical_parts, tell
 from agent_sidecar.history import moment
 from agent_sidecar.recording import Recording
 from agent_sidecar.server.caller import Caller
@@ -64,7 +64,7 @@ class Decided:
     `recording` says what the log holds of it, None for everything; `cache_hit`, that the answer was known already.
     """
 
-    asked: Asked
+    asked: Asked | AskedAgain
     answer: Answer
     now: float
     eval_us: int

@@ -78,7 +78,7 @@ class AuthZenApi:
         """Answer one evaluation."""
         try:
             check_content_type(peer)
-            return self._decisions.answer(Asked(decode_request(body)), _as_reply, peer, Spoken.AUTHZEN)
+            return self._decisions.answer(self._decisions.bodies.asked(body), _as_reply, peer, Spoken.AUTHZEN)
         except RequestError as error:
             return 400, encode(error.message)
 

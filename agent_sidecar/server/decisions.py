@@ -16,7 +16,8 @@ import msgspec
 
 from agent_sidecar import logs
 from agent_sidecar.activation import Answering
-from agent_sidecar.asked import Asked
+from agent_sidecar.asked import Asked, AskedAgain
+from agent_sidecar.bodies import Bodies
 from agent_sidecar.decision_log.batch import Batch
 from agent_sidecar.decision_log.log import Log
 from agent_sidecar.decision_log.records import Asker, Decided, Spoken
@@ -31,8 +32,7 @@ from agent_sidecar.server.waiting import WaitingRoom
 from agent_sidecar.status import Health
 from agent_sidecar.tally import Tally
 from agent_sidecar.traces.exporting import SpanExporter
-from policy_core.decision import CALLER_NOT_BOUND, EVALUATION_ERROR, LOG_UNAVAILABLE, Answer, refusal
-from policy_core.decoding import decode_request
+from policy_core.decision import CALLER_NOT_BOUND, EVALUATION_ERROR, LOG_UNAVAILABLE, Answer, issued, refusal
 from policy_core.memory import Looking, Memory
 from policy_core.request import RequestError, normalise
 
@@ -68,6 +68,7 @@ class DecisionApi:
         self._at_once: Memory = memory if isinstance(memory, Elsewhere) else AtOnce(memory)
         self._trial_at_once = Looking(self._at_once)
         self.waiting_room = WaitingRoom()
+        self.bodies = Bodies()
         self._next_id = map((secrets.token_hex(6) + "-%x").__mod__, itertools.count(1)).__next__
         self.decisions = 0
         self.walks: list[str] = []  # bundles that searches walk through
@@ -92,7 +93,7 @@ class DecisionApi:
     def job_evaluation(self, body: bytes | bytearray, peer: Connection) -> Reply | Awaitable[Reply]:
         """Answer the job form: the answer itself, its decision in capitals."""
         try:
-            return self.answer(Asked(decode_request(body)), _as_job_form, peer, Spoken.JOB)
+            return self.answer(self.bodies.asked(body), _as_job_form, peer, Spoken.JOB)
         except RequestError as error:
             return error_reply(400, "bad_request", error.message, error.hint)
 
@@ -103,7 +104,7 @@ class DecisionApi:
 
     def answer(
         self,
-        asked: Asked,
+        asked: Asked | AskedAgain,
         spell: Callable[[Answer], Spelt],
         peer: "Peer",
         protocol: Spoken,
@@ -119,12 +120,17 @@ class DecisionApi:
         decision_id = self._next_id()
         started = perf_counter_ns()
         active, now = self.in_force(), self.clock()
-        raw, hits = asked.raw, active.cache_hits
         try:
-            at_once = self._trial_at_once if is_trial else self._at_once
-            answer = _out_of_bounds(peer.caller, raw, now, decision_id) or active.answer(
-                raw, now=now, decision_id=decision_id, memory=at_once
-            )
+            known = asked.lasting(active, now) if peer.caller.bounds is None else None
+            if known is not None:
+                answer, cache_hit = issued(known, decision_id), True
+            else:
+                raw, hits = asked.raw, active.cache_hits
+                at_once = self._trial_at_once if is_trial else self._at_once
+                answer = _out_of_bounds(peer.caller, raw, now, decision_id) or active.answer(
+                    raw, now=now, decision_id=decision_id, memory=at_once
+                )
+                cache_hit = active.cache_hits != hits
         except RequestError:
             raise
         except WouldWaitError:
@@ -134,12 +140,11 @@ class DecisionApi:
             )
             self._noted.append(bundle)
             return self._reply_later(
-                self._aside(active, raw, now, decision_id, is_trial=is_trial), under_way, spell, peer
+                self._aside(active, asked.raw, now, decision_id, is_trial=is_trial), under_way, spell, peer
             )
         except Exception as error:  # noqa: BLE001 - request boundary: what cannot be evaluated is denied
-            answer = _failed(error, decision_id, peer.caller)
+            answer, cache_hit = _failed(error, decision_id, peer.caller), False
         took_us = (perf_counter_ns() - started) // 1000
-        cache_hit = active.cache_hits != hits
         decided = Decided(asked, answer, now, took_us, protocol, is_trial, active.recording, cache_hit)
         return spell(self._given(decided, peer, spell, peer))
 
@@ -274,7 +279,7 @@ class _Asker:
 class _UnderWay:
     """A request whose decision is under way; `started` is in nanoseconds of the performance counter."""
 
-    asked: Asked
+    asked: Asked | AskedAgain
     decision_id: str
     now: float
     started: int

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from agent_sidecar.asked import Asked
+from agent_sidecar.bodies import Bodies
 from agent_sidecar.decision_log.records import Spoken
 from agent_sidecar.server.connection import Connection
 from agent_sidecar.server.decisions import DecisionApi
@@ -52,6 +53,7 @@ class OpaApi:
     ) -> None:
         self._decisions = decisions
         self._default = tuple(default.split("/"))
+        self._inputs = Bodies(_input_of)
         self._status = status
         self._health = health
 
@@ -104,13 +106,13 @@ class OpaApi:
         if peer.method not in (b"GET", b"POST"):
             return _read_only(b"GET, POST")
         try:
-            given = _input_in_body(body) if peer.method == b"POST" else _input_in_query(peer.target)
-            if given is UNSET:
-                return 200, encode(Result(warning=NO_INPUT))
+            asked = self._inputs.asked(body or b"{}") if peer.method == b"POST" else _asked_in_query(peer.target)
             if not _is_defined(segments):
                 return 200, b"{}"
             spell = partial(_spell, segments, "pretty" in _switched_on(peer.target))
-            return self._decisions.answer(Asked(given), spell, peer, Spoken.OPA)
+            return self._decisions.answer(asked, spell, peer, Spoken.OPA)
+        except _NoInputError:
+            return 200, encode(Result(warning=NO_INPUT))
         except RequestError as error:
             return _error(400, "invalid_parameter", error.message)
 
@@ -119,7 +121,7 @@ class OpaApi:
             return _UNDEFINED
         try:
             spell = partial(_spell_bare, segments)
-            return self._decisions.answer(Asked(decode_request(body)), spell, peer, Spoken.OPA)
+            return self._decisions.answer(self._decisions.bodies.asked(body), spell, peer, Spoken.OPA)
         except RequestError as error:
             return _error(400, "invalid_parameter", error.message)
 
@@ -179,18 +181,27 @@ def _switched_on(target: bytes) -> set[str]:
     return {name for name, values in _query(target).items() if values[-1].lower() != "false"}
 
 
-def _input_in_body(body: bytes | bytearray) -> object:
-    decoded = decode_request(body) if body else {}
-    if type(decoded) is not dict:
+class _NoInputError(Exception):
+    """There is no input."""
+
+
+def _input_of(body: object) -> object:
+    """Raises RequestError, _NoInputError."""
+    if type(body) is not dict:
         raise RequestError("request: is not a JSON object")
-    return decoded.get("input", UNSET)
+    if "input" not in body:
+        raise _NoInputError
+    return body["input"]
 
 
-def _input_in_query(target: bytes) -> object:
+def _asked_in_query(target: bytes) -> Asked:
+    """Raises RequestError, _NoInputError."""
     given = _query(target).get("input", [])
     if len(given) > 1:
         raise RequestError("request: input occurs twice in the query")
-    return decode_request(given[0].encode()) if given else UNSET
+    if not given:
+        raise _NoInputError
+    return Asked(decode_request(given[0].encode()))
 
 
 def _bundle_status(status: Status) -> dict[str, object]:

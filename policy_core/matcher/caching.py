@@ -27,6 +27,7 @@ MAX_KEY_BYTES = 1_024
 MAX_GROUP_RULES = 256
 """More rules than that are looked at without the cache: to read about them takes longer than a request may."""
 MAX_GROUPS_RULES = 100_000  # in all groups together
+MAX_TIMELESS = 100_000  # rules of which it is known whether they read the time
 _GROUP_WEIGHT = 20  # what a group takes beside its rules, in rules
 
 MEET_EVERY = 8
@@ -60,13 +61,24 @@ class Group:
 class DecisionCache:
     """Answers of one matcher by what they depend on; it goes with the matcher, so a swap leaves nothing stale."""
 
-    __slots__ = ("_answers", "_exceptions", "_groups", "_numbers", "_rules", "_strangers", "hits", "misses")
+    __slots__ = (
+        "_answers",
+        "_exceptions",
+        "_groups",
+        "_numbers",
+        "_rules",
+        "_strangers",
+        "_timeless",
+        "hits",
+        "misses",
+    )
 
     def __init__(self, rules: Sequence[Rule], exceptions: Mapping[int, Sequence[ScopedException]]) -> None:
         self._rules = rules
         self._exceptions = exceptions
         self._groups: Remembered[Rules, Group] = Remembered(MAX_GROUPS_RULES)
         self._answers: Remembered[bytes, Answer] = Remembered(MAX_BYTES)
+        self._timeless: Remembered[int, bool] = Remembered(MAX_TIMELESS)
         self._numbers = count()  # never the same one twice, whichever threads ask
         self._strangers = 0
         self.hits = 0
@@ -108,6 +120,10 @@ class DecisionCache:
             group.balance = -REST
         return (key if len(key) <= MAX_KEY_BYTES else b""), None
 
+    def are_timeless(self, candidates: Rules) -> bool:
+        """Tell whether what these rules and their exceptions say cannot change with time; False for very many."""
+        return len(candidates) <= MAX_GROUP_RULES and all(self._is_timeless(rule.ordinal) for rule in candidates)
+
     def put(self, key: bytes, answer: Answer) -> None:
         """Keep the answer to the request with this key, which depends on nothing that is remembered.
 
@@ -119,6 +135,15 @@ class DecisionCache:
         """Forget everything, yielding after every few entries; see `Matcher.dismantle`."""
         yield from self._groups.forget()
         yield from self._answers.forget()
+        yield from self._timeless.forget()
+
+    def _is_timeless(self, ordinal: int) -> bool:
+        known = self._timeless.get(ordinal)
+        if known is None:
+            reads = reads_of([self._rules[ordinal]], self._exceptions.get(ordinal, ()))
+            known = not (reads.clock or reads.windows or reads.spans)
+            self._timeless.put(ordinal, known)
+        return known
 
     def _wake(self, group: Group, candidates: Rules) -> None:
         """Ask the cache from now on, unless the rules read the time in a way that no key can hold."""

@@ -116,6 +116,19 @@ class Matcher:
                 self._cache.put(key, known)
         return issued(known, decision_id)
 
+    def lasting(self, claimed: Request) -> Answer | None:
+        """Return the answer to a normalised request if it is the same at any time, whatever is remembered; not a copy.
+
+        None where that is not certain: a rule that might apply reads the time, may be under an exception, or has a rate
+        or takes approvals.
+        """
+        request = self.classified(claimed)
+        candidates = self._index.plan(request.action_name).candidates(request)
+        if not self._cache.are_timeless(candidates):
+            return None
+        answer, lasts = self._work_out(request, claimed, candidates, _OBLIVIOUS)
+        return answer if lasts else None
+
     def _work_out(self, request: Request, claimed: Request, candidates: Rules, memory: Memory) -> tuple[Answer, bool]:
         """Return an answer, of which callers get copies, and whether it depends on nothing that is remembered."""
         applied: list[int] = []

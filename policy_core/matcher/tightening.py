@@ -59,6 +59,9 @@ class TightenedMatcher(Matcher):
                 return answer
         return super().decide(claimed, decision_id=decision_id, memory=memory)
 
+    def lasting(self, claimed: Request) -> None:
+        """Return that no answer lasts: an emergency is no time to find out."""
+
 
 def tighten(matcher: Matcher, overlay: Overlay) -> Matcher:
     """Return a matcher under an overlay: itself, if nothing lies over it.

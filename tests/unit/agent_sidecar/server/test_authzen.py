@@ -36,6 +36,7 @@ class Deciding:
 
     recording = None
     cache_hits = 0
+    deny_after = 0.0  # nothing lasts
 
     def __init__(self, *, waits: Callable[[], object] = lambda: None) -> None:
         self.asked: list[Any] = []

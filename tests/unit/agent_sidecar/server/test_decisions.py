@@ -32,6 +32,7 @@ class Recording:
 
     recording = None
     cache_hits = 0
+    deny_after = 0.0  # nothing lasts
 
     def __init__(self) -> None:
         self.asked: list[tuple[object, float]] = []
@@ -163,6 +164,7 @@ class Waiting:
 
     recording = None
     cache_hits = 0
+    deny_after = 0.0  # nothing lasts
 
     def __init__(self, then: Callable[[], Answer]) -> None:
         self._then = then

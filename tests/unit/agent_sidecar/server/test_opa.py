@@ -31,6 +31,7 @@ class Deciding:
 
     recording = None
     cache_hits = 0
+    deny_after = 0.0  # nothing lasts
 
     def __init__(self, decision: Decision = Decision.ALLOW, **more: Any) -> None:
         self.decision = decision

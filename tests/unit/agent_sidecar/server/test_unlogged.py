@@ -58,6 +58,7 @@ class Allowing:
 
     recording = None
     cache_hits = 0
+    deny_after = 0.0  # nothing lasts
 
     def __init__(self, *, waits_s: float | None = None) -> None:
         self.waits_s = waits_s

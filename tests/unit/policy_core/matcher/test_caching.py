@@ -476,6 +476,15 @@ def test_more_rules_than_a_key_is_worth_are_looked_at_without_the_cache(monkeypa
     assert len(matcher._cache._groups) == 0
 
 
+def test_whether_an_answer_lasts_is_not_read_from_very_many_rules(monkeypatch):
+    matcher = matcher_of(*(rule("allow", name=f"r{number}") for number in range(6)))
+    assert matcher.lasting(request()) == matcher.decide(request())
+
+    monkeypatch.setattr(caching, "MAX_GROUP_RULES", 5)
+
+    assert matcher.lasting(request()) is None
+
+
 def test_rules_whose_requests_do_not_repeat_are_asked_about_seldom(monkeypatch):
     monkeypatch.setattr(caching, "PATIENCE", 100)
     matcher = matcher_of(ALLOW, rule(when=["==", ["var", "context", "env"], "prod"]))
@@ -537,22 +546,30 @@ def _sequences(draw, requests, moments):
 
 
 def _checked(rules, beside, asked, *, overlay=None, host=None):
-    """Return how many answers came from the cache; all are those of the oracle and of a matcher without one."""
+    """Return how many answers came from the cache, and how many were known to last.
+
+    All are those of the oracle and of a matcher without a cache.
+    """
     base = load(encode_rules(rules), policy=POLICY, provisions=beside)
     matcher = tighten(base, overlay or Overlay())
     ours, own, theirs = PlainMemory(), PlainMemory(), PlainMemory()
+    lasting, known = {}, 0
     for raw, now in asked:
         request = normalise(raw, now=now, host=host or {"env": "prod"})
         found = matcher.decide(request, memory=ours)
         uncached = tighten(base.naming(POLICY), overlay or Overlay()).decide(request, memory=own)
         assert found == uncached
+        body = json.dumps(raw)
+        if lasting.setdefault(body, matcher.lasting(request)) is not None:
+            assert lasting[body] == found
+            known += 1
         if overlay is None:
             expected = oracle.decide(rules, request, policy=POLICY, provisions=beside, memory=theirs)
             for answer in (found, expected):  # the oracle words errors in conditions its own way
                 answer.errors = [each.rule for each in answer.errors]
             assert found == expected
     assert (ours.counted, ours.spent) == (own.counted, own.spent)
-    return matcher.cache_hits
+    return matcher.cache_hits, known
 
 
 @settings(max_examples=examples(40, nightly=3_000), **RELAXED)
@@ -592,17 +609,19 @@ def test_answers_are_the_same_under_an_overlay(data, rules, drawn, asked):
     _checked(rules, data.draw(strategies.provisions(rules, DATA)), asked, overlay=Overlay(denies=denies))
 
 
-def test_sequences_hit_the_cache_often_enough_to_matter():
-    hits, asked = 0, 0
+def test_sequences_hit_the_cache_and_last_often_enough_to_matter():
+    hits, lasting, asked = 0, 0, 0
 
     @settings(max_examples=25, derandomize=True, database=None, **RELAXED)
     @given(st.data(), strategies.policies(), _sequences(strategies.requests, strategies.MOMENTS))
     def count(data, rules, sequence):
-        nonlocal hits, asked
+        nonlocal hits, lasting, asked
         rules = list(load(encode_rules(rules), policy=POLICY).rules)
-        hits += _checked(rules, data.draw(strategies.provisions(rules, DATA)), sequence)
+        found, known = _checked(rules, data.draw(strategies.provisions(rules, DATA)), sequence)
+        hits, lasting = hits + found, lasting + known
         asked += len(sequence)
 
     count()
 
     assert hits > asked / 10
+    assert asked / 10 < lasting < asked * 9 / 10
