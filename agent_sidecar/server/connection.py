@@ -37,8 +37,8 @@ class Connection(ArrivingRequest, asyncio.Protocol):
     """One connection; httptools calls the ``on_`` methods while `data_received` feeds it."""
 
     __slots__ = (
-        "_backlog", "_has_ended", "_held", "_is_overtaken", "_is_refused", "_is_unread", "_out", "_place",
-        "_seen_bytes", "_since", "_transport",
+        "_backlog", "_has_ended", "_held", "_is_due", "_is_overtaken", "_is_refused", "_is_unread", "_out",
+        "_place", "_seen_bytes", "_since", "_transport",
     )  # fmt: skip
 
     def __init__(self, service: Service, *, place: object = _NO_PLACE) -> None:
@@ -51,6 +51,7 @@ class Connection(ArrivingRequest, asyncio.Protocol):
         self._held: HeldReplies | None = None
         self._seen_bytes = 0
         self._backlog = b""  # has arrived, and waits until others have had their turn
+        self._is_due = False  # others have their turn, and then the backlog is looked at
         self._is_overtaken = False  # more than one request has come while an answer is under way
         self._is_unread = False  # the peer does not read its answers
         self._has_ended = False  # the peer sends nothing more
@@ -58,6 +59,8 @@ class Connection(ArrivingRequest, asyncio.Protocol):
 
     def hold(self, batch: Batch, instead: Instead) -> None:
         """Let the reply to the present request leave once a batch of the log is durable, and otherwise `instead`."""
+        if self._transport is None:
+            return  # the peer is gone, and nothing leaves
         if self._held is None:
             self._held = HeldReplies(self)
         self._held.expect(batch, instead)
@@ -89,6 +92,7 @@ class Connection(ArrivingRequest, asyncio.Protocol):
         self._transport = None
         if self._held:
             self._held.clear()
+            self._held = None  # it refers to this connection, as the parser does
         self._backlog = b""
         self._forget_body()
         self.leave()
@@ -128,14 +132,23 @@ class Connection(ArrivingRequest, asyncio.Protocol):
             self._take_slice()
 
     def _take_slice(self) -> None:
+        self._is_due = False
         if self._is_stopped or not self._backlog or not self._transport:
             return  # until the peer reads, or the log is written, or for ever
         data, self._backlog = self._backlog[:SLICE_BYTES], self._backlog[SLICE_BYTES:]
         self._take(data)
-        if self._backlog:
-            asyncio.get_running_loop().call_soon(self._take_slice)
-        else:
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Look at what has arrived, after others have had their turn, or read again.
+
+        Never at once: who calls may be in the middle of a request, of this connection or another.
+        """
+        if not self._backlog:
             self._read_on()
+        elif not self._is_due:
+            self._is_due = True
+            asyncio.get_running_loop().call_soon(self._take_slice)
 
     def _read_on(self) -> None:
         """Read again, if nothing is in the way of that."""
@@ -210,8 +223,8 @@ class Connection(ArrivingRequest, asyncio.Protocol):
         if self._transport and self._out:
             is_last = self._phase is Phase.DRAINING
             if self._held and self._held.is_any:
-                self._held.queue(self._out, is_last=is_last)
-                self._out = []
+                out, self._out = self._out, []
+                self._held.queue(out, is_last=is_last)
                 if self._held.is_full:
                     self._transport.pause_reading()
                 return
@@ -238,8 +251,7 @@ class Connection(ArrivingRequest, asyncio.Protocol):
             if self._has_ended or (self._phase is Phase.IDLE and self._service.closing):
                 self._transport.close()
             else:
-                self._take_slice()
-                self._read_on()
+                self._go_on()
 
     def eof_received(self) -> bool:
         """Close our side too, once a peer that half-closes has what is held back for it; TLS has no half of a close."""
@@ -255,8 +267,7 @@ class Connection(ArrivingRequest, asyncio.Protocol):
     def resume_writing(self) -> None:
         """Read again."""
         self._is_unread = False
-        self._take_slice()
-        self._read_on()
+        self._go_on()
 
     # what httptools calls
 

@@ -6,7 +6,7 @@ What comes after a reply that is held waits behind it, whatever it is.
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from agent_sidecar.server.replies import Reply, message
 
@@ -21,36 +21,45 @@ Instead = Callable[[], Reply]
 """Makes what is replied if a decision could not be made durable."""
 
 
+class _Waiting(NamedTuple):
+    """A message that waits for a batch: its index in its write, and what takes its place if that fails."""
+
+    batch: "Batch"
+    index: int
+    instead: Instead
+    keep_alive: bool
+    request_id: bytes
+
+
 class _Piece:
-    """What goes out in one write, and the messages in it to replace if a decision could not be made durable."""
+    """What goes out in one write, once the batches are settled that messages in it wait for."""
 
-    __slots__ = ("has_failed", "instead", "is_last", "messages", "waits_for")
+    __slots__ = ("is_last", "messages", "waiting", "waits_for")
 
-    def __init__(
-        self, messages: list[bytes], instead: list[tuple[int, Instead, bool, bytes]], waits_for: int, *, is_last: bool
-    ) -> None:
+    def __init__(self, messages: list[bytes], waiting: list[_Waiting], waits_for: int, *, is_last: bool) -> None:
         self.messages = messages
-        self.instead = instead
+        self.waiting = waiting
         self.waits_for = waits_for
         self.is_last = is_last
-        self.has_failed = False
 
-    def deny(self) -> None:
-        """Put other messages in the place of those that may not leave."""
-        for index, instead, keep_alive, request_id in self.instead:
-            self.messages[index] = message(instead(), keep_alive=keep_alive, request_id=request_id)
+    def deny(self, batch: "Batch") -> None:
+        """Put other messages in the place of those that waited for a batch."""
+        for each in self.waiting:
+            if each.batch is batch:
+                denied = message(each.instead(), keep_alive=each.keep_alive, request_id=each.request_id)
+                self.messages[each.index] = denied
 
 
 class HeldReplies:
     """The replies a connection holds back."""
 
-    __slots__ = ("_batches", "_connection", "_expected", "_instead", "_pieces")
+    __slots__ = ("_batches", "_connection", "_expected", "_pieces", "_waiting")
 
     def __init__(self, connection: "Connection") -> None:
         self._connection = connection
         self._pieces: deque[_Piece] = deque()
         self._expected: tuple[Batch, Instead] | None = None
-        self._instead: list[tuple[int, Instead, bool, bytes]] = []
+        self._waiting: list[_Waiting] = []
         self._batches: list[Batch] = []
 
     @property
@@ -76,28 +85,30 @@ class HeldReplies:
         batches = self._batches
         if not batches or batches[-1] is not batch:
             batches.append(batch)
-        self._instead.append((index, instead, keep_alive, request_id))
+        self._waiting.append(_Waiting(batch, index, instead, keep_alive, request_id))
 
     def queue(self, messages: list[bytes], *, is_last: bool) -> None:
         """Hold back what would be written now."""
         batches, self._batches = self._batches, []
-        piece = _Piece(messages, self._instead, len(batches), is_last=is_last)
-        self._instead = []
+        piece = _Piece(messages, self._waiting, len(batches), is_last=is_last)
+        self._waiting = []
         self._pieces.append(piece)
         for batch in batches:
-            batch.tell(partial(self._told, piece))
+            batch.tell(partial(self._told, piece, batch))
 
     def clear(self) -> None:
-        """Forget everything: the connection is gone."""
+        """Forget everything, also what batches know of that are not settled for long: the connection is gone."""
+        for piece in self._pieces:
+            piece.messages.clear()
+            piece.waiting.clear()
         self._pieces.clear()
         self._expected = None
 
-    def _told(self, piece: _Piece, is_durable: bool) -> None:
+    def _told(self, piece: _Piece, batch: "Batch", is_durable: bool) -> None:
         piece.waits_for -= 1
-        piece.has_failed = piece.has_failed or not is_durable
+        if not is_durable:
+            piece.deny(batch)
         pieces = self._pieces
         while pieces and not pieces[0].waits_for:
             ready = pieces.popleft()
-            if ready.has_failed:
-                ready.deny()
             self._connection.let_go(ready.messages, is_last=ready.is_last)

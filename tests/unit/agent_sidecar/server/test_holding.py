@@ -8,7 +8,7 @@ import pytest
 import uvloop
 
 from agent_sidecar.decision_log.batch import Batch
-from agent_sidecar.server.connection import Connection
+from agent_sidecar.server.connection import SLICE_BYTES, Connection
 from agent_sidecar.server.holding import MAX_HELD
 from agent_sidecar.server.listening import listen_unix
 from agent_sidecar.server.replies import Reply
@@ -21,11 +21,15 @@ class Disk:
     def __init__(self) -> None:
         self.waiting: list[Batch] = []
         self.position = 0
+        self.is_full = False
 
     def write(self) -> Batch:
         self.position += 1
-        self.waiting.append(Batch())
-        return self.waiting[-1]
+        batch = Batch()
+        self.waiting.append(batch)
+        if self.is_full:  # so much is written before the turn ends
+            self.sync()
+        return batch
 
     def sync(self, *, ok: bool = True) -> None:
         waiting, self.waiting = self.waiting, []
@@ -58,7 +62,7 @@ class Server:
         return 200, bytes(body)
 
     async def client(self) -> "Client":
-        self.clients.append(Client(*await asyncio.open_unix_connection(self.path)))
+        self.clients.append(Client(*await asyncio.open_unix_connection(self.path, limit=1 << 20)))
         return self.clients[-1]
 
 
@@ -165,6 +169,33 @@ def test_what_could_not_be_made_durable_is_denied_and_the_rest_is_said(tmp_path:
         ]  # fmt: skip
         client.send(("/status", ""))
         assert await client.receive() == '200 "status"'
+
+    serve(tmp_path, play)
+
+
+def test_of_one_write_only_what_failed_is_denied(tmp_path: Path) -> None:
+    async def play(server: Server) -> None:
+        client = await server.client()
+        client.send(("/decide", "1"), ("/decide", "2"), ("/decide", "3"))
+        assert await client.hears_nothing()
+
+        for number, batch in enumerate(server.disk.waiting):
+            batch.settle(is_durable=number != 1)
+
+        assert [await client.receive() for _ in range(3)] == ["200 1", '200 "denied"', "200 3"]
+
+    serve(tmp_path, play)
+
+
+def test_a_reply_that_is_in_the_log_at_once_leaves_once_whatever_has_come_behind_it(tmp_path: Path) -> None:
+    async def play(server: Server) -> None:
+        server.disk.is_full = True
+        client = await server.client()
+
+        client.send(*(("/decide", str(number) * 3 * SLICE_BYTES) for number in range(4)))
+
+        assert [(await client.receive())[:5] for _ in range(4)] == ["200 0", "200 1", "200 2", "200 3"]
+        assert await client.hears_nothing()
 
     serve(tmp_path, play)
 
