@@ -3,7 +3,7 @@
 from abc import abstractmethod
 
 from agent_sidecar.server.head import Head
-from agent_sidecar.server.patience import Phase
+from agent_sidecar.server.patience import BODY
 from agent_sidecar.server.service import Service
 
 MAX_BUFFERED_BYTES = 64 << 20
@@ -27,7 +27,7 @@ class ArrivingRequest(Head):
 
     def on_body(self, body: bytes) -> None:
         """Collect the body."""
-        if self._phase is not Phase.BODY:
+        if self._phase is not BODY:
             return
         self._body_bytes += len(body)
         if self._body_bytes > self._limits.body_bytes:
@@ -49,5 +49,6 @@ class ArrivingRequest(Head):
 
     def _forget_body(self) -> None:
         self._body = b""
-        self._service.buffered_bytes -= self._buffered
-        self._buffered = 0
+        if self._buffered:
+            self._service.buffered_bytes -= self._buffered
+            self._buffered = 0

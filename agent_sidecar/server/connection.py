@@ -21,7 +21,7 @@ from agent_sidecar.decision_log.batch import Batch
 from agent_sidecar.server.arriving import ArrivingRequest
 from agent_sidecar.server.heads import END, ReadHead
 from agent_sidecar.server.holding import HeldReplies, Instead
-from agent_sidecar.server.patience import Phase
+from agent_sidecar.server.patience import ANSWERING, BODY, DRAINING, HEADERS, IDLE, OPENING, Phase
 from agent_sidecar.server.replies import Reply, error_reply, known_error_reply, message
 from agent_sidecar.server.service import Handler, Service
 from policy_core.errors import KnownError
@@ -152,7 +152,7 @@ class Connection(ArrivingRequest, asyncio.Protocol):
 
     def _read_on(self) -> None:
         """Read again, if nothing is in the way of that."""
-        if self._transport and not (self._is_stopped or self._backlog or self._phase is Phase.ANSWERING):
+        if self._transport and not (self._is_stopped or self._backlog or self._phase is ANSWERING):
             self._transport.resume_reading()
 
     @property
@@ -163,7 +163,7 @@ class Connection(ArrivingRequest, asyncio.Protocol):
     def _take(self, data: bytes) -> None:
         """Take requests from bytes; answers of all those completed by them leave in one write."""
         self._seen_bytes += len(data)
-        if self._phase is Phase.DRAINING:
+        if self._phase is DRAINING:
             if self._seen_bytes > MAX_DRAINED_BYTES:
                 self.abort()
             return
@@ -190,7 +190,7 @@ class Connection(ArrivingRequest, asyncio.Protocol):
 
     def _take_known(self, head: ReadHead, body: bytes) -> None:
         """Take a request that the parser does not see: for that it stays between requests."""
-        self._phase = Phase.BODY
+        self._phase = BODY
         self._begin_head(head)
         flaw = self._flaw()
         if flaw:
@@ -209,19 +209,19 @@ class Connection(ArrivingRequest, asyncio.Protocol):
         except httptools.HttpParserUpgrade:
             self._end()  # answered as HTTP/1.1; what follows would be in another protocol
         except httptools.HttpParserError as error:
-            if self._phase is Phase.ANSWERING:
+            if self._phase is ANSWERING:
                 self._end()
             else:
                 self._refuse(400, "bad_request", f"not an HTTP request: {error}")
         limits = self._limits
         if self._phase in _IN_HEAD and self._seen_bytes > limits.header_bytes:
             self._refuse(431, "headers_too_large", f"headers are larger than {limits.header_bytes} bytes")
-        elif self._phase is Phase.BODY and self._seen_bytes > limits.request_bytes:
+        elif self._phase is BODY and self._seen_bytes > limits.request_bytes:
             self._refuse(413, "body_too_large", f"the request is larger than {limits.request_bytes} bytes")
 
     def _send(self) -> None:
         if self._transport and self._out:
-            is_last = self._phase is Phase.DRAINING
+            is_last = self._phase is DRAINING
             if self._held and self._held.is_any:
                 out, self._out = self._out, []
                 self._held.queue(out, is_last=is_last)
@@ -248,7 +248,7 @@ class Connection(ArrivingRequest, asyncio.Protocol):
         if is_last:
             self._finish()
         elif not self._is_held:
-            if self._has_ended or (self._phase is Phase.IDLE and self._service.closing):
+            if self._has_ended or (self._phase is IDLE and self._service.closing):
                 self._transport.close()
             else:
                 self._go_on()
@@ -274,16 +274,16 @@ class Connection(ArrivingRequest, asyncio.Protocol):
     def on_message_begin(self) -> None:
         """Begin a request, unless this connection takes no more of them."""
         if self._phase in _BETWEEN:
-            self._enter(Phase.HEADERS)
+            self._enter(HEADERS)
             self._begin_head(ReadHead())
             self._body_bytes = 0
-        self._is_overtaken = self._phase is Phase.ANSWERING
+        self._is_overtaken = self._phase is ANSWERING
 
     def on_headers_complete(self) -> None:
         """Refuse early what will not be answered, before its body is read."""
-        if self._phase is not Phase.HEADERS:
+        if self._phase is not HEADERS:
             return
-        self._enter(Phase.BODY)
+        self._enter(BODY)
         head = self._head
         head.method = self._parser.get_method()
         if head.host is None:
@@ -296,7 +296,7 @@ class Connection(ArrivingRequest, asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Answer the request."""
-        if self._phase is Phase.BODY:
+        if self._phase is BODY:
             self._head.keep_alive = self._parser.should_keep_alive()
             self._respond()
 
@@ -321,7 +321,7 @@ class Connection(ArrivingRequest, asyncio.Protocol):
         if isinstance(answer, tuple):
             self._answer(answer)
         else:
-            self._enter(Phase.ANSWERING)
+            self._enter(ANSWERING)
             if self._transport:
                 self._transport.pause_reading()
             done = partial(self._answer_later, self._head.request_id, self._head.keep_alive)
@@ -346,7 +346,7 @@ class Connection(ArrivingRequest, asyncio.Protocol):
             self._held.take(len(self._out), keep_alive=keep_alive, request_id=self._head.request_id)
         self._out.append(message(reply, keep_alive=keep_alive, request_id=self._head.request_id, extra=extra))
         if keep_alive:
-            self._enter(Phase.IDLE)
+            self._enter(IDLE)
             self._seen_bytes = 0
         else:
             self._drain()
@@ -374,7 +374,7 @@ class Connection(ArrivingRequest, asyncio.Protocol):
             self._held.take(0, keep_alive=keep_alive, request_id=request_id)
         self._out.append(message(reply, keep_alive=keep_alive, request_id=request_id))
         if keep_alive:
-            self._enter(Phase.IDLE)
+            self._enter(IDLE)
             self._seen_bytes = 0
             self._send()
             self._read_on()
@@ -385,7 +385,7 @@ class Connection(ArrivingRequest, asyncio.Protocol):
                 self._transport.close()
 
     def _refuse(self, status: int, code: str, text: str) -> None:
-        if self._phase is not Phase.DRAINING:
+        if self._phase is not DRAINING:
             extra = b"WWW-Authenticate: Bearer\r\n" if status == 401 and self._entrance.tokens else b""
             reply = error_reply(status, code, text)
             self._out.append(message(reply, keep_alive=False, request_id=self._head.request_id, extra=extra))
@@ -411,13 +411,13 @@ class Connection(ArrivingRequest, asyncio.Protocol):
 
     def _end(self) -> None:
         """Take no more requests: at once, or once the answer under way is sent."""
-        if self._phase is Phase.ANSWERING:
+        if self._phase is ANSWERING:
             self._is_overtaken = True
         else:
             self._drain()
 
     def _drain(self) -> None:
-        self._enter(Phase.DRAINING)
+        self._enter(DRAINING)
         self._seen_bytes = 0
 
     # time and shutdown
@@ -425,18 +425,18 @@ class Connection(ArrivingRequest, asyncio.Protocol):
     def _enter(self, phase: Phase) -> None:
         self._phase = phase
         self._since = self._service.tick
-        if self._body and (phase is Phase.IDLE or phase is Phase.DRAINING):
+        if self._body and (phase is IDLE or phase is DRAINING):
             self._forget_body()
 
     def check_patience(self) -> None:
         """End the connection if it has been in its phase for too long, and its caller's proof once it expires."""
         if self._known and self._known.expires <= time.time():
             self.doubt()
-        is_last_held = self._phase is Phase.DRAINING and self._is_held
-        patience = self._service.patience.get(Phase.IDLE if is_last_held else self._phase)
+        is_last_held = self._phase is DRAINING and self._is_held
+        patience = self._service.patience.get(IDLE if is_last_held else self._phase)
         if patience is None or self._service.tick - self._since <= patience or not self._transport:
             return
-        if self._phase in (Phase.HEADERS, Phase.BODY):
+        if self._phase in (HEADERS, BODY):
             self._refuse(408, "timeout", f"the request did not arrive within {patience:g} s")
             self._send()
         elif self._transport.is_closing():
@@ -446,7 +446,7 @@ class Connection(ArrivingRequest, asyncio.Protocol):
 
     def close_when_idle(self) -> None:
         """Close now if no request is under way; otherwise its answer will say that it is the last."""
-        if self._transport and self._phase in (*_BETWEEN, Phase.DRAINING) and not self._is_held:
+        if self._transport and self._phase in (*_BETWEEN, DRAINING) and not self._is_held:
             self._transport.close()
 
     def abort(self) -> None:
@@ -459,7 +459,7 @@ _FAILURE = (500, "internal_error", "the sidecar failed on this request; its log 
 _NO_MORE = error_reply(503, "too_many_connections", "this sidecar serves no more connections at once")
 
 
-_BETWEEN = (Phase.IDLE, Phase.OPENING)
-_IN_HEAD = (*_BETWEEN, Phase.HEADERS)
-_TAKEN = (Phase.IDLE, Phase.ANSWERING)
+_BETWEEN = (IDLE, OPENING)
+_IN_HEAD = (*_BETWEEN, HEADERS)
+_TAKEN = (IDLE, ANSWERING)
 """A request has arrived as a whole, and the connection goes on."""

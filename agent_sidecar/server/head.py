@@ -11,7 +11,7 @@ from agent_sidecar.access.hosts import as_host, host_of
 from agent_sidecar.access.limits import Limits
 from agent_sidecar.server.caller import UNKNOWN, Caller
 from agent_sidecar.server.heads import ReadHead
-from agent_sidecar.server.patience import Phase
+from agent_sidecar.server.patience import HEADERS, IDLE, OPENING
 from agent_sidecar.server.service import Service
 
 MAX_REQUEST_ID_CHARS = 128
@@ -19,7 +19,6 @@ _MEANT = frozenset({
     b"x-request-id", b"authorization", b"expect", b"transfer-encoding", b"content-length", b"origin", b"connection",
     b"upgrade", b"traceparent",
 })  # fmt: skip
-_HEADERS = Phase.HEADERS  # looked up for each header
 
 
 class Flaw(NamedTuple):
@@ -43,7 +42,7 @@ class Head:
         self._limits: Limits = service.limits
         self._keeps = service.kept_headers
         self._parser = httptools.HttpRequestParser(self)
-        self._phase = Phase.OPENING if service.entrance.must_hurry else Phase.IDLE
+        self._phase = OPENING if service.entrance.must_hurry else IDLE
         self._known: Caller | None = None
         self._asker: Caller | None = None
         self._address = b""
@@ -76,12 +75,12 @@ class Head:
 
     def on_url(self, url: bytes) -> None:
         """Collect the target."""
-        if self._phase is _HEADERS:
+        if self._phase is HEADERS:
             self._head.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep the few headers that mean something here."""
-        if self._phase is not _HEADERS:
+        if self._phase is not HEADERS:
             return
         head = self._head
         head.headers += 1

@@ -20,6 +20,10 @@ class Phase(Enum):
     DRAINING = "draining"
 
 
+OPENING, IDLE, HEADERS, BODY, ANSWERING, DRAINING = Phase
+"""Names of their own: a connection looks at them some ten times a request, and in the class each look takes 0.06 µs."""
+
+
 def patience_ticks(limits: Limits) -> dict[Phase, float]:
     """Return the ticks a connection may stay in a phase. An answer under way is bounded by its handler."""
     seconds = {

@@ -42,6 +42,8 @@ _STATUS = ((ConflictError, 409), (UsageError, 400), (RemoteError, 503))
 def message(reply: Reply, *, keep_alive: bool, request_id: bytes = b"", extra: bytes = b"") -> bytes:
     """Return a reply as it is sent; `extra` are more header lines, each ended by CR LF."""
     status, body = reply
+    if keep_alive and type(body) is bytes and not request_id and not extra:  # the usual case at once
+        return b"%b%d\r\n\r\n%b" % (HEADS[status], len(body), body)
     if type(body) is Headed:
         extra += body.lines
     head = b"%b%d\r\n%b" % (HEADS[status] if type(body) is not Text else TEXT_HEAD, len(body), extra)
