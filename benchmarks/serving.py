@@ -1,5 +1,7 @@
 """Decisions over HTTP: a sidecar on one core, a client of 32 connections on another, 10,000 rules, by kind of log.
 
+Bodies come again and again, as those of schedulers and agents in a loop do, or each is new by a number in its context.
+
 The client is a small one on uvloop, in a process of its own; it sends a request on each connection once the reply
 before is there. The time of the core that a decision takes is that of the sidecar's process, all threads and the kernel
 included. OPA's row is not measured here: it is what was published for it.
@@ -15,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import cycle
+from itertools import count, cycle
 from pathlib import Path
 from typing import Any, cast
 
@@ -36,7 +38,10 @@ PORT = 18_181
 TOKEN = "a-token-of-enough-length"  # noqa: S105 - of a sidecar that lives for seconds
 SERVER_CORE, CLIENT_CORE = 0, 1
 POLICY = PolicyRef(bundle="sha256:" + "0" * 64, revision="0" * 40, channel="prod", release=1)
-OPA = ("OPA 1.9 (published, trivial policy)", "TCP", "", 16_500, 1.6, 3.8)
+REPEATED, NEW = "repeated", "new"
+OPA = ("OPA 1.9 (published, trivial policy)", "TCP", "", "", 16_500, 1.6, 3.8)
+NUMBER = b"0000000000"
+"""Stands in a new body where its number goes."""
 START_TIMEOUT_S = 30
 
 
@@ -53,10 +58,13 @@ def run() -> None:
         for durability in ("off", "process", "host"):
             with _serving(world, durability) as used_s:
                 for kind, address in (("TCP", f"127.0.0.1:{PORT}"), ("Unix", str(world.folder / "d.sock"))):
-                    rows.append((f"log {durability}", kind, *_asked(world, address, used_s)))
+                    rows += [
+                        (f"log {durability}", kind, bodies, *_asked(world, address, bodies, used_s))
+                        for bodies in (REPEATED, NEW)
+                    ]
     table(
         f"Over HTTP, one core, {CONNECTIONS} connections, {RULES:,} rules (ms)",
-        ("sidecar", "socket", "core µs a decision", "decisions/s", "p50", "p99"),
+        ("sidecar", "socket", "bodies", "core µs a decision", "decisions/s", "p50", "p99"),
         [*rows, OPA],
     )
     table("A record of the decision log, in process (µs)", ("step", "p50", "p99"), list(_steps()))
@@ -137,13 +145,13 @@ def _used_s(process: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _asked(world: World, address: str, used_s: Callable[[], float]) -> tuple[object, ...]:
+def _asked(world: World, address: str, bodies: str, used_s: Callable[[], float]) -> tuple[object, ...]:
     command = ["taskset", "-c", str(CLIENT_CORE), sys.executable, "-m", "benchmarks.serving", address]
-    command.append(str(world.folder / "requests.json"))
+    command += [str(world.folder / "requests.json"), bodies]
     before = used_s()
     done = subprocess.run(command, env=world.environment, check=True, stdout=subprocess.PIPE)
-    count, rate, p50, p99 = json.loads(done.stdout)
-    return (used_s() - before) / count * 1e6, round(rate), p50, p99
+    replies, rate, p50, p99 = json.loads(done.stdout)
+    return (used_s() - before) / replies * 1e6, round(rate), p50, p99
 
 
 class _Client(asyncio.Protocol):
@@ -180,12 +188,14 @@ class _Client(asyncio.Protocol):
         self._transport.write(next(self._messages))
 
 
-async def _ask(address: str, messages: list[bytes]) -> tuple[int, float, float, float]:
+async def _ask(address: str, messages: list[bytes], bodies: str) -> tuple[int, float, float, float]:
     """Return how many replies came in all, and rate, p50 and p99 (ms) after warming up."""
+    numbers = count()
     loop, times = asyncio.get_running_loop(), list[float]()
     host, _, port = address.rpartition(":")
     for number in range(CONNECTIONS):
-        mine = cycle(messages[number:] + messages[:number])
+        again = cycle(messages[number:] + messages[:number])
+        mine = _numbered(again, numbers) if bodies == NEW else again
 
         def client(mine: Iterator[bytes] = mine) -> _Client:
             return _Client(mine, times)
@@ -204,7 +214,13 @@ async def _ask(address: str, messages: list[bytes]) -> tuple[int, float, float, 
     return warm + len(ordered), len(ordered) / took, percentile(ordered, 0.5) * 1e3, percentile(ordered, 0.99) * 1e3
 
 
-def _message(request: object) -> bytes:
+def _numbered(messages: Iterator[bytes], numbers: Iterator[int]) -> Iterator[bytes]:
+    halves = (message.split(NUMBER) for message in messages)
+    return (b"%b%010d%b" % (before, next(numbers), after) for before, after in halves)
+
+
+def _message(request: dict[str, Any]) -> bytes:
+    request["context"] = {**request.get("context", {}), "number": NUMBER.decode()}
     body = json.dumps(request, separators=(",", ":")).encode()
     head = (
         f"POST /access/v1/evaluation HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
@@ -213,12 +229,12 @@ def _message(request: object) -> bytes:
     return head.encode() + body
 
 
-def _client(address: str, requests_file: str) -> None:
+def _client(address: str, requests_file: str, bodies: str) -> None:
     import uvloop
 
     messages = list(map(_message, json.loads(Path(requests_file).read_bytes())))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        print(json.dumps(runner.run(_ask(address, messages))))
+        print(json.dumps(runner.run(_ask(address, messages, bodies))))
         sys.stdout.flush()
         os._exit(0)  # its connections need no farewell
 
