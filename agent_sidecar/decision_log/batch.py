@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+from agent_sidecar import logs
 from agent_sidecar.decision_log.scribe import Entry
 
 Told = Callable[[bool], None]
@@ -10,12 +11,15 @@ Told = Callable[[bool], None]
 
 
 class Batch:
-    """Records that are written together or not at all, and who waits for that."""
+    """Records that are written together or not at all, and who waits for that.
 
-    __slots__ = ("_is_durable", "_waiting", "entries", "ids", "size")
+    Those who wait may keep it for long; of what it holds nothing is kept longer than is needed.
+    """
+
+    __slots__ = ("_entries", "_is_durable", "_waiting", "ids", "size")
 
     def __init__(self) -> None:
-        self.entries: list[Entry] = []
+        self._entries: list[Entry] = []
         self.ids: list[str] = []
         self.size = 0
         self._waiting: list[Told] = []
@@ -23,9 +27,14 @@ class Batch:
 
     def add(self, entry: Entry, told_as: str) -> None:
         """Add a record of what somebody is told under this id."""
-        self.entries.append(entry)
+        self._entries.append(entry)
         self.ids.append(told_as)
         self.size += len(entry[2])
+
+    def take(self) -> list[Entry]:
+        """Return the records, once: they are written now."""
+        entries, self._entries = self._entries, []
+        return entries
 
     def tell(self, told: Told) -> None:
         """Call back once it is known whether all of them are durable; at once if it is already."""
@@ -41,8 +50,12 @@ class Batch:
         return bool(await known)
 
     def settle(self, *, is_durable: bool) -> None:
-        """Tell everybody."""
+        """Tell everybody, whoever of them fails at it."""
         self._is_durable = is_durable
+        self.ids.clear()
         waiting, self._waiting = self._waiting, []
         for told in waiting:
-            told(is_durable)
+            try:
+                told(is_durable)
+            except Exception as error:  # noqa: BLE001 - request boundary: the others must not wait for ever
+                logs.bug("reply_not_let_go", error)

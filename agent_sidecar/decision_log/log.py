@@ -29,6 +29,8 @@ SHIPPING_STOP_S = 5.0
 """How long an end waits for what is being shipped; the rest is shipped after the next start."""
 MAX_BATCH_BYTES = 256 << 10
 """So much is written at once, in the middle of a turn: nothing grows with what arrives in one."""
+MAX_WITHHELD = 10_000
+"""So many withheld answers one record names: what was withheld at once always has room in the end."""
 _REPORT_EVERY = 10_000  # denials between two warnings while nothing can be logged
 
 
@@ -159,15 +161,14 @@ class DecisionLog:
         batch, self._batch = self._batch, None
         if batch is None:
             return
+        entries = batch.take()
         try:
-            position = self.spool.append(*self._untold(batch.entries[0][1]), *batch.entries)
+            position = self.spool.append(*self._untold(entries[0][1]), *entries)
         except Exception as error:  # noqa: BLE001 - nobody may be left waiting, and nothing leaves unlogged
-            self._deny(error if isinstance(error, StateError) else _bug(error), len(batch.entries))
+            self._deny(error if isinstance(error, StateError) else _bug(error), len(entries))
             batch.settle(is_durable=False)
             return
-        if self._denied or self._pending:
-            logs.info("decision_log_writable", denied=self._denied)
-            self._pending, self._denied, self._problem = (), 0, ""
+        self._note_told()
         if self._committing:
             self._committing.sync(position, batch)
         else:
@@ -181,13 +182,15 @@ class DecisionLog:
             logs.warning("decision_log_unwritable", reason=error.message, hint=error.hint, event_not_logged=kind)
 
     def withhold(self, decision_ids: list[str], error: StateError) -> None:
-        """Say that these decisions, which are in the log, were not given as answers: the next record is that."""
+        """Say that these decisions, which are in the log, were not given as answers: the next records are that."""
         self._denied_in_all += len(decision_ids)
         self._report(error)
         if not decision_ids:  # they come to wait only now, and for another sync
             return
-        entry = WITHHELD, moment(self._clock()), spell_fields({"decision_ids": decision_ids, "reason": error.message})
-        self._pending = (*self._pending, entry)
+        now = moment(self._clock())
+        for start in range(0, len(decision_ids), MAX_WITHHELD):
+            named = {"decision_ids": decision_ids[start : start + MAX_WITHHELD], "reason": error.message}
+            self._pending = (*self._pending, (WITHHELD, now, spell_fields(named)))
 
     def status(self) -> LogStatus:
         """Return how it goes."""
@@ -225,6 +228,7 @@ class DecisionLog:
     def end(self) -> None:
         """End the threads, and leave the spool signed, on the disk, and shipped as far as the store takes it."""
         self.flush()
+        self._tell_rest()
         if self._committing:
             self._committing.stop()
         if self._shipper is None:
@@ -244,19 +248,38 @@ class DecisionLog:
             raise error
         batch = self._batch
         if batch is None:
-            batch = self._batch = Batch()
             self._soon(self.flush)  # not before this call returns
+            batch = self._batch = Batch()
         batch.add(entry, told_as)
         if batch.size > MAX_BATCH_BYTES:
             self.flush()
         return batch
 
     def _untold(self, ts: str) -> Sequence[Entry]:
-        """Return what has not been written: which answers were withheld, and how many were denied unlogged."""
+        """Return what has not been written: which answers were withheld, and how many were denied unlogged.
+
+        Of records of withheld answers it is the first one: nothing that is written in one go grows with their number.
+        """
         if not self._denied:
-            return self._pending
+            return self._pending[:1]
         told = {"count": self._denied, "since": self._denied_since, "reason": self._problem}
-        return *self._pending, (UNLOGGED, ts, spell_fields(told))
+        return *self._pending[:1], (UNLOGGED, ts, spell_fields(told))
+
+    def _note_told(self) -> None:
+        """Note that what was untold is written."""
+        if self._denied or self._pending:
+            logs.info("decision_log_writable", denied=self._denied)
+            self._pending, self._denied, self._problem = self._pending[1:], 0, ""
+
+    def _tell_rest(self) -> None:
+        """Write what is untold: there will be no decision to write it with."""
+        while untold := self._untold(moment(self._clock())):
+            try:
+                self.spool.append(*untold)
+            except StateError as error:
+                self._report(error)
+                return
+            self._note_told()
 
     def _deny(self, error: StateError, count: int) -> None:
         if not self._denied:

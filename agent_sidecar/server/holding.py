@@ -8,7 +8,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from agent_sidecar.server.replies import Reply, message
+from agent_sidecar import logs
+from agent_sidecar.server.replies import Reply, error_reply, message
 
 if TYPE_CHECKING:
     from agent_sidecar.decision_log.batch import Batch
@@ -22,10 +23,10 @@ Instead = Callable[[], Reply]
 
 
 class _Waiting(NamedTuple):
-    """A message that waits for a batch: its index in its write, and what takes its place if that fails."""
+    """A message that waits for a batch: its place in its write, and what takes its place if that fails."""
 
     batch: "Batch"
-    index: int
+    place: int
     instead: Instead
     keep_alive: bool
     request_id: bytes
@@ -46,8 +47,19 @@ class _Piece:
         """Put other messages in the place of those that waited for a batch."""
         for each in self.waiting:
             if each.batch is batch:
-                denied = message(each.instead(), keep_alive=each.keep_alive, request_id=each.request_id)
-                self.messages[each.index] = denied
+                denied = message(_denial(each), keep_alive=each.keep_alive, request_id=each.request_id)
+                self.messages[each.place] = denied
+
+
+def _denial(waiting: _Waiting) -> Reply:
+    try:
+        return waiting.instead()
+    except Exception as error:  # noqa: BLE001 - request boundary: what may not leave is replaced whatever happens
+        logs.bug("denial_failed", error)
+        return _FAILURE
+
+
+_FAILURE = error_reply(500, "internal_error", "the sidecar failed on this request; its log says how")
 
 
 class HeldReplies:

@@ -147,6 +147,64 @@ def test_an_end_in_the_middle_of_a_turn_writes_what_was_decided(tmp_path: Path) 
     assert types(tmp_path) == ["decision"]
 
 
+def test_an_end_tells_what_no_decision_came_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = new_log(tmp_path)
+    write(log, "d-1")
+    log.withhold(["d-1"], StateError("decision log: cannot be synced"))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", _full)
+        write(log, "d-2")
+
+    log.end()
+
+    assert types(tmp_path) == ["decision", "withheld", "unlogged"]
+    assert flaws(tmp_path) == []
+
+
+def test_an_end_while_nothing_can_be_written_is_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = new_log(tmp_path)
+    monkeypatch.setattr(os, "write", _full)
+    write(log, "d-1")
+
+    log.end()
+
+    assert records(tmp_path) == []
+
+
+@pytest.mark.parametrize("durability", [Durability.PROCESS, Durability.HOST])
+def test_who_keeps_a_batch_keeps_none_of_its_records(tmp_path: Path, durability: Durability) -> None:
+    log = new_log(tmp_path, durability)
+    batch = log.write(decided("d-1"), Asking())
+    assert batch
+
+    log.flush()
+
+    assert batch.take() == []
+
+
+def test_who_cannot_be_told_keeps_nobody_waiting(tmp_path: Path) -> None:
+    log, told = new_log(tmp_path), list[bool]()
+    batch = log.write(decided("d-1"), Asking())
+    assert batch
+    batch.tell(lambda _ok: 1 // 0)  # type: ignore[arg-type]
+    batch.tell(told.append)
+
+    log.flush()
+
+    assert told == [True]
+
+
+def test_a_turn_that_nobody_would_end_takes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = new_log(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(log, "_soon", lambda _flush: 1 // 0)
+        with pytest.raises(ZeroDivisionError):
+            log.write(decided("d-1"), Asking())
+
+    assert write(log, "d-2") == [True]
+    assert [each["answer"]["decision_id"] for each in records(tmp_path)] == ["d-2"]
+
+
 def test_denials_while_nothing_can_be_written_are_counted_in_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,6 +300,19 @@ def test_what_the_disk_would_not_sync_is_withheld_and_the_log_says_so(
     assert types(tmp_path) == ["decision", "decision", "withheld", "decision"]
     assert records(tmp_path)[2]["decision_ids"] == ["d-1", "d-2"]
     assert flaws(tmp_path) == []
+
+
+def test_however_many_are_withheld_no_record_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = new_log(tmp_path)
+    monkeypatch.setattr(agent_sidecar.decision_log.log, "MAX_WITHHELD", 2)
+    log.withhold(["d-1", "d-2", "d-3", "d-4", "d-5"], StateError("decision log: cannot be synced"))
+
+    write(log, "d-6")
+    write(log, "d-7")
+    log.end()
+
+    told = [each.get("decision_ids", each["type"]) for each in records(tmp_path)]
+    assert told == [["d-1", "d-2"], "decision", ["d-3", "d-4"], "decision", ["d-5"]]
 
 
 def test_a_sync_that_fails_for_nobody_is_no_record(tmp_path: Path) -> None:

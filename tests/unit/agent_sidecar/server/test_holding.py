@@ -12,7 +12,9 @@ from agent_sidecar.server.connection import SLICE_BYTES, Connection
 from agent_sidecar.server.holding import MAX_HELD
 from agent_sidecar.server.listening import listen_unix
 from agent_sidecar.server.replies import Reply
-from agent_sidecar.server.service import Service
+from agent_sidecar.server.service import Routes, Service
+
+NO_MORE: Routes = {}
 
 
 class Disk:
@@ -40,7 +42,7 @@ class Disk:
 class Server:
     """A server whose decisions wait for a disk."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, more: Routes) -> None:
         self.path = path
         self.disk = Disk()
         self.clients: list[Client] = []
@@ -49,6 +51,7 @@ class Server:
                 b"/decide": (b"POST", self._decide),
                 b"/later": (b"POST", self._later),
                 b"/status": (b"GET", lambda _body, _peer: (200, b'"status"')),
+                **more,
             }
         )
 
@@ -104,9 +107,9 @@ class Client:
         return await self._reader.read() == b""
 
 
-def serve(tmp_path: Path, play: Callable[[Server], Awaitable[None]]) -> None:
+def serve(tmp_path: Path, play: Callable[[Server], Awaitable[None]], more: Routes = NO_MORE) -> None:
     async def both() -> None:
-        server = Server(tmp_path / "s")
+        server = Server(tmp_path / "s", more)
         sock = listen_unix(server.path, mode=0o600)
         loop = asyncio.get_running_loop()
         listening = await loop.create_unix_server(lambda: Connection(server.service), sock=sock)
@@ -185,6 +188,26 @@ def test_of_one_write_only_what_failed_is_denied(tmp_path: Path) -> None:
         assert [await client.receive() for _ in range(3)] == ["200 1", '200 "denied"', "200 3"]
 
     serve(tmp_path, play)
+
+
+def test_what_may_not_leave_does_not_even_if_its_denial_fails(tmp_path: Path) -> None:
+    def decide(body: bytes | bytearray, peer: Connection) -> Reply:
+        peer.hold(disk.write(), lambda: 1 // 0)  # type: ignore[arg-type, return-value]
+        return 200, bytes(body)
+
+    async def play(server: Server) -> None:
+        client = await server.client()
+        client.send(("/broken", "1"), ("/decide", "2"))
+        assert await client.hears_nothing()
+
+        disk.sync(ok=False)
+        server.disk.sync()
+
+        assert (await client.receive()).startswith("500 ")
+        assert await client.receive() == "200 2"
+
+    disk = Disk()
+    serve(tmp_path, play, {b"/broken": (b"POST", decide)})
 
 
 def test_a_reply_that_is_in_the_log_at_once_leaves_once_whatever_has_come_behind_it(tmp_path: Path) -> None:
