@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 
 from agent_sidecar.access.entrance import Entrance, TcpEntrance, UnixEntrance
 from agent_sidecar.access.tokens import TokenFile, Tokens
+from agent_sidecar.configuration import Configuration
 from agent_sidecar.server.caller import Caller, CallerKind
 from agent_sidecar.server.connection import Connection
+from agent_sidecar.server.gatekeeper import Gatekeeper
 from agent_sidecar.server.heads import MAX_BYTES, MAX_HEAD_BYTES, KnownHeads, ReadHead
 from agent_sidecar.server.replies import Reply
 from agent_sidecar.server.service import ANY, Service
@@ -502,10 +504,32 @@ def test_heads_take_no_more_memory_than_they_may(headers: list[str]) -> None:
     assert held <= most
 
 
-def test_heads_are_forgotten_with_the_tokens_in_them() -> None:
-    heads = learned(KnownHeads(), range(300))
+def test_heads_are_forgotten_with_the_tokens_in_them(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.touch(mode=0o600)
+    file.write_text(TOKEN)
+    configuration = Configuration(
+        store="file:///x",
+        channel="prod",
+        trusted_root=b"",
+        state=tmp_path,
+        socket=tmp_path / "s",
+        listen=("127.0.0.1", 1),
+        tokens=(TokenFile("ci", file),),
+    )
+    gatekeeper = Gatekeeper(configuration, now=lambda: 0.0)
+    server = Server(gatekeeper.tcp)
+    gatekeeper.services.append(server.service)
+    forgets: list[Callable[[], object]] = [
+        gatekeeper.reload,
+        lambda: gatekeeper.appliers["tokens"](configuration.tokens),
+        lambda: (file.write_text("another-token-of-16"), gatekeeper.refresh()),
+    ]
 
-    heads.forget()
-
-    assert len(heads) == 0
-    assert heads.get(raw(1)) is None
+    for forget in forgets:
+        talk(server, SHOWN, SHOWN)
+        gatekeeper.refresh()  # nothing has changed
+        assert len(server.service.heads) == 1
+        forget()
+        assert len(server.service.heads) == 0
+    assert status(talk(server, SHOWN)) == 401
