@@ -6,7 +6,6 @@ that nobody who reads a log can use one.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Protocol
@@ -57,8 +56,7 @@ class Asker(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Decided:
+class Decided(msgspec.Struct, eq=False):
     """A decision on its way out: what was asked, its answer, host time, and how long it took.
 
     `recording` says what the log holds of it, None for everything; `cache_hit`, that the answer was known already.

@@ -34,6 +34,7 @@ from agent_sidecar.tally import Tally
 from agent_sidecar.traces.exporting import SpanExporter
 from policy_core.decision import CALLER_NOT_BOUND, EVALUATION_ERROR, LOG_UNAVAILABLE, Answer, issued, refusal
 from policy_core.memory import Looking, Memory
+from policy_core.model import Decision
 from policy_core.request import RequestError, normalise
 
 Spelt = TypeVar("Spelt")
@@ -307,7 +308,9 @@ def job_form(answer: Answer) -> dict[str, Any]:
 
 
 def _as_job_form(answer: Answer) -> Reply:
-    return 200, encode(job_form(answer))
+    """Spell the job form as `job_form` does, without taking the answer apart: its decision comes first."""
+    small, capital = _BEGINNINGS[answer.decision]
+    return 200, capital + encode(answer)[len(small) :]
 
 
 def _unlogged(answer: Answer) -> Answer:
@@ -327,4 +330,5 @@ def _failed(error: Exception, decision_id: str, caller: Caller) -> Answer:
     return refusal(EVALUATION_ERROR, "the sidecar failed on this request", decision_id=decision_id)
 
 
+_BEGINNINGS = {word: tuple(b'{"decision":"%b"' % each.encode() for each in (word, word.upper())) for word in Decision}
 _UNLOGGED = "the decision log cannot be written, and nothing is allowed unlogged"

@@ -15,8 +15,8 @@ from agent_sidecar.freshness import FreshnessState
 from agent_sidecar.host_clock import HostClock
 from agent_sidecar.memory import AtOnce, HostMemory, WouldWaitError
 from agent_sidecar.server.authzen import AuthZenApi
-from agent_sidecar.server.decisions import DecisionApi
-from agent_sidecar.server.replies import message
+from agent_sidecar.server.decisions import DecisionApi, job_form
+from agent_sidecar.server.replies import encode, message
 from agent_sidecar.server.waiting import WaitingRoom
 from agent_sidecar.status import Health
 from policy_core.decision import Answer, PolicyRef
@@ -87,6 +87,16 @@ def test_the_job_form_gets_its_decision_in_capitals(api: DecisionApi) -> None:
     status, reply = ask(api, b"/api/v1/policy/evaluate", b'{"job":{"topic":"job.x"}}')
 
     assert (status, reply["decision"], reply["allowed"]) == (200, "ALLOW_WITH_CONSTRAINTS", True)
+
+
+@pytest.mark.parametrize("word", Decision)
+def test_the_job_form_is_the_answer_but_for_its_decision(api: DecisionApi, word: Decision) -> None:
+    answer = Answer(decision=word, allowed=False, reason=str(word), reason_code="matched_rule", retry_after_s=1.5)
+    api.answer = lambda _asked, spell, *_: spell(answer)  # type: ignore[assignment, method-assign, misc]
+
+    _, reply = api.job_evaluation(b"{}", PEER)  # type: ignore[misc]
+
+    assert reply == encode(job_form(answer))
 
 
 @pytest.mark.parametrize(
