@@ -163,3 +163,6 @@ class OwnHead:
     def close(self) -> None:
         """Let go of the page."""
         self._page.close()
+
+
+Head = SharedHead | OwnHead

@@ -16,11 +16,12 @@ import msgspec
 from agent_sidecar import logs
 from agent_sidecar.decision_log.batch import Batch
 from agent_sidecar.decision_log.committing import GroupCommit
+from agent_sidecar.decision_log.errors import SpoolError
 from agent_sidecar.decision_log.records import DECISION, Asker, Decided, Moments, spell, spell_fields
 from agent_sidecar.decision_log.scribe import MAX_REST_BYTES, Entry
 from agent_sidecar.decision_log.settings import Durability, LogSettings, WhenFull
 from agent_sidecar.decision_log.shipper import Shipper, ShippingStatus
-from agent_sidecar.decision_log.spool import Spool, SpoolError
+from agent_sidecar.decision_log.spool import Spool
 from agent_sidecar.durable import StateError
 from agent_sidecar.history import moment
 

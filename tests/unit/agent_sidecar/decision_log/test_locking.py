@@ -12,7 +12,7 @@ import pytest
 from spooled import entry, flaws, names, new_spool
 
 from agent_sidecar.decision_log import locking
-from agent_sidecar.decision_log.spool import SpoolError
+from agent_sidecar.decision_log.errors import SpoolError
 
 HOLD = """
 import fcntl, os, sys, time

@@ -12,10 +12,10 @@ from spooled import NOON, flaws, new_spool, records
 
 import agent_sidecar.decision_log.log
 from agent_sidecar.asked import Asked
+from agent_sidecar.decision_log.errors import SpoolError
 from agent_sidecar.decision_log.log import MAX_BATCH_BYTES, DecisionLog, NoLog
 from agent_sidecar.decision_log.records import Decided, Spoken
 from agent_sidecar.decision_log.settings import Durability, LogSettings, log_settings
-from agent_sidecar.decision_log.spool import SpoolError
 from agent_sidecar.durable import StateError
 from policy_core.decision import Answer
 from policy_core.model import Decision

@@ -13,7 +13,8 @@ import msgspec
 import pytest
 from spooled import NOON, entry, flaws, names, new_spool, records, segments
 
-from agent_sidecar.decision_log.spool import Spool, SpoolError
+from agent_sidecar.decision_log.errors import SpoolError
+from agent_sidecar.decision_log.spool import Spool
 
 HOUR = 3600.0
 

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from spooled import entry, flaws, names, new_spool, segments
 
-from agent_sidecar.decision_log import spool as spools
-from agent_sidecar.decision_log.spool import Spool, SpoolError
+from agent_sidecar.decision_log import writing
+from agent_sidecar.decision_log.errors import SpoolError
+from agent_sidecar.decision_log.spool import Spool
 from agent_sidecar.durable import StateError
 
 OPERATIONS = ("open", "write", "ftruncate", "truncate", "rename", "unlink", "fsync", "fdatasync")
@@ -72,7 +73,7 @@ def _done(work: Callable[[], object]) -> str:
 def test_failed_at_any_operation_nothing_taken_is_lost(
     scene: Callable[[Spool, Spool], Iterator[Callable[[], str]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spools, "TRY_AGAIN_S", 0.0)
+    monkeypatch.setattr(writing, "TRY_AGAIN_S", 0.0)
     disk = FailingDisk(monkeypatch)
     operation, failed = 0, True
     while failed:

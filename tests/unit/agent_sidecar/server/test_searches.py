@@ -17,9 +17,9 @@ from agent_sidecar.access.binding import Binds, binds
 from agent_sidecar.activation import Activation, Answering, Unavailable
 from agent_sidecar.asked import Asked
 from agent_sidecar.decision_log.batch import Batch
+from agent_sidecar.decision_log.errors import SpoolError
 from agent_sidecar.decision_log.log import NoLog
 from agent_sidecar.decision_log.records import Decided, Spoken
-from agent_sidecar.decision_log.spool import SpoolError
 from agent_sidecar.freshness import FreshnessState
 from agent_sidecar.host_clock import HostClock
 from agent_sidecar.memory import HostMemory
