@@ -191,16 +191,6 @@ class Later(NoLog):
         return self.batches[-1]
 
 
-def test_a_batch_does_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(together, "LOGGED_S", 0.01)
-    api = AuthZenApi(new_api(tmp_path, Later()))  # type: ignore[arg-type]
-
-    async def asked() -> Any:
-        return await api.evaluations(json.dumps({**REQUEST, "evaluations": [{}]}).encode(), peer())  # type: ignore[arg-type, misc]
-
-    assert asyncio.run(asked()) == (503, b'"not answered: the decision log is not on the disk yet"')
-
-
 def test_a_batch_leaves_once_all_of_it_is_logged_and_what_is_not_is_denied_alone(tmp_path: Path) -> None:
     log = Later()
     api = AuthZenApi(new_api(tmp_path, log))  # type: ignore[arg-type]
