@@ -163,6 +163,7 @@ METRICS = (
     Metric(
         "writ_decisions_total", Kind.COUNTER, "Decisions by their word.",
         lambda r: _by("decision", r.tally.decisions),
+        "As they were made: where one cannot be logged a denial leaves, and `writ_decision_log_denied_total` counts it",
     ),
     Metric(
         "writ_decision_duration_seconds", Kind.HISTOGRAM, "Time from a decoded request to its answer.",

@@ -111,6 +111,8 @@ class AuthZenApi:
                 if made[-1].decision is batch.ends_with:
                     break
             return 200, encode({"evaluations": await asking.logged()})
+        except TimeoutError:
+            return 503, encode("not answered: the decision log is not on the disk yet")
         finally:
             self._batches -= 1
 

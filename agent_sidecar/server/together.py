@@ -1,5 +1,6 @@
 """Several decisions in one reply, which leaves once the log has all of them."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -8,6 +9,8 @@ from agent_sidecar.server.caller import Caller
 from agent_sidecar.server.decisions import Peer
 
 Item = TypeVar("Item")
+LOGGED_S = 60.0
+"""How long a disk may take; what waits for it holds its place among a limited number of others."""
 
 
 class Together(Generic[Item]):
@@ -28,8 +31,9 @@ class Together(Generic[Item]):
         self._waits_for.append((batch, len(self.made), instead))
 
     async def logged(self) -> list[Item]:
-        """Return the items once the log has them; those that it has not are replaced."""
-        for batch, index, instead in self._waits_for:
-            if not await batch.settled():
-                self.made[index] = instead()
+        """Return the items once the log has them; those that it has not are replaced. Raises TimeoutError."""
+        async with asyncio.timeout(LOGGED_S):
+            for batch, index, instead in self._waits_for:
+                if not await batch.settled():
+                    self.made[index] = instead()
         return self.made

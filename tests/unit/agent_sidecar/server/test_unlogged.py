@@ -17,6 +17,7 @@ from agent_sidecar.ext_authz import TrustedHeaders
 from agent_sidecar.freshness import FreshnessState
 from agent_sidecar.host_clock import HostClock
 from agent_sidecar.memory import AtOnce, HostMemory, WouldWaitError
+from agent_sidecar.server import together
 from agent_sidecar.server.authzen import AuthZenApi
 from agent_sidecar.server.decisions import DecisionApi
 from agent_sidecar.server.envoy import EnvoyApi
@@ -189,6 +190,16 @@ class Later(NoLog):
     def write(self, decided: Decided, peer: Asker) -> Batch:  # type: ignore[override]
         self.batches.append(Batch())
         return self.batches[-1]
+
+
+def test_a_batch_does_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(together, "LOGGED_S", 0.01)
+    api = AuthZenApi(new_api(tmp_path, Later()))  # type: ignore[arg-type]
+
+    async def asked() -> Any:
+        return await api.evaluations(json.dumps({**REQUEST, "evaluations": [{}]}).encode(), peer())  # type: ignore[arg-type, misc]
+
+    assert asyncio.run(asked()) == (503, b'"not answered: the decision log is not on the disk yet"')
 
 
 def test_a_batch_leaves_once_all_of_it_is_logged_and_what_is_not_is_denied_alone(tmp_path: Path) -> None:
