@@ -38,7 +38,8 @@ class Connection(ArrivingRequest, asyncio.Protocol):
 
     __slots__ = (
         "_backlog", "_has_ended", "_held", "_is_due", "_is_overtaken", "_is_refused", "_is_unread", "_out",
-        "_place", "_seen_bytes", "_since", "_transport",
+        "_place", "_seen_bytes", "_since", "_transport", "_unlearned",
+        "_unparsed",
     )  # fmt: skip
 
     def __init__(self, service: Service, *, place: object = _NO_PLACE) -> None:
@@ -52,6 +53,8 @@ class Connection(ArrivingRequest, asyncio.Protocol):
         self._seen_bytes = 0
         self._backlog = b""  # has arrived, and waits until others have had their turn
         self._is_due = False  # others have their turn, and then the backlog is looked at
+        self._unparsed = b""  # a known head that the parser sees only if its body does not come in one piece
+        self._unlearned: tuple[bytes, ReadHead] | None = None  # a head that came by itself, until it is answered
         self._is_overtaken = False  # more than one request has come while an answer is under way
         self._is_unread = False  # the peer does not read its answers
         self._has_ended = False  # the peer sends nothing more
@@ -169,39 +172,71 @@ class Connection(ArrivingRequest, asyncio.Protocol):
             return
         if self._phase in _BETWEEN:
             self._begin(data)
+        elif self._unparsed:
+            self._go_on_with(data)
         else:
             self._parse(data)
+            if self._unlearned and self._phase is not BODY:
+                unlearned, self._unlearned = self._unlearned, None
+                self._learn(*unlearned)
         self._send()
 
     def _begin(self, data: bytes) -> None:
-        """Take bytes that come between requests: without the parser, if they are a request whose head it has read."""
+        """Take bytes that come between requests: without the parser, if they have a head that it has read before.
+
+        What follows the head is then its body, or nothing as yet.
+        """
         service = self._service
         end = data.find(END) + len(END)  # not found: some bytes that are no head
+        follow = len(data) - end
         known = service.heads.get(data[:end])
-        if known is not None and known.body_bytes == len(data) - end:
-            self._take_known(known, data[end:])
+        if known is not None and (known.body_bytes == follow or not follow):
+            if self._take_head(known):
+                if known.body_bytes == follow:
+                    self._take_body(data[end:])
+                else:
+                    self._unparsed = data
+                    self._bound()
             return
         before = service.requests
         self._parse(data)
-        head = self._head
-        is_one = service.requests == before + 1 and self._phase in _TAKEN and head.keep_alive
-        if is_one and head.is_plain and head.body_bytes == self._body_bytes == len(data) - end:
-            service.heads.learn(data[:end], head)
+        if service.requests == before + 1 and self._body_bytes == follow:
+            self._learn(data[:end], self._head)
+        elif self._phase is BODY and self._head.is_plain and not follow:
+            self._unlearned = data, self._head
 
-    def _take_known(self, head: ReadHead, body: bytes) -> None:
-        """Take a request that the parser does not see: for that it stays between requests."""
+    def _learn(self, raw: bytes, head: ReadHead) -> None:
+        """Remember a head whose request the parser has read, if that went the usual way to its end."""
+        is_answered = head is self._head and head.keep_alive and self._phase in _TAKEN
+        if is_answered and head.is_plain and head.body_bytes == self._body_bytes:
+            self._service.heads.learn(raw, head)
+
+    def _go_on_with(self, data: bytes) -> None:
+        """Take what follows a known head that came by itself: all of the body, or else all goes to the parser."""
+        head, self._unparsed = self._unparsed, b""
+        if len(data) == self._head.body_bytes:
+            self._take_body(data)
+        else:
+            self._parse(head + data)  # of the head it changes nothing: that has been taken
+
+    def _take_head(self, head: ReadHead) -> bool:
+        """Begin a request that the parser does not see, and tell whether it goes on: for the parser none has begun."""
         self._phase = BODY
+        self._since = self._service.tick
         self._begin_head(head)
+        self._body_bytes = 0
         flaw = self._flaw()
         if flaw:
             self._refuse(*flaw)
-        else:
-            self._body = body
-            try:
-                self._respond()
-            except Exception as error:  # noqa: BLE001 - as much as the parser catches where it calls
-                self._failed(error)
-                self._refuse(*_FAILURE)
+        return not flaw
+
+    def _take_body(self, body: bytes) -> None:
+        self._body = body
+        try:
+            self._respond()
+        except Exception as error:  # noqa: BLE001 - as much as the parser catches where it calls
+            self._failed(error)
+            self._refuse(*_FAILURE)
 
     def _parse(self, data: bytes) -> None:
         try:
@@ -213,6 +248,10 @@ class Connection(ArrivingRequest, asyncio.Protocol):
                 self._end()
             else:
                 self._refuse(400, "bad_request", f"not an HTTP request: {error}")
+        self._bound()
+
+    def _bound(self) -> None:
+        """Refuse a request of which too much has arrived."""
         limits = self._limits
         if self._phase in _IN_HEAD and self._seen_bytes > limits.header_bytes:
             self._refuse(431, "headers_too_large", f"headers are larger than {limits.header_bytes} bytes")

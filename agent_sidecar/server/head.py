@@ -154,6 +154,7 @@ class Head:
 def _note(head: ReadHead, name: bytes, value: bytes) -> None:
     if name == b"content-length":
         head.body_bytes = int(value[:20]) if value.isdigit() else 0  # the parser refuses what is no number
+        head.is_plain = head.is_plain and value.isdigit() and len(value) <= 20
     elif name == b"authorization":
         head.authorization = value if head.authorization is None else b""  # of two, neither counts
     elif name == b"origin":

@@ -106,8 +106,28 @@ def post(body: bytes = b"hello", *headers: str, path: str = "/at-once", version:
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
+def in_two(message: bytes) -> tuple[bytes, bytes]:
+    """Return head and body, as clients send them that write each by itself."""
+    end = message.find(b"\r\n\r\n") + 4
+    return message[:end], message[end:]
+
+
 GET = b"GET /any HTTP/1.1\r\nHost: localhost\r\n\r\n"
 SMUGGLED = b"POST /any HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n!"
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> Tokens:
+    (tmp_path / "token").touch(mode=0o600)
+    (tmp_path / "token").write_text(TOKEN)
+    return Tokens([TokenFile("ci", tmp_path / "token")])
+
+
+SHOWN = post(b"hello", f"Authorization: Bearer {TOKEN}")
+
+
+def status(wire: Wire) -> int:
+    return int(wire.sent.split(b" ", 2)[1])
 
 
 class Unasked:
@@ -131,11 +151,59 @@ def test_a_head_that_has_come_twice_is_not_parsed_again() -> None:
     assert server.service.requests == 4
 
 
+def test_a_head_by_itself_that_has_come_twice_is_not_parsed_again() -> None:
+    server = Server()
+    for _ in range(2):
+        talk(server, *in_two(post()))
+    connection, wire = server.connect()
+    connection._parser = Unasked()
+
+    for piece in (*in_two(post(b"third")), post(b"whole"), *in_two(post(b"\r\n\r\n!"))):
+        connection.data_received(piece)
+
+    assert [seen[2] for seen in server.handled] == [b"hello"] * 2 + [b"third", b"whole", b"\r\n\r\n!"]
+    assert wire.sent.count(b"HTTP/1.1 200 OK") == 3
+
+
+def test_a_known_head_by_itself_is_refused_before_its_body(tokens: Tokens, tmp_path: Path) -> None:
+    server = Server(TcpEntrance(tokens))
+    for _ in range(2):
+        talk(server, *in_two(SHOWN))
+    (tmp_path / "token").write_text("another-token-of-16")
+    tokens.reload()
+
+    wire = talk(server, in_two(SHOWN)[0])
+
+    assert len(server.service.heads) == 1
+    assert status(wire) == 401
+
+
+def test_who_sent_a_known_head_waits_for_its_body_no_longer_than_others() -> None:
+    server = Server()
+    for _ in range(2):
+        talk(server, *in_two(post()))
+    server.service.tick = 1000
+    connection, wire = server.connect()
+    server.service.tick = 2000
+    connection.data_received(in_two(post())[0])
+
+    connection.check_patience()
+    assert wire.sent == b""
+    server.service.tick += 11
+    connection.check_patience()
+
+    assert status(wire) == 408
+    connection.data_received(b"hello")
+    assert len(server.handled) == 2
+
+
 ATTACKS = {
     "two lengths": [post(b"hello", "Content-Length: 5")],
     "two lengths that differ": [post(b"hello", "Content-Length: 2")],
     "a list of lengths": [post().replace(b": 5", b": 5, 5")],
     "a signed length": [post().replace(b": 5", b": +5")],
+    "a length with a tab, by itself": [post().replace(b": 5", b": 5\t")[:-5], b"hello", post()],
+    "a long length, by itself": [post().replace(b": 5", b": 000000000000000000000000005")[:-5], b"hello", post()],
     "a length with a space": [post().replace(b": 5", b": 5 ")],
     "a long length": [post().replace(b": 5", b": 000000000000000000000000005")],
     "chunked": [post(b"0\r\n\r\n", "Transfer-Encoding: chunked").replace(b"Content-Length: 5\r\n", b"")],
@@ -162,6 +230,24 @@ ATTACKS = {
     "a part of a request after the body": [post() + SMUGGLED[:9], SMUGGLED[9:]],
     "a body of its own piece": [post()[:-5], b"hello"],
     "a head of its own piece, and another request": [post()[:-5], post()],
+    "a body in two pieces": [post()[:-5], b"he", b"llo", post()],
+    "a body in two pieces, and more": [post()[:-5], b"he", b"llo" + SMUGGLED],
+    "a body of its own piece, and more": [post()[:-5], b"hello" + post(), post()],
+    "a body of its own piece, and a part of more": [post()[:-5], b"hello" + post()[:20], post()[20:]],
+    "a body of its own piece, and line ends": [post()[:-5], b"hello\r\n", post()],
+    "a body of its own piece that is a request": [post(SMUGGLED)[: -len(SMUGGLED)], SMUGGLED, post()],
+    "heads of their own pieces, and bodies": [post()[:-5], b"hello"] * 3,
+    "heads of their own pieces, and later answers": [post(path="/later")[:-5], b"hello"] * 3,
+    "a head after a head": [post()[:-5], GET, GET],
+    "line ends, and a head of its own piece": [b"\r\n", post()[:-5], b"hello", GET],
+    "a closing head of its own piece": [post(b"hello", "Connection: close")[:-5], b"hello", GET],
+    "an expecting head of its own piece": [post(b"hello", "Expect: 100-continue")[:-5], b"hello", GET],
+    "an upgrading head of its own piece": [
+        post(b"hello", "Connection: Upgrade", "Upgrade: h2c")[:-5], b"hello", GET,
+    ],
+    "a head of its own piece, and chunks": [
+        post(b"", "Transfer-Encoding: chunked").replace(b"Content-Length: 0\r\n", b""), b"0\r\n\r\n", GET,
+    ],
     "a head in two pieces": [post()[:20], post()[20:]],
     "a head that continues another": [post()[:-7], post()],
     "no length": [GET, GET + GET, GET + b"hello"],
@@ -198,6 +284,7 @@ def test_a_memory_changes_nothing_of_what_is_answered(pieces: list[bytes]) -> No
     server, forgetful = Server(), Server(most=0)
     for _ in range(3):
         talk(server, post(), post(path="/later"), GET, SMUGGLED)
+        talk(server, post(SMUGGLED))
     server.handled.clear()
 
     expected = talk(forgetful, *pieces)
@@ -214,7 +301,7 @@ def test_a_memory_changes_nothing_of_what_is_answered(pieces: list[bytes]) -> No
         "two lengths", "two lengths that differ", "chunked", "chunked with a length", "a folded line",
         "a folded length",
         "a bare line feed at the end", "ends of heads in the body", "a byte after the body", "line ends after the body",
-        "line ends before it", "a request after the body", "a body of its own piece", "a head in two pieces", "old",
+        "line ends before it", "a request after the body", "a head in two pieces", "old",
         "old, and a later answer",
         "no host", "two hosts", "a large head", "too many headers",
     ],
@@ -281,6 +368,8 @@ def conversations(draw: st.DrawFn) -> list[list[bytes]]:
     for _ in range(draw(st.integers(2, 5))):
         pieces = draw(st.lists(st.sampled_from(pool), min_size=1, max_size=6))
         if draw(st.booleans()):
+            pieces = [piece for each in pieces for piece in in_two(each)]
+        elif draw(st.booleans()):
             sent = b"".join(pieces)
             cuts = sorted(draw(st.lists(st.integers(0, len(sent)), max_size=4)))
             pieces = [sent[start:end] for start, end in zip([0, *cuts], [*cuts, len(sent)], strict=True)]
@@ -301,20 +390,6 @@ def test_whatever_comes_is_answered_as_without_a_memory(talks: list[list[bytes]]
     assert asyncio.run(all_of(server)) == asyncio.run(all_of(forgetful))
     assert server.handled == forgetful.handled
     assert server.service.requests == forgetful.service.requests
-
-
-@pytest.fixture
-def tokens(tmp_path: Path) -> Tokens:
-    (tmp_path / "token").touch(mode=0o600)
-    (tmp_path / "token").write_text(TOKEN)
-    return Tokens([TokenFile("ci", tmp_path / "token")])
-
-
-SHOWN = post(b"hello", f"Authorization: Bearer {TOKEN}")
-
-
-def status(wire: Wire) -> int:
-    return int(wire.sent.split(b" ", 2)[1])
 
 
 def test_a_token_that_is_taken_back_opens_nothing_more(tokens: Tokens, tmp_path: Path) -> None:
