@@ -56,6 +56,7 @@ class Writer:
         self._number = 0
         self._header: SegmentHeader | None = None
         self._hour = ""
+        self._refused_from: int | None = None
         self._fails_until = 0.0
 
     def open(self) -> None:
@@ -67,7 +68,7 @@ class Writer:
     def append(self, entries: tuple[Entry, ...]) -> int:
         """Write records, all or none, and return `position`. Raises SpoolError."""
         end = self._end()
-        if end[2] >= self._segment_bytes or entries[0][1][:13] > self._hour:
+        if end[2] >= self._segment_bytes or max(ts for _, ts, _ in entries)[:13] > self._hour:
             self._move_on(end[2])
             end = self._head.read()
         while True:
@@ -185,12 +186,19 @@ class Writer:
         try:
             write_all(self.file, content)
         except OSError as error:
-            os.ftruncate(self.file, length)
+            self._refused_from = length
+            self._cut_refused()
             self._head.clear()
             if error.errno in FULL:
                 raise SpoolFullError(f"decision log: the disk is full: {error.strerror}") from error
             self.distrust()
             raise
+
+    def _cut_refused(self) -> None:
+        """Cut what was refused: whole lines of it would be found as records, and were told of as denied."""
+        if self._refused_from is not None and self._head.read()[0] == self.generation:  # nobody has recovered since
+            os.ftruncate(self.file, self._refused_from)
+        self._refused_from = None
 
     def _move_on(self, length: int) -> None:
         """Begin the next segment; on a disk without room for one the present one grows, within its limit."""
@@ -203,6 +211,7 @@ class Writer:
 
     def _recover(self) -> None:
         self._head.mark()
+        self._cut_refused()
         end = recovery.find_end(self._directory)
         if end is None:
             self._begin(1, new_chain())

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from asking import Asking
-from spooled import NOON, flaws, new_spool, records
+from spooled import NOON, flaws, new_spool, records, segments
 
 import agent_sidecar.decision_log.log
 from agent_sidecar.asked import Asked
@@ -23,9 +23,9 @@ from policy_core.model import Decision
 REQUEST = {"subject": {"type": "user", "id": "a"}, "action": {"name": "x"}, "resource": {"type": "t", "id": "i"}}
 
 
-def decided(name: str) -> Decided:
+def decided(name: str, *, now: float = NOON) -> Decided:
     answer = Answer(decision=Decision.ALLOW, allowed=True, reason_code="matched_rule", decision_id=name)
-    return Decided(Asked(REQUEST), answer, NOON, 1, Spoken.AUTHZEN, is_trial=False)
+    return Decided(Asked(REQUEST), answer, now, 1, Spoken.AUTHZEN, is_trial=False)
 
 
 def new_log(directory: Path, durability: Durability = Durability.PROCESS, **options: Any) -> DecisionLog:
@@ -110,6 +110,35 @@ def test_a_turn_that_cannot_be_written_is_denied_as_a_whole(tmp_path: Path, monk
 
     assert [(each["type"], each.get("count")) for each in records(tmp_path)] == [("unlogged", 3), ("decision", None)]
     assert log.status().denied == 3
+
+
+def test_a_turn_of_which_a_part_could_not_be_taken_back_is_not_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, real = new_log(tmp_path), os.write
+    write(log, "d-1")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda file, content: real(file, content[: len(content) // 2]))
+        patch.setattr(os, "ftruncate", _broken)
+        assert write(log, "d-2", "d-3", "d-4", "d-5") == [False] * 4
+
+    assert write(log, "d-6") == [True]
+
+    assert types(tmp_path) == ["decision", "unlogged", "decision"]
+    assert flaws(tmp_path) == []
+
+
+def test_a_turn_that_goes_on_into_another_hour_is_where_readers_look_for_that(tmp_path: Path) -> None:
+    now = NOON + 3_599
+    log = new_log(tmp_path, clock=lambda: now)
+    log.write(decided("d-1", now=now), Asking())
+    now += 1
+    log.write(decided("d-2", now=now), Asking())
+
+    log.flush()
+
+    (found,) = (path.read_bytes() for path in segments(tmp_path) if b"d-2" in path.read_bytes())
+    assert b'"opened_at":"2026-03-01T13:00:00' in found
 
 
 def test_a_bug_while_a_turn_is_written_leaves_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
