@@ -140,9 +140,9 @@ class Connection(ArrivingRequest, asyncio.Protocol):
             return  # until the peer reads, or the log is written, or for ever
         data, self._backlog = self._backlog[:SLICE_BYTES], self._backlog[SLICE_BYTES:]
         self._take(data)
-        self._go_on()
+        self._look_again()
 
-    def _go_on(self) -> None:
+    def _look_again(self) -> None:
         """Look at what has arrived, after others have had their turn, or read again.
 
         Never at once: who calls may be in the middle of a request, of this connection or another.
@@ -290,7 +290,7 @@ class Connection(ArrivingRequest, asyncio.Protocol):
             if self._has_ended or (self._phase is IDLE and self._service.closing):
                 self._transport.close()
             else:
-                self._go_on()
+                self._look_again()
 
     def eof_received(self) -> bool:
         """Close our side too, once a peer that half-closes has what is held back for it; TLS has no half of a close."""
@@ -306,7 +306,7 @@ class Connection(ArrivingRequest, asyncio.Protocol):
     def resume_writing(self) -> None:
         """Read again."""
         self._is_unread = False
-        self._go_on()
+        self._look_again()
 
     # what httptools calls
 
