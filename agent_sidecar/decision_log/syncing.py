@@ -42,17 +42,21 @@ class Syncing:
         self._one_at_a_time = Lock()
         self._older: list[Left] = []
         self._lost: list[int] = []
+        self._failed: list[int] = []
         self._synced_generation = -1
 
     def sync(self) -> int:
         """Sync what was written so far; return the writer's `position` up to which that holds. Raises SpoolError."""
         writer = self._writer
         with self._one_at_a_time:
-            if writer.is_suspect:
+            if writer.is_suspect or self._failed:
                 with self._exclusive():
                     writer.catch_up()
+                    self._lost += [number for number in self._failed if number != writer.number]
+                    self._failed.clear()
             with self._threads:
-                position, generation, current = writer.position, writer.generation, writer.file
+                position, generation = writer.position, writer.generation
+                number, current = writer.number, writer.file
                 older, self._older = self._older + writer.take_left(), []
             try:
                 self._save_lost()
@@ -64,7 +68,7 @@ class Syncing:
                     sync_directory(self._directory)
                     self._synced_generation = generation
             except (OSError, StateError) as error:
-                writer.distrust()
+                self._distrust(number)
                 raise SpoolError(f"decision log: cannot be synced: {error}") from error
             finally:
                 self._older = older
@@ -113,8 +117,12 @@ class Syncing:
                 if not self._lost:  # another thread came first
                     return
                 if self._lost[0] == self._head.read()[1]:  # it is written to, in whatever file has its name now
-                    self._lost.pop(0)
-                    self._writer.distrust()
+                    self._distrust(self._lost.pop(0))
                     raise SpoolError("decision log: a file of the open segment could not be synced")
                 write_anew(self._directory, self._lost[0])
                 self._lost.pop(0)
+
+    def _distrust(self, number: int) -> None:
+        """Have the open segment written anew, by the writer; here if it is finished before the writer comes to it."""
+        self._failed.append(number)
+        self._writer.distrust()

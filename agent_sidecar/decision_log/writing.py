@@ -32,7 +32,7 @@ Left = tuple[int, int]
 
 
 class Writer:
-    """Writes to the open segment, in the file that is `file`; `position` is how many records it has written.
+    """Writes to segment `number`, in the file that is `file`; `position` is how many records it has written.
 
     `generation` grows with each file that becomes the open one. A writer with `leaves` keeps the files it has left, or
     skipped, for who syncs them: nothing is found after a crash that follows what is not. OSError is for the caller.
@@ -43,6 +43,7 @@ class Writer:
     ) -> None:
         self.position = 0
         self.generation = -1
+        self.number = 0
         self.file = -1
         self.is_suspect = False
         self._directory = directory
@@ -53,7 +54,6 @@ class Writer:
         self._drops_oldest = drops_oldest
         self._leaves = leaves
         self._left: list[Left] = []
-        self._number = 0
         self._header: SegmentHeader | None = None
         self._hour = ""
         self._refused_from: int | None = None
@@ -262,11 +262,11 @@ class Writer:
         file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
         if self._leaves:
             for skipped in numbers(self._directory, OPEN):
-                if self._number < skipped < number:
+                if self.number < skipped < number:
                     self._leave(skipped, os.open(open_path(self._directory, skipped), os.O_RDONLY | os.O_CLOEXEC))
         if self.file >= 0:
-            self._leave(self._number, self.file)
-        self._number = number
+            self._leave(self.number, self.file)
+        self.number = number
         self.file, self.generation, self._header, self._hour = file, generation, header, header.opened_at[:13]
 
     def _leave(self, number: int, file: int) -> None:

@@ -224,3 +224,40 @@ def test_a_segment_that_two_threads_find_lost_is_saved_for_both(
     assert after != before
     assert names(tmp_path) == ["a", "b"]
     assert flaws(tmp_path) == []
+
+
+@pytest.mark.parametrize("after_it", [False, True], ids=["during the sync", "after it"])
+@pytest.mark.parametrize("by_another", [False, True], ids=["by this process", "by another"])
+def test_a_segment_that_is_finished_when_its_sync_has_failed_is_written_anew(
+    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_another: bool, after_it: bool
+) -> None:
+    other = new_spool(tmp_path, syncs=False)
+    finish = other.seal if by_another else spool.seal
+    spool.append(entry("a"))
+    spool.sync()
+    spool.append(entry("b"))
+    lost = segments(tmp_path)[0]
+    before = lost.stat().st_ino
+    fdatasync, failed = os.fdatasync, []
+
+    def failing_once(file: int) -> None:
+        if failed:
+            return fdatasync(file)
+        failed.append(file)
+        if not after_it:
+            finish()
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fdatasync", failing_once)
+    with lost.open("rb"):  # no other file gets its inode
+        with pytest.raises(SpoolError, match="cannot be synced"):
+            spool.sync()
+        if after_it:
+            finish()
+        spool.append(entry("c"))
+        assert spool.sync() == 3
+
+        assert lost.stat().st_ino != before
+    assert names(tmp_path) == ["a", "b", "c"]
+    assert flaws(tmp_path) == []
+    other.close()
