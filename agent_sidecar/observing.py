@@ -4,7 +4,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from agent_sidecar.activation import Activation
+from agent_sidecar.decision_log.log import LogStatus
 from agent_sidecar.host import Host
 from agent_sidecar.metrics import Readings, metrics_text
 from agent_sidecar.reports.telling import Telling
@@ -38,7 +41,7 @@ class Observer:
             host.updater,
             host.clock,
             host.memory,
-            host.log.status(),
+            self._log(elsewhere),
             polls=host.poller.polls,
             decisions=self.decisions.decisions + elsewhere.decisions,
             workers=crew.status() if crew else (),
@@ -70,6 +73,15 @@ class Observer:
                 if spans
                 else None,
             )
+        )
+
+    def _log(self, elsewhere: Counts) -> LogStatus:
+        own = self.host.log.status()
+        return msgspec.structs.replace(
+            own,
+            denied=own.denied + elsewhere.unlogged,
+            left_out=own.left_out + elsewhere.left_out,
+            problem=own.problem or elsewhere.log_problem,
         )
 
     def _elsewhere(self) -> Counts:

@@ -182,7 +182,7 @@ class Crew:
             if not self._is_ending:
                 member.kill(member.problem or "it has ended")
                 self._members.remove(member)
-                self._past = _sum([self._past, msgspec.structs.replace(member.counts, connections=0)])
+                self._past = _sum([self._past, msgspec.structs.replace(member.counts, connections=0, log_problem="")])
         code = await asyncio.to_thread(member.process.wait)
         return member.problem or ending_of(code)
 
@@ -262,5 +262,7 @@ class Crew:
 
 def _sum(counts: Iterable[Counts]) -> Counts:
     every = list(counts)
-    numbers = {name: sum(getattr(each, name) for each in every) for name in Counts.__struct_fields__ if name != "tally"}
-    return Counts(**numbers, tally=total(each.tally for each in every))
+    names = set(Counts.__struct_fields__) - {"tally", "log_problem"}
+    numbers = {name: sum(getattr(each, name) for each in every) for name in names}
+    problem = next((each.log_problem for each in every if each.log_problem), "")
+    return Counts(**numbers, log_problem=problem, tally=total(each.tally for each in every))

@@ -90,7 +90,10 @@ class Decide(msgspec.Struct, frozen=True, tag=True):
 
 
 class Counts(msgspec.Struct, frozen=True, tag=True):
-    """What a worker has done since it began, and that it lives: once a tick."""
+    """What a worker has done since it began, and that it lives: once a tick.
+
+    Of its decisions `unlogged` were deny because of the log, and the policy wants no record of `left_out`.
+    """
 
     decisions: int = 0
     requests: int = 0
@@ -100,6 +103,9 @@ class Counts(msgspec.Struct, frozen=True, tag=True):
     turned_away: int = 0
     spans_exported: int = 0
     spans_dropped: int = 0
+    unlogged: int = 0
+    left_out: int = 0
+    log_problem: str = ""
     tally: Tally = msgspec.field(default_factory=Tally)
 
 

@@ -176,6 +176,7 @@ class Worker:
             await asyncio.sleep(TICK_S)
 
     def _counts(self, *, cut: int = 0) -> Counts:
+        log = self._log.status()
         return Counts(
             decisions=self._api.decisions,
             requests=sum(service.requests for service in self._services),
@@ -185,6 +186,9 @@ class Worker:
             turned_away=self._gatekeeper.turned_away,
             spans_exported=self._spans.exported if self._spans else 0,
             spans_dropped=self._spans.dropped if self._spans else 0,
+            unlogged=log.denied,
+            left_out=log.left_out,
+            log_problem=log.problem,
             tally=self._api.tally,
         )
 

@@ -1,6 +1,7 @@
 """Several processes that answer as one: real ones, each asked over a connection of its own, some of them killed."""
 
 import contextlib
+import fcntl
 import http.client
 import json
 import os
@@ -300,3 +301,14 @@ def _ask_until_gone(line: Line, killed: int) -> list[str]:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(killed, signal.SIGKILL)
     return answered
+
+
+def test_the_status_tells_of_what_workers_could_not_log(bench: Bench) -> None:
+    sidecar = started(bench)
+    with lines(sidecar) as lines_, (sidecar.socket.parent / "state/spool/lock").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        answers = [line.ask()["reason_code"] for line in lines_[:2]]
+        fcntl.flock(held, fcntl.LOCK_UN)
+
+    assert answers == ["log_unavailable"] * 2
+    until(lambda: admin(sidecar)["log"].get("denied") == 2, "denials that are counted")
