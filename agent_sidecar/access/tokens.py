@@ -51,14 +51,13 @@ class Tokens:
         return bool(self._files)
 
     def caller(self, shown: bytes) -> Caller | None:
-        """Return who shows this as its ``Authorization``, None if nobody is known by it.
+        """Return who shows an ``Authorization`` with this digest, None if nobody is known by it.
 
-        All tokens are compared, by digests, so that the time this takes says nothing of any of them.
+        All tokens are compared, so that the time this takes says nothing of any of them.
         """
-        digest = hashlib.sha256(shown).digest()
         found = None
         for known, caller in self._known:
-            if compare_digest(known, digest):
+            if compare_digest(known, shown):
                 found = caller
         return found
 
@@ -77,7 +76,7 @@ class Tokens:
             caller = Caller(CallerKind.TOKEN, f"token {file.name}", bounds=self._binds.of(CallerKind.TOKEN, file.name))
             try:
                 for token in tokens_in(file.path):
-                    other = known.setdefault(hashlib.sha256(b"Bearer " + token).digest(), caller)
+                    other = known.setdefault(digest_of(b"Bearer " + token), caller)
                     if other.name != caller.name:
                         problems[file.name] = f"{file.path} holds what is {other.name}: it stays that"
             except (OSError, ValueError) as error:
@@ -85,6 +84,11 @@ class Tokens:
         for name in problems.keys() - self.problems.keys():
             logs.warning("token_unusable", token=name, reason=problems[name])
         self._known, self.problems = tuple(known.items()), problems
+
+
+def digest_of(authorization: bytes) -> bytes:
+    """Return what stands for an ``Authorization``: nothing of ours keeps the token itself."""
+    return hashlib.sha256(authorization).digest()
 
 
 def tokens_in(file: Path) -> tuple[bytes, ...]:

@@ -9,6 +9,7 @@ import httptools
 
 from agent_sidecar.access.hosts import as_host, host_of
 from agent_sidecar.access.limits import Limits
+from agent_sidecar.access.tokens import digest_of
 from agent_sidecar.server.caller import UNKNOWN, Caller
 from agent_sidecar.server.heads import ReadHead
 from agent_sidecar.server.patience import HEADERS, IDLE, OPENING
@@ -88,7 +89,7 @@ class Head:
         name = name.lower()
         if name == b"host":
             head.is_ambiguous = head.host is not None
-            head.host = value
+            head.host = host_of(value) or b""
         elif name in _MEANT:
             _note(head, name, value)
         if name in self._keeps:
@@ -130,10 +131,9 @@ class Head:
         head = self._head
         if head.url.startswith(self._service.about_others):
             return None
-        if head.host is not None:
-            name = host_of(head.host)
-            if name is None or (name not in hosts and name != self._address):
-                return Flaw(421, "other_host", "the request is for another host: hosts lists the names of this one")
+        host = head.host
+        if host is not None and (not host or (host not in hosts and host != self._address)):
+            return Flaw(421, "other_host", "the request is for another host: hosts lists the names of this one")
         if not self._entrance.origins.issuperset(head.origins):
             return Flaw(403, "other_origin", "a web page asks: origins lists those that may")
         return None
@@ -156,7 +156,7 @@ def _note(head: ReadHead, name: bytes, value: bytes) -> None:
         head.body_bytes = int(value[:20]) if value.isdigit() else 0  # the parser refuses what is no number
         head.is_plain = head.is_plain and value.isdigit() and len(value) <= 20
     elif name == b"authorization":
-        head.authorization = value if head.authorization is None else b""  # of two, neither counts
+        head.authorization = digest_of(value) if head.authorization is None else b""  # of two, neither counts
     elif name == b"origin":
         head.origins += (value,)
     elif name == b"connection":

@@ -25,9 +25,10 @@ _VALUE_BYTES = 200
 class ReadHead:
     """The head of one request. Nothing changes it once its request is complete.
 
-    `origins` are the values of its Origin headers, `body_bytes` what Content-Length says. It `is_ambiguous` if Host is
-    missing or there twice, `is_encoded` if its body is not just chunked. One that `is_plain` has no header that could
-    make the parser go on in another way, and none that is new in each request.
+    `host` is the name in Host (empty if that is none), `authorization` the digest of what it shows, `origins` are the
+    values of its Origin headers, `body_bytes` what Content-Length says. It `is_ambiguous` if Host is missing or there
+    twice, `is_encoded` if its body is not just chunked. One that `is_plain` has no header that could make the parser go
+    on in another way, and none that is new in each request.
     """
 
     __slots__ = (
@@ -81,6 +82,6 @@ class KnownHeads:
             self._heads.put(raw, head, weight=2 * len(raw) + _OVERHEAD_BYTES + values * _VALUE_BYTES)
 
     def forget(self) -> None:
-        """Forget all heads, and the tokens in them."""
+        """Forget all heads, and the tokens in their bytes."""
         for _ in self._heads.forget():
             pass

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_sidecar.access.tokens import TokenFile, Tokens, token_files, tokens_in
+from agent_sidecar.access.tokens import TokenFile, Tokens, digest_of, token_files, tokens_in
 
 OLD, NEW = "the-old-token-of-16", "the-new-token-of-16"
 
@@ -18,7 +18,7 @@ def write(file: Path, *lines: str, mode: int = 0o600) -> Path:
 
 
 def name(tokens: Tokens, token: str) -> str:
-    found = tokens.caller(b"Bearer " + token.encode())
+    found = tokens.caller(digest_of(b"Bearer " + token.encode()))
     return found.name if found else ""
 
 
@@ -40,7 +40,7 @@ def test_a_token_is_known_by_its_name(tokens: Tokens) -> None:
      b"Basic token-of-the-ci-team", b"\xff" * 5000],
 )  # fmt: skip
 def test_what_is_no_token_is_nobody(tokens: Tokens, shown: bytes) -> None:
-    assert tokens.caller(shown) is None
+    assert tokens.caller(digest_of(shown)) is None
 
 
 def test_every_token_is_compared_whichever_fits(tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +53,7 @@ def test_every_token_is_compared_whichever_fits(tokens: Tokens, monkeypatch: pyt
     monkeypatch.setattr("agent_sidecar.access.tokens.compare_digest", compare)
     for shown in (b"Bearer token-of-the-ci-team", b"Bearer token-of-the-web-team", b"Bearer none"):
         compared.clear()
-        tokens.caller(shown)
+        tokens.caller(digest_of(shown))
         assert [len(each) for each in compared] == [32, 32]
 
 

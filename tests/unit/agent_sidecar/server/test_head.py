@@ -8,7 +8,7 @@ import uvloop
 
 from agent_sidecar.access.binding import Binds, binds
 from agent_sidecar.access.entrance import Entrance, TcpEntrance, UnixEntrance
-from agent_sidecar.access.tokens import TokenFile, Tokens
+from agent_sidecar.access.tokens import TokenFile, Tokens, digest_of
 from agent_sidecar.server.connection import Connection
 from agent_sidecar.server.listening import listen_tcp, listen_unix
 from agent_sidecar.server.replies import Reply
@@ -186,6 +186,6 @@ def test_what_a_token_may_say_comes_with_it(tokens: Tokens, tmp_path: Path) -> N
     )
 
     for token in (TOKEN, OTHER):
-        found = bound.caller(b"Bearer " + token.encode())
+        found = bound.caller(digest_of(b"Bearer " + token.encode()))
         assert found
         assert found.bounds is not None
