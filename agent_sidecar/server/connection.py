@@ -1,4 +1,4 @@
-"""HTTP/1.1 for decisions: parsed by httptools, answered in the event loop, bounded in every direction.
+"""HTTP/1.1 for decisions: requests that arrive are answered in the event loop, bounded in every direction.
 
 Limits: bytes and number of headers, body, idle time, time for headers and body, connections. Pipelined requests are
 answered in order, together in one write, a slice of what has arrived at a time, so that nobody waits long for one who
@@ -13,49 +13,37 @@ from collections.abc import Awaitable
 from functools import partial
 from typing import cast
 
-import httptools
-
 from agent_sidecar import logs
 from agent_sidecar.access.entrance import NotAdmittedError
 from agent_sidecar.decision_log.batch import Batch
-from agent_sidecar.server.arriving import ArrivingRequest
-from agent_sidecar.server.heads import END, ReadHead
 from agent_sidecar.server.holding import HeldReplies, Instead
-from agent_sidecar.server.patience import ANSWERING, BODY, DRAINING, HEADERS, IDLE, OPENING, Phase
-from agent_sidecar.server.replies import Reply, error_reply, known_error_reply, message
+from agent_sidecar.server.patience import ANSWERING, BODY, DRAINING, HEADERS, IDLE
+from agent_sidecar.server.replies import INTERNAL_ERROR, Reply, error_reply, known_error_reply, message
+from agent_sidecar.server.requests import BETWEEN, Requests
 from agent_sidecar.server.service import Handler, Service
 from policy_core.errors import KnownError
 
 MAX_DRAINED_BYTES = 16 << 20
 SLICE_BYTES = 16 << 10
 """How much of what one peer has sent is answered before others get their turn: some hundred small requests at most."""
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _NO_PLACE = object()
 
 
-class Connection(ArrivingRequest, asyncio.Protocol):
-    """One connection; httptools calls the ``on_`` methods while `data_received` feeds it."""
+class Connection(Requests, asyncio.Protocol):
+    """One connection: what has arrived on it is taken in turn, and what is answered leaves."""
 
     __slots__ = (
-        "_backlog", "_has_ended", "_held", "_is_due", "_is_overtaken", "_is_refused", "_is_unread", "_out",
-        "_place", "_seen_bytes", "_since", "_transport", "_unlearned",
-        "_unparsed",
+        "_backlog", "_has_ended", "_held", "_is_due", "_is_refused", "_is_unread", "_place", "_transport",
     )  # fmt: skip
 
     def __init__(self, service: Service, *, place: object = _NO_PLACE) -> None:
         """`place` is in whose share of the connections this one has been counted already, if it has."""
         super().__init__(service)
         self._transport: asyncio.Transport | None = None
-        self._since = service.tick
         self._place = place
-        self._out: list[bytes] = []
         self._held: HeldReplies | None = None
-        self._seen_bytes = 0
         self._backlog = b""  # has arrived, and waits until others have had their turn
         self._is_due = False  # others have their turn, and then the backlog is looked at
-        self._unparsed = b""  # a known head that the parser sees only if its body does not come in one piece
-        self._unlearned: tuple[bytes, ReadHead] | None = None  # a head that came by itself, until it is answered
-        self._is_overtaken = False  # more than one request has come while an answer is under way
         self._is_unread = False  # the peer does not read its answers
         self._has_ended = False  # the peer sends nothing more
         self._is_refused = False  # the peer may still be sending what nobody will look at
@@ -166,97 +154,11 @@ class Connection(ArrivingRequest, asyncio.Protocol):
     def _take(self, data: bytes) -> None:
         """Take requests from bytes; answers of all those completed by them leave in one write."""
         self._seen_bytes += len(data)
-        if self._phase is DRAINING:
-            if self._seen_bytes > MAX_DRAINED_BYTES:
-                self.abort()
-            return
-        if self._phase in _BETWEEN:
-            self._begin(data)
-        elif self._unparsed:
-            self._go_on_with(data)
-        else:
-            self._parse(data)
-            if self._unlearned and self._phase is not BODY:
-                unlearned, self._unlearned = self._unlearned, None
-                self._learn(*unlearned)
-        self._send()
-
-    def _begin(self, data: bytes) -> None:
-        """Take bytes that come between requests: without the parser, if they have a head that it has read before.
-
-        What follows the head is then its body, or nothing as yet.
-        """
-        service = self._service
-        end = data.find(END) + len(END)  # not found: some bytes that are no head
-        follow = len(data) - end
-        known = service.heads.get(data[:end])
-        if known is not None and (known.body_bytes == follow or not follow):
-            if self._take_head(known):
-                if known.body_bytes == follow:
-                    self._take_body(data[end:])
-                else:
-                    self._unparsed = data
-                    self._bound()
-            return
-        before = service.requests
-        self._parse(data)
-        if service.requests == before + 1 and self._body_bytes == follow:
-            self._learn(data[:end], self._head)
-        elif self._phase is BODY and self._head.is_plain and not follow:
-            self._unlearned = data, self._head
-
-    def _learn(self, raw: bytes, head: ReadHead) -> None:
-        """Remember a head whose request the parser has read, if that went the usual way to its end."""
-        is_answered = head is self._head and head.keep_alive and self._phase in _TAKEN
-        if is_answered and head.is_plain and head.body_bytes == self._body_bytes:
-            self._service.heads.learn(raw, head)
-
-    def _go_on_with(self, data: bytes) -> None:
-        """Take what follows a known head that came by itself: all of the body, or else all goes to the parser."""
-        head, self._unparsed = self._unparsed, b""
-        if len(data) == self._head.body_bytes:
-            self._take_body(data)
-        else:
-            self._parse(head + data)  # of the head it changes nothing: that has been taken
-
-    def _take_head(self, head: ReadHead) -> bool:
-        """Begin a request that the parser does not see, and tell whether it goes on: for the parser none has begun."""
-        self._phase = BODY
-        self._since = self._service.tick
-        self._begin_head(head)
-        self._body_bytes = 0
-        flaw = self._flaw()
-        if flaw:
-            self._refuse(*flaw)
-        return not flaw
-
-    def _take_body(self, body: bytes) -> None:
-        self._body = body
-        try:
-            self._respond()
-        except Exception as error:  # noqa: BLE001 - as much as the parser catches where it calls
-            self._failed(error)
-            self._refuse(*_FAILURE)
-
-    def _parse(self, data: bytes) -> None:
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._end()  # answered as HTTP/1.1; what follows would be in another protocol
-        except httptools.HttpParserError as error:
-            if self._phase is ANSWERING:
-                self._end()
-            else:
-                self._refuse(400, "bad_request", f"not an HTTP request: {error}")
-        self._bound()
-
-    def _bound(self) -> None:
-        """Refuse a request of which too much has arrived."""
-        limits = self._limits
-        if self._phase in _IN_HEAD and self._seen_bytes > limits.header_bytes:
-            self._refuse(431, "headers_too_large", f"headers are larger than {limits.header_bytes} bytes")
-        elif self._phase is BODY and self._seen_bytes > limits.request_bytes:
-            self._refuse(413, "body_too_large", f"the request is larger than {limits.request_bytes} bytes")
+        if self._phase is not DRAINING:
+            self._take_requests(data)
+            self._send()
+        elif self._seen_bytes > MAX_DRAINED_BYTES:
+            self.abort()
 
     def _send(self) -> None:
         if self._transport and self._out:
@@ -308,37 +210,6 @@ class Connection(ArrivingRequest, asyncio.Protocol):
         self._is_unread = False
         self._look_again()
 
-    # what httptools calls
-
-    def on_message_begin(self) -> None:
-        """Begin a request, unless this connection takes no more of them."""
-        if self._phase in _BETWEEN:
-            self._enter(HEADERS)
-            self._begin_head(ReadHead())
-            self._body_bytes = 0
-        self._is_overtaken = self._phase is ANSWERING
-
-    def on_headers_complete(self) -> None:
-        """Refuse early what will not be answered, before its body is read."""
-        if self._phase is not HEADERS:
-            return
-        self._enter(BODY)
-        head = self._head
-        head.method = self._parser.get_method()
-        if head.host is None:
-            head.is_ambiguous = self._parser.get_http_version() != "1.0"
-        flaw = self._flaw()
-        if flaw:
-            self._refuse(*flaw)
-        elif head.expects_continue:
-            self._out.append(_CONTINUE)
-
-    def on_message_complete(self) -> None:
-        """Answer the request."""
-        if self._phase is BODY:
-            self._head.keep_alive = self._parser.should_keep_alive()
-            self._respond()
-
     # ends of a request
 
     def _respond(self) -> None:
@@ -377,7 +248,7 @@ class Connection(ArrivingRequest, asyncio.Protocol):
     def _failed(self, error: BaseException) -> Reply:
         path = self._head.url.partition(b"?")[0]  # what follows may be secret
         logs.bug("request_failed", error, path=path.decode("latin-1"))
-        return error_reply(*_FAILURE)
+        return error_reply(*INTERNAL_ERROR)
 
     def _answer(self, reply: Reply, extra: bytes = b"") -> None:
         keep_alive = self._head.keep_alive and not self._service.closing
@@ -448,24 +319,7 @@ class Connection(ArrivingRequest, asyncio.Protocol):
             self._refuse(403, "caller_not_allowed", f"this user may not ask here: {rule}")
             self._send()
 
-    def _end(self) -> None:
-        """Take no more requests: at once, or once the answer under way is sent."""
-        if self._phase is ANSWERING:
-            self._is_overtaken = True
-        else:
-            self._drain()
-
-    def _drain(self) -> None:
-        self._enter(DRAINING)
-        self._seen_bytes = 0
-
     # time and shutdown
-
-    def _enter(self, phase: Phase) -> None:
-        self._phase = phase
-        self._since = self._service.tick
-        if self._body and (phase is IDLE or phase is DRAINING):
-            self._forget_body()
 
     def check_patience(self) -> None:
         """End the connection if it has been in its phase for too long, and its caller's proof once it expires."""
@@ -485,7 +339,7 @@ class Connection(ArrivingRequest, asyncio.Protocol):
 
     def close_when_idle(self) -> None:
         """Close now if no request is under way; otherwise its answer will say that it is the last."""
-        if self._transport and self._phase in (*_BETWEEN, DRAINING) and not self._is_held:
+        if self._transport and self._phase in (*BETWEEN, DRAINING) and not self._is_held:
             self._transport.close()
 
     def abort(self) -> None:
@@ -494,11 +348,4 @@ class Connection(ArrivingRequest, asyncio.Protocol):
             self._transport.abort()
 
 
-_FAILURE = (500, "internal_error", "the sidecar failed on this request; its log says how")
 _NO_MORE = error_reply(503, "too_many_connections", "this sidecar serves no more connections at once")
-
-
-_BETWEEN = (IDLE, OPENING)
-_IN_HEAD = (*_BETWEEN, HEADERS)
-_TAKEN = (IDLE, ANSWERING)
-"""A request has arrived as a whole, and the connection goes on."""

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent_sidecar import logs
-from agent_sidecar.server.replies import Reply, error_reply, message
+from agent_sidecar.server.replies import INTERNAL_ERROR, Reply, error_reply, message
 
 if TYPE_CHECKING:
     from agent_sidecar.decision_log.batch import Batch
@@ -56,10 +56,7 @@ def _denial(waiting: _Waiting) -> Reply:
         return waiting.instead()
     except Exception as error:  # noqa: BLE001 - request boundary: what may not leave is replaced whatever happens
         logs.bug("denial_failed", error)
-        return _FAILURE
-
-
-_FAILURE = error_reply(500, "internal_error", "the sidecar failed on this request; its log says how")
+        return error_reply(*INTERNAL_ERROR)
 
 
 class HeldReplies:

@@ -63,3 +63,7 @@ def known_error_reply(error: KnownError) -> Reply:
     """Return an expected error with the status that tells a caller what kind it is."""
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
     return error_reply(status, type(error).__name__.removesuffix("Error").lower(), error.message, error.hint)
+
+
+INTERNAL_ERROR = (500, "internal_error", "the sidecar failed on this request; its log says how")
+"""Status, code and message."""
