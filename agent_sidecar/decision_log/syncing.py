@@ -121,6 +121,7 @@ class Syncing:
                     raise SpoolError("decision log: a file of the open segment could not be synced")
                 write_anew(self._directory, self._lost[0])
                 self._lost.pop(0)
+                self._synced_generation = -1  # its name has to be on the disk, too
 
     def _distrust(self, number: int) -> None:
         """Have the open segment written anew, by the writer; here if it is finished before the writer comes to it."""

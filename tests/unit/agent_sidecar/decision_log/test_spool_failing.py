@@ -261,3 +261,32 @@ def test_a_segment_that_is_finished_when_its_sync_has_failed_is_written_anew(
     assert names(tmp_path) == ["a", "b", "c"]
     assert flaws(tmp_path) == []
     other.close()
+
+
+def test_a_segment_that_is_saved_late_has_its_name_on_the_disk_before_a_sync_succeeds(
+    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool.append(entry("a"))
+    spool.seal()
+    spool.append(entry("b"))
+    spool.sync()
+    with monkeypatch.context() as patch:
+        fail_once(patch, "fdatasync")  # of the finished segment, which then cannot be written anew either
+        fail_once(patch, "fsync")
+        with pytest.raises(SpoolError):
+            spool.tend()
+    done: list[str] = []
+    for name in ("rename", "fsync"):
+        monkeypatch.setattr(os, name, _noting(done, getattr(os, name)))
+
+    spool.sync()
+
+    assert done[-2:] == ["rename", "fsync"]
+
+
+def _noting(done: list[str], operation: Callable[..., Any]) -> Callable[..., Any]:
+    def run(*arguments: Any) -> Any:
+        done.append(operation.__name__)
+        return operation(*arguments)
+
+    return run
