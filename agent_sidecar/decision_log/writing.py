@@ -7,6 +7,7 @@ written after a torn line. Whoever is killed between two steps leaves a mark, an
 import errno
 import os
 import time
+from operator import itemgetter
 from pathlib import Path
 
 from agent_sidecar import logs
@@ -26,6 +27,8 @@ SEGMENTS_AT_LEAST = 8
 TRY_AGAIN_S = 1.0
 """After a recovery has failed, the disk is left alone for this long."""
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_TIME = itemgetter(1)
+"""When a record is from, as logs spell it."""
 
 Left = tuple[int, int]
 """A segment that is not written to any more, and a descriptor of its file, which nobody has synced."""
@@ -68,7 +71,7 @@ class Writer:
     def append(self, entries: tuple[Entry, ...]) -> int:
         """Write records, all or none, and return `position`. Raises SpoolError."""
         end = self._end()
-        if end[2] >= self._segment_bytes or max(ts for _, ts, _ in entries)[:13] > self._hour:
+        if end[2] >= self._segment_bytes or max(map(_TIME, entries))[:13] > self._hour:
             self._move_on(end[2])
             end = self._head.read()
         while True:
