@@ -40,9 +40,9 @@ class Syncing:
         self._threads = threads
         self._exclusive = exclusive
         self._one_at_a_time = Lock()
-        self._older: list[Left] = []
-        self._lost: list[int] = []
-        self._failed: list[int] = []
+        self._older: list[Left] = []  # taken from the writer, and not synced yet
+        self._lost: list[int] = []  # finished segments that the disk has failed to sync
+        self._failed: list[int] = []  # segments that were open when it failed
         self._synced_generation = -1
 
     def sync(self) -> int:
