@@ -91,18 +91,21 @@ class _Fields(msgspec.Struct, omit_defaults=True):
 
 
 class Moments:
-    """Host time as text, to the millisecond; the second is spelled once."""
+    """Host time as text, to the millisecond; each is spelled once, and what they share once a second."""
 
     def __init__(self) -> None:
-        self._second = -1
-        self._text = ""
+        self._ms = self._second = -1
+        self._start = self._text = ""
 
     def __call__(self, seconds: float) -> str:
         """Return it in RFC 3339."""
-        whole = int(seconds)
-        if whole != self._second:
-            self._second, self._text = whole, moment(whole)[:-4]
-        return f"{self._text}{int((seconds - whole) * 1000):03}Z"
+        ms = int(seconds * 1000)
+        if ms != self._ms:
+            second, rest = divmod(ms, 1000)
+            if second != self._second:
+                self._second, self._start = second, moment(second)[:-4]
+            self._ms, self._text = ms, f"{self._start}{rest:03}Z"
+        return self._text
 
 
 def spell(decided: Decided, peer: Asker, host: Mapping[str, str]) -> bytes | None:

@@ -33,7 +33,7 @@ class Connection(Requests, asyncio.Protocol):
     """One connection: what has arrived on it is taken in turn, and what is answered leaves."""
 
     __slots__ = (
-        "_backlog", "_has_ended", "_held", "_is_due", "_is_refused", "_is_unread", "_place", "_transport",
+        "_backlog", "_has_ended", "_held", "_is_due", "_is_paused", "_is_refused", "_is_unread", "_place", "_transport",
     )  # fmt: skip
 
     def __init__(self, service: Service, *, place: object = _NO_PLACE) -> None:
@@ -41,24 +41,22 @@ class Connection(Requests, asyncio.Protocol):
         super().__init__(service)
         self._transport: asyncio.Transport | None = None
         self._place = place
-        self._held: HeldReplies | None = None
+        self._held = HeldReplies(self._let_go)
         self._backlog = b""  # has arrived, and waits until others have had their turn
         self._is_due = False  # others have their turn, and then the backlog is looked at
+        self._is_paused = False  # nothing is read
         self._is_unread = False  # the peer does not read its answers
         self._has_ended = False  # the peer sends nothing more
         self._is_refused = False  # the peer may still be sending what nobody will look at
 
     def hold(self, batch: Batch, instead: Instead) -> None:
         """Let the reply to the present request leave once a batch of the log is durable, and otherwise `instead`."""
-        if self._transport is None:
-            return  # the peer is gone, and nothing leaves
-        if self._held is None:
-            self._held = HeldReplies(self)
-        self._held.expect(batch, instead)
+        if self._transport is not None:  # or else the peer is gone, and nothing leaves
+            self._held.expected = batch, instead
 
     @property
     def _is_held(self) -> bool:
-        return self._held is not None and self._held.is_any
+        return self._held.is_any
 
     # what asyncio calls
 
@@ -81,9 +79,7 @@ class Connection(Requests, asyncio.Protocol):
         """Forget the connection."""
         self._service.connections.discard(self)
         self._transport = None
-        if self._held:
-            self._held.clear()
-            self._held = None  # it refers to this connection, as the parser does
+        self._held.clear()
         self._backlog = b""
         self._forget_body()
         self.leave()
@@ -117,8 +113,7 @@ class Connection(Requests, asyncio.Protocol):
         """Read no more until what has arrived is looked at, beginning in this turn if it is the first of it."""
         is_first = not self._backlog
         self._backlog += data
-        if self._transport:
-            self._transport.pause_reading()
+        self._pause()
         if is_first:
             self._take_slice()
 
@@ -136,20 +131,28 @@ class Connection(Requests, asyncio.Protocol):
         Never at once: who calls may be in the middle of a request, of this connection or another.
         """
         if not self._backlog:
-            self._read_on()
+            if self._is_paused:
+                self._read_on()
         elif not self._is_due:
             self._is_due = True
             asyncio.get_running_loop().call_soon(self._take_slice)
 
+    def _pause(self) -> None:
+        """Read nothing for now."""
+        self._is_paused = True
+        if self._transport:
+            self._transport.pause_reading()
+
     def _read_on(self) -> None:
         """Read again, if nothing is in the way of that."""
         if self._transport and not (self._is_stopped or self._backlog or self._phase is ANSWERING):
+            self._is_paused = False
             self._transport.resume_reading()
 
     @property
     def _is_stopped(self) -> bool:
         """Tell whether no more requests are answered for now: their answers could not leave."""
-        return self._is_unread or (self._held is not None and self._held.is_full)
+        return self._is_unread or self._held.is_full
 
     def _take(self, data: bytes) -> None:
         """Take requests from bytes; answers of all those completed by them leave in one write."""
@@ -163,11 +166,11 @@ class Connection(Requests, asyncio.Protocol):
     def _send(self) -> None:
         if self._transport and self._out:
             is_last = self._phase is DRAINING
-            if self._held and self._held.is_any:
+            if self._held.is_any:
                 out, self._out = self._out, []
                 self._held.queue(out, is_last=is_last)
                 if self._held.is_full:
-                    self._transport.pause_reading()
+                    self._pause()
                 return
             self._transport.write(self._out[0] if len(self._out) == 1 else b"".join(self._out))
             self._out.clear()
@@ -181,18 +184,18 @@ class Connection(Requests, asyncio.Protocol):
         elif self._transport and (self._has_ended or not self._is_refused):
             self._transport.close()
 
-    def let_go(self, messages: list[bytes], *, is_last: bool) -> None:
+    def _let_go(self, messages: list[bytes], *, is_last: bool) -> None:
         """Send what was held back, and do what had to wait for that."""
         if not self._transport or self._transport.is_closing():
             return
         self._transport.write(b"".join(messages))
         if is_last:
             self._finish()
-        elif not self._is_held:
-            if self._has_ended or (self._phase is IDLE and self._service.closing):
+        elif self._has_ended or (self._phase is IDLE and self._service.closing):
+            if not self._is_held:
                 self._transport.close()
-            else:
-                self._look_again()
+        elif self._is_paused and not self._is_held:
+            self._look_again()
 
     def eof_received(self) -> bool:
         """Close our side too, once a peer that half-closes has what is held back for it; TLS has no half of a close."""
@@ -202,8 +205,7 @@ class Connection(Requests, asyncio.Protocol):
     def pause_writing(self) -> None:
         """Stop reading from a peer that does not read its answers."""
         self._is_unread = True
-        if self._transport:
-            self._transport.pause_reading()
+        self._pause()
 
     def resume_writing(self) -> None:
         """Read again."""
@@ -232,8 +234,7 @@ class Connection(Requests, asyncio.Protocol):
             self._answer(answer)
         else:
             self._enter(ANSWERING)
-            if self._transport:
-                self._transport.pause_reading()
+            self._pause()
             done = partial(self._answer_later, self._head.request_id, self._head.keep_alive)
             asyncio.ensure_future(answer).add_done_callback(done)
 
@@ -252,7 +253,7 @@ class Connection(Requests, asyncio.Protocol):
 
     def _answer(self, reply: Reply, extra: bytes = b"") -> None:
         keep_alive = self._head.keep_alive and not self._service.closing
-        if self._held:
+        if self._held.expected:
             self._held.take(len(self._out), keep_alive=keep_alive, request_id=self._head.request_id)
         self._out.append(message(reply, keep_alive=keep_alive, request_id=self._head.request_id, extra=extra))
         if keep_alive:
@@ -280,7 +281,7 @@ class Connection(Requests, asyncio.Protocol):
         else:
             reply = done.result()
         keep_alive = keep_alive and not self._is_overtaken and not self._service.closing
-        if self._held:
+        if self._held.expected:
             self._held.take(0, keep_alive=keep_alive, request_id=request_id)
         self._out.append(message(reply, keep_alive=keep_alive, request_id=request_id))
         if keep_alive:

@@ -229,28 +229,23 @@ class DecisionApi:
             return _failed(error, under_way.decision_id, under_way.asker.caller)
 
     def _given(self, decided: Decided, asker: Asker, spell: Callable[[Answer], Spelt], peer: "Peer") -> Answer:
-        """Log a decision, count it, export its span if its caller records the trace; return the answer to give."""
-        answer = self._logged(decided, asker, spell, peer)
+        """Have a decision logged, count it, export its span if its caller records the trace; return the answer to give.
+
+        That is deny if it cannot be logged, whatever was decided: what it has counted or spent stays so. The reply is
+        held back until the log has it.
+        """
+        made = answer = decided.answer
+        try:
+            batch = self._log.write(decided, asker)
+        except Exception as error:  # noqa: BLE001 - request boundary: nothing leaves unlogged
+            if not isinstance(error, StateError):
+                logs.bug("decision_not_logged", error, decision_id=made.decision_id)
+            answer, batch = _unlogged(made), None
+        if batch:
+            peer.hold(batch, lambda: spell(_unlogged(made)))
         self.tally.count(answer.decision, decided.eval_us)
         if self._spans:
             self._spans.decided(asker.kept_headers, answer, decided.protocol, took_us=decided.eval_us)
-        return answer
-
-    def _logged(self, decided: Decided, asker: Asker, spell: Callable[[Answer], Spelt], peer: "Peer") -> Answer:
-        """Have a decision logged and return its answer: deny if it cannot be, whatever was decided.
-
-        What it has counted or spent stays so. The reply is held back until the log has it.
-        """
-        answer = decided.answer
-        try:
-            batch = self._log.write(decided, asker)
-        except StateError:
-            return _unlogged(answer)
-        except Exception as error:  # noqa: BLE001 - request boundary: nothing leaves unlogged
-            logs.bug("decision_not_logged", error, decision_id=answer.decision_id)
-            return _unlogged(answer)
-        if batch:
-            peer.hold(batch, lambda: spell(_unlogged(answer)))
         return answer
 
 

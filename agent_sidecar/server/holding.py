@@ -6,14 +6,15 @@ What comes after a reply that is held waits behind it, whatever it is.
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from agent_sidecar import logs
 from agent_sidecar.server.replies import INTERNAL_ERROR, Reply, error_reply, message
 
 if TYPE_CHECKING:
     from agent_sidecar.decision_log.batch import Batch
-    from agent_sidecar.server.connection import Connection
 
 MAX_HELD = 8
 """So many writes a connection holds back before it is not read from; each has what came in one piece."""
@@ -22,7 +23,7 @@ Instead = Callable[[], Reply]
 """Makes what is replied if a decision could not be made durable."""
 
 
-class _Waiting(NamedTuple):
+class _Waiting(msgspec.Struct, gc=False):
     """A message that waits for a batch: its place in its write, and what takes its place if that fails."""
 
     batch: "Batch"
@@ -32,16 +33,13 @@ class _Waiting(NamedTuple):
     request_id: bytes
 
 
-class _Piece:
+class _Piece(msgspec.Struct, eq=False):
     """What goes out in one write, once the batches are settled that messages in it wait for."""
 
-    __slots__ = ("is_last", "messages", "waiting", "waits_for")
-
-    def __init__(self, messages: list[bytes], waiting: list[_Waiting], waits_for: int, *, is_last: bool) -> None:
-        self.messages = messages
-        self.waiting = waiting
-        self.waits_for = waits_for
-        self.is_last = is_last
+    messages: list[bytes]
+    waiting: list[_Waiting]
+    waits_for: int
+    is_last: bool
 
     def deny(self, batch: "Batch") -> None:
         """Put other messages in the place of those that waited for a batch."""
@@ -49,6 +47,10 @@ class _Piece:
             if each.batch is batch:
                 denied = message(_denial(each), keep_alive=each.keep_alive, request_id=each.request_id)
                 self.messages[each.place] = denied
+
+
+def _to_nobody(_messages: list[bytes], *, is_last: bool) -> None:
+    """Send nothing."""
 
 
 def _denial(waiting: _Waiting) -> Reply:
@@ -60,14 +62,19 @@ def _denial(waiting: _Waiting) -> Reply:
 
 
 class HeldReplies:
-    """The replies a connection holds back."""
+    """The replies a connection holds back.
 
-    __slots__ = ("_batches", "_connection", "_expected", "_pieces", "_waiting")
+    `expected` is the batch that the reply to the present request, which has one decision at most, waits for, and what
+    makes another one if that fails.
+    """
 
-    def __init__(self, connection: "Connection") -> None:
-        self._connection = connection
+    __slots__ = ("_batches", "_let_go", "_pieces", "_waiting", "expected")
+
+    def __init__(self, let_go: Callable[..., None]) -> None:
+        """`let_go` is given the messages that may leave in one write, and `is_last` if nothing follows them."""
+        self._let_go = let_go
         self._pieces: deque[_Piece] = deque()
-        self._expected: tuple[Batch, Instead] | None = None
+        self.expected: tuple[Batch, Instead] | None = None
         self._waiting: list[_Waiting] = []
         self._batches: list[Batch] = []
 
@@ -81,16 +88,11 @@ class HeldReplies:
         """Tell whether so much is held back that the connection should not be read from."""
         return len(self._pieces) >= MAX_HELD
 
-    def expect(self, batch: "Batch", instead: Instead) -> None:
-        """Take note that the reply to the present request, which has one decision at most, waits for a batch."""
-        self._expected = batch, instead
-
     def take(self, index: int, *, keep_alive: bool, request_id: bytes) -> None:
-        """Take note that the next message, of this index in its write, is the reply to the present request."""
-        if self._expected is None:
+        """Take note that the next message, of this index in its write, is the reply that is expected."""
+        if self.expected is None:
             return
-        batch, instead = self._expected
-        self._expected = None
+        (batch, instead), self.expected = self.expected, None
         batches = self._batches
         if not batches or batches[-1] is not batch:
             batches.append(batch)
@@ -99,7 +101,7 @@ class HeldReplies:
     def queue(self, messages: list[bytes], *, is_last: bool) -> None:
         """Hold back what would be written now."""
         batches, self._batches = self._batches, []
-        piece = _Piece(messages, self._waiting, len(batches), is_last=is_last)
+        piece = _Piece(messages, self._waiting, len(batches), is_last)
         self._waiting = []
         self._pieces.append(piece)
         for batch in batches:
@@ -107,11 +109,12 @@ class HeldReplies:
 
     def clear(self) -> None:
         """Forget everything, also what batches know of that are not settled for long: the connection is gone."""
+        self._let_go = _to_nobody  # it refers to the connection; without the cycle both go at once
         for piece in self._pieces:
             piece.messages.clear()
             piece.waiting.clear()
         self._pieces.clear()
-        self._expected = None
+        self.expected = None
 
     def _told(self, piece: _Piece, batch: "Batch", is_durable: bool) -> None:
         piece.waits_for -= 1
@@ -120,4 +123,4 @@ class HeldReplies:
         pieces = self._pieces
         while pieces and not pieces[0].waits_for:
             ready = pieces.popleft()
-            self._connection.let_go(ready.messages, is_last=ready.is_last)
+            self._let_go(ready.messages, is_last=ready.is_last)

@@ -5,6 +5,7 @@ stands; each record follows with its bytes up to its own ``record_hash``, which 
 """
 
 import hashlib
+from binascii import hexlify
 from collections.abc import Callable
 
 from policy_core.decision_log.lines import SegmentHeader, checkpoint_start, encode_line
@@ -31,7 +32,7 @@ def chained(head: bytes, prefix: bytes) -> tuple[bytes, bytes]:
     `prefix` is its JSON without the closing brace: ``{"type":…,"seq":…,"ts":…,…``.
     """
     head = hashlib.sha256(head + prefix).digest()
-    return b'%b,"record_hash":"%b"}\n' % (prefix, head.hex().encode()), head
+    return b'%b,"record_hash":"%b"}\n' % (prefix, hexlify(head)), head
 
 
 def checkpoint_prefix(head: bytes, *, seq: int, ts: str, keyid: str, sign: Sign) -> bytes:
