@@ -68,7 +68,7 @@ class Scribe:
         lines = []
         for kind, ts, rest in entries:
             seq += 1
-            line, head = chained(head, b'{"type":"%b","seq":%d,"ts":"%b"%b' % (kind, seq, ts.encode(), rest))
+            line, head = chained(head, b'{"type":"%b","seq":%d,"ts":"%b"' % (kind, seq, ts.encode()) + rest)
             lines.append(line)
         return lines[0] if len(lines) == 1 else b"".join(lines), seq, head
 

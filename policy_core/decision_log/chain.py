@@ -4,9 +4,9 @@
 stands; each record follows with its bytes up to its own ``record_hash``, which is the new head.
 """
 
-import hashlib
 from binascii import hexlify
 from collections.abc import Callable
+from hashlib import sha256
 
 from policy_core.decision_log.lines import SegmentHeader, checkpoint_start, encode_line
 
@@ -17,7 +17,7 @@ Sign = Callable[[bytes], bytes]
 
 def next_head(head: bytes, content: bytes) -> bytes:
     """Return the head after a line, given without newline and without ``,"record_hash":…}``."""
-    return hashlib.sha256(head + content).digest()
+    return sha256(head + content).digest()
 
 
 def opened(header: SegmentHeader) -> tuple[bytes, bytes]:
@@ -31,8 +31,8 @@ def chained(head: bytes, prefix: bytes) -> tuple[bytes, bytes]:
 
     `prefix` is its JSON without the closing brace: ``{"type":…,"seq":…,"ts":…,…``.
     """
-    head = hashlib.sha256(head + prefix).digest()
-    return b'%b,"record_hash":"%b"}\n' % (prefix, hexlify(head)), head
+    head = sha256(head + prefix).digest()
+    return b"".join((prefix, b',"record_hash":"', hexlify(head), b'"}\n')), head  # `%` takes twice as long
 
 
 def checkpoint_prefix(head: bytes, *, seq: int, ts: str, keyid: str, sign: Sign) -> bytes:
