@@ -73,7 +73,7 @@ class Requests(ArrivingRequest):
 
     def _learn(self, raw: bytes, head: ReadHead) -> None:
         """Remember a head whose request the parser has read, if that went the usual way to its end."""
-        is_answered = head is self._head and head.keep_alive and self._phase in _TAKEN
+        is_answered = head is self._head and head.keep_alive and self._phase in _TAKEN and not self._is_overtaken
         if is_answered and head.is_plain and head.body_bytes == self._body_bytes:
             self._service.heads.learn(raw, head)
 

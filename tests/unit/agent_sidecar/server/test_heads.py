@@ -64,7 +64,8 @@ class Server:
     def __init__(self, entrance: Entrance | None = None, *, most: int = MAX_BYTES) -> None:
         self.handled: deque[Seen] = deque()
         routes = {
-            b"/at-once": (b"POST", self._at_once), b"/later": (b"POST", self._later), b"/any": (ANY, self._at_once)
+            b"/at-once": (b"POST", self._at_once), b"/later": (b"POST", self._later),
+            b"/any": (ANY, self._at_once), b"/any-later": (ANY, self._later),
         }  # fmt: skip
         self.service = Service(
             routes, entrance or UnixEntrance(), kept_headers=frozenset({b"x-kept"}), heads=KnownHeads(most)
@@ -254,6 +255,7 @@ ATTACKS = {
     "a length for a method without a body": [b"GET /any HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}"],
     "HEAD": [b"HEAD /at-once HTTP/1.1\r\nHost: localhost\r\n\r\n", post()],
     "CONNECT": [b"CONNECT /any HTTP/1.1\r\nHost: localhost\r\n\r\n", post()],
+    "CONNECT, and a later answer": [b"CONNECT /any-later HTTP/1.1\r\nHost: localhost\r\n\r\n", post()],
     "old": [post(version="1.0"), post(version="1.0")],
     "old without a host": [post(version="1.0").replace(b"Host: localhost\r\n", b"Connection: keep-alive\r\n")] * 2,
     "old and kept alive": [post(b"hello", "Connection: keep-alive", version="1.0"), post()],
@@ -303,7 +305,7 @@ def test_a_memory_changes_nothing_of_what_is_answered(pieces: list[bytes]) -> No
         "a bare line feed at the end", "ends of heads in the body", "a byte after the body", "line ends after the body",
         "line ends before it", "a request after the body", "a head in two pieces", "old",
         "old, and a later answer",
-        "no host", "two hosts", "a large head", "too many headers",
+        "no host", "two hosts", "a large head", "too many headers", "CONNECT, and a later answer",
     ],
 )  # fmt: skip
 def test_what_is_not_plainly_one_whole_request_is_not_remembered(name: str) -> None:
