@@ -25,7 +25,7 @@ class Requests(ArrivingRequest):
         self._out: list[bytes] = []  # what is to be sent
         self._unparsed = b""  # a known head that the parser sees only if its body does not come in one piece
         self._unlearned: tuple[bytes, ReadHead] | None = None  # a head that came by itself, until it is answered
-        self._is_overtaken = False  # more than one request has come while an answer is under way
+        self._is_overtaken = False  # something has come that makes the answer under way the last
 
     @abstractmethod
     def _respond(self) -> None:
@@ -73,8 +73,8 @@ class Requests(ArrivingRequest):
 
     def _learn(self, raw: bytes, head: ReadHead) -> None:
         """Remember a head whose request the parser has read, if that went the usual way to its end."""
-        is_answered = head is self._head and head.keep_alive and self._phase in _TAKEN and not self._is_overtaken
-        if is_answered and head.is_plain and head.body_bytes == self._body_bytes:
+        goes_on = head is self._head and head.keep_alive and self._phase in _TAKEN and not self._is_overtaken
+        if goes_on and head.is_plain and head.body_bytes == self._body_bytes:
             self._service.heads.learn(raw, head)
 
     def _go_on_with(self, data: bytes) -> None:
@@ -98,9 +98,13 @@ class Requests(ArrivingRequest):
 
     def _take_body(self, body: bytes) -> None:
         self._body = body
+        self._complete()
+
+    def _complete(self) -> None:
+        """Have the request answered; a bug ends the connection, and is not taken for a bad request by the parser."""
         try:
             self._respond()
-        except Exception as error:  # noqa: BLE001 - as much as the parser catches where it calls
+        except Exception as error:  # noqa: BLE001 - request boundary
             self._failed(error)
             self._refuse(*INTERNAL_ERROR)
 
@@ -153,7 +157,7 @@ class Requests(ArrivingRequest):
         """Answer the request."""
         if self._phase is BODY:
             self._head.keep_alive = self._parser.should_keep_alive()
-            self._respond()
+            self._complete()
 
     # phases
 
@@ -178,4 +182,4 @@ class Requests(ArrivingRequest):
 BETWEEN = (IDLE, OPENING)
 _IN_HEAD = (*BETWEEN, HEADERS)
 _TAKEN = (IDLE, ANSWERING)
-"""A request has arrived as a whole, and the connection goes on."""
+"""A request has arrived as a whole; the connection goes on, unless it is overtaken."""

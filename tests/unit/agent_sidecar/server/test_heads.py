@@ -507,15 +507,22 @@ def test_a_connection_is_not_idle_while_its_answer_is_made() -> None:
     assert wire.events[-1] == "write_eof"
 
 
-def test_a_request_that_the_server_fails_on_is_its_last() -> None:
+@pytest.mark.parametrize("is_known", [True, False])
+@pytest.mark.parametrize("answer", [(299, b"a status that nobody knows"), "neither a reply nor one that follows"])
+def test_a_request_that_the_server_fails_on_is_its_last(
+    is_known: bool, answer: object, caplog: pytest.LogCaptureFixture
+) -> None:
     server = Server()
-    talk(server, post(), post())
-    server.service.routes = {b"/at-once": (b"POST", lambda *_: (299, b"a status that nobody knows"))}
+    if is_known:
+        talk(server, post(), post())
+    server.service.routes = {b"/at-once": (b"POST", lambda *_: answer)}  # type: ignore[dict-item, return-value]
 
     wire = talk(server, post(), post())
 
     assert wire.sent.startswith(b"HTTP/1.1 500")
     assert wire.sent.count(b"HTTP/1.1") == 1
+    assert wire.events[-1] == "write_eof"
+    assert "request_failed" in caplog.text
 
 
 def raw(number: int, size: int = 200) -> bytes:
