@@ -16,7 +16,8 @@ from policy_core.request import RequestError, canonical
 
 Claims = Sequence[Grant | dict[str, str]]
 MAX_ANSWER_BYTES = 1_024
-"""An answer that is longer, as JSON, is worked out each time."""
+"""An answer that takes more is worked out each time."""
+_NAME_BYTES, _ERROR_BYTES = 64, 192  # what Python adds to the text of each, as measured
 _NEVER_ACTIVE = -1
 _encode = msgspec.json.Encoder().encode
 _sorted = msgspec.json.Encoder(order="sorted").encode
@@ -75,9 +76,14 @@ class AskedAgain(msgspec.Struct, eq=False, gc=False):
         if self._activation == active.number:
             return self._answer
         answer = active.lasting(self.raw, now=now)
-        self._answer = answer if answer is None or len(_encode(answer)) <= MAX_ANSWER_BYTES else None
+        self._answer = answer if answer is None or _bytes_of(answer) <= MAX_ANSWER_BYTES else None
         self._activation = active.number
         return None
+
+
+def _bytes_of(answer: Answer) -> int:
+    """Return about what an answer takes: the names of rules are its own, and short ones take more than their text."""
+    return len(_encode(answer)) + _NAME_BYTES * len(answer.applied_rules) + _ERROR_BYTES * len(answer.errors)
 
 
 def canonical_parts(raw: object) -> tuple[Parts | None, Claims]:

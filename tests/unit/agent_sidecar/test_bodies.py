@@ -2,6 +2,7 @@
 
 import gc
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 from agent_sidecar import bodies
 from agent_sidecar.asked import Asked, AskedAgain
 from agent_sidecar.bodies import MAX_BODY_BYTES, Bodies
+from policy_core.decision import Answer, RuleError
 from policy_core.decoding import decode_request
+from policy_core.model import Decision
 from policy_core.request import RequestError
 from policy_core.testing import strategies
 
@@ -109,6 +112,42 @@ def test_what_is_kept_is_bounded_however_many_there_are(monkeypatch: pytest.Monk
         asked_often(memory, body_of(number))
 
     assert 0 < len(memory) <= 100_000 / 2_000
+
+
+class Answering:
+    """Answers anything, for ever, with so many rules that apply or are in error."""
+
+    number, deny_after = 1, 1.0
+
+    def __init__(self, rules: int, errors: int) -> None:
+        self._rules, self._errors = rules, errors
+
+    def lasting(self, raw: Any, *, now: float) -> Answer:
+        names = [f"p/{number:02x}" for number in range(self._rules)]
+        errors = [RuleError(f"p/{number:x}", f"context.tenant {number}: is absent") for number in range(self._errors)]
+        return Answer(
+            decision=Decision.DENY, allowed=False, reason_code="matched_rule", applied_rules=names, errors=errors
+        )
+
+
+@pytest.mark.parametrize(("rules", "errors"), [(n, 0) for n in (1, 5, 9, 20, 90)] + [(n, n) for n in (1, 2, 3, 4, 12)])
+def test_what_is_kept_takes_no_more_memory_than_it_may_whatever_is_answered(
+    monkeypatch: pytest.MonkeyPatch, rules: int, errors: int
+) -> None:
+    monkeypatch.setattr(bodies, "MAX_BYTES", 400_000)
+    active: Any = Answering(rules, errors)
+    tracemalloc.start()
+    try:
+        memory = Bodies()
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(400):
+            asked_often(memory, body_of(number)).lasting(active, 0.0)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert len(memory) > 100
+    assert after - before < 400_000
 
 
 @pytest.fixture
