@@ -27,7 +27,6 @@ MAX_KEY_BYTES = 1_024
 MAX_GROUP_RULES = 256
 """More rules than that are looked at without the cache: to read about them takes longer than a request may."""
 MAX_GROUPS_RULES = 100_000  # in all groups together
-MAX_TIMELESS = 100_000  # rules of which it is known whether they read the time
 _GROUP_WEIGHT = 20  # what a group takes beside its rules, in rules
 
 MEET_EVERY = 8
@@ -40,6 +39,7 @@ REST = 2_000  # requests for which it is left alone
 _ENTRY_BYTES = 600
 _LEAST_BYTES = MAX_BYTES // MAX_ENTRIES
 _NEVER = -(1 << 62)
+_UNKNOWN, _TIMELESS, _TIMED = 0, 1, 2
 _FORMAT = 2  # of `marshal`: no sharing and no interning, so equal values give equal bytes
 
 
@@ -65,10 +65,10 @@ class DecisionCache:
         "_answers",
         "_exceptions",
         "_groups",
+        "_kinds",
         "_numbers",
         "_rules",
         "_strangers",
-        "_timeless",
         "hits",
         "misses",
     )
@@ -78,7 +78,7 @@ class DecisionCache:
         self._exceptions = exceptions
         self._groups: Remembered[Rules, Group] = Remembered(MAX_GROUPS_RULES)
         self._answers: Remembered[bytes, Answer] = Remembered(MAX_BYTES)
-        self._timeless: Remembered[int, bool] = Remembered(MAX_TIMELESS)
+        self._kinds = bytearray(len(rules))  # which of them read the time, once somebody has asked
         self._numbers = count()  # never the same one twice, whichever threads ask
         self._strangers = 0
         self.hits = 0
@@ -135,15 +135,14 @@ class DecisionCache:
         """Forget everything, yielding after every few entries; see `Matcher.dismantle`."""
         yield from self._groups.forget()
         yield from self._answers.forget()
-        yield from self._timeless.forget()
 
     def _is_timeless(self, ordinal: int) -> bool:
-        known = self._timeless.get(ordinal)
-        if known is None:
+        kind = self._kinds[ordinal]
+        if kind == _UNKNOWN:
             reads = reads_of([self._rules[ordinal]], self._exceptions.get(ordinal, ()))
-            known = not (reads.clock or reads.windows or reads.spans)
-            self._timeless.put(ordinal, known)
-        return known
+            kind = _TIMED if reads.clock or reads.windows or reads.spans else _TIMELESS
+            self._kinds[ordinal] = kind
+        return kind == _TIMELESS
 
     def _wake(self, group: Group, candidates: Rules) -> None:
         """Ask the cache from now on, unless the rules read the time in a way that no key can hold."""
