@@ -13,6 +13,8 @@ from collections.abc import Awaitable
 from functools import partial
 from typing import cast
 
+import httptools
+
 from agent_sidecar import logs
 from agent_sidecar.access.entrance import NotAdmittedError
 from agent_sidecar.decision_log.batch import Batch
@@ -36,12 +38,13 @@ class Connection(Requests, asyncio.Protocol):
         "_backlog", "_has_ended", "_held", "_is_due", "_is_paused", "_is_refused", "_is_unread", "_place", "_transport",
     )  # fmt: skip
 
+    _held: HeldReplies
+
     def __init__(self, service: Service, *, place: object = _NO_PLACE) -> None:
         """`place` is in whose share of the connections this one has been counted already, if it has."""
         super().__init__(service)
         self._transport: asyncio.Transport | None = None
         self._place = place
-        self._held = HeldReplies(self._let_go)
         self._backlog = b""  # has arrived, and waits until others have had their turn
         self._is_due = False  # others have their turn, and then the backlog is looked at
         self._is_paused = False  # nothing is read
@@ -63,6 +66,8 @@ class Connection(Requests, asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection, or turn it away: who may not come in, and if there are too many."""
         self._transport = cast("asyncio.Transport", transport)
+        self._parser = httptools.HttpRequestParser(self)  # both refer to this connection, until it is lost
+        self._held = HeldReplies(self._let_go)
         service, entrance = self._service, self._entrance
         try:
             self._known = entrance.admit(transport)
@@ -83,7 +88,7 @@ class Connection(Requests, asyncio.Protocol):
         self._backlog = b""
         self._forget_body()
         self.leave()
-        del self._parser  # it refers to this connection; without the cycle both go at once
+        del self._parser  # without the cycle both go at once
 
     def leave(self) -> None:
         """Give the place of this connection to others, once."""

@@ -37,12 +37,13 @@ class Head:
         "_address", "_asker", "_entrance", "_head", "_keeps", "_known", "_limits", "_parser", "_phase", "_service",
     )  # fmt: skip
 
+    _parser: httptools.HttpRequestParser
+
     def __init__(self, service: Service) -> None:
         self._service = service
         self._entrance = service.entrance
         self._limits: Limits = service.limits
         self._keeps = service.kept_headers
-        self._parser = httptools.HttpRequestParser(self)
         self._phase = OPENING if service.entrance.must_hurry else IDLE
         self._known: Caller | None = None
         self._asker: Caller | None = None

@@ -1,6 +1,9 @@
 """The protocol on real Unix sockets: good requests, bad ones, and peers that do not behave."""
 
 import asyncio
+import gc
+import socket
+import weakref
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import uvloop
 from agent_sidecar.access.entrance import TcpEntrance
 from agent_sidecar.access.limits import Limits
 from agent_sidecar.access.tokens import TokenFile, Tokens
+from agent_sidecar.decision_log.batch import Batch
 from agent_sidecar.server.connection import Connection
 from agent_sidecar.server.listening import listen_unix
 from agent_sidecar.server.replies import Reply, headed
@@ -580,3 +584,38 @@ def test_a_head_request_that_nobody_takes_gets_no_body(tmp_path: Path, path: str
         assert after.startswith(b"HTTP/1.1 200 OK\r\n")
 
     serve(tmp_path, client)
+
+
+@pytest.mark.parametrize("sent", [None, b"", post("/held", b""), post("/held", b"", close=False) + b"POST", b"\0"])
+def test_a_connection_is_freed_without_the_collector(sent: bytes | None) -> None:
+    """What is in a cycle when a new policy comes is never freed: all who fail at a handshake would leave one each."""
+
+    class Held:
+        def __call__(self, _body: bytes | bytearray, peer: Connection) -> Reply:
+            peer.hold(Batch(), lambda: (200, b""))
+            return 200, b""
+
+    async def open_and_lose(service: Service) -> None:
+        connection = Connection(service)
+        if sent is None:
+            return  # as when a handshake fails
+        ours, peers = socket.socketpair()
+        transport, _ = await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, ours)
+        with peers:
+            peers.sendall(sent)
+            await asyncio.sleep(0.005)
+            assert connection in service.connections
+            transport.abort()
+            await asyncio.sleep(0.005)
+
+    held = Held()
+    alive = weakref.ref(held)
+    gc.disable()
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(open_and_lose(Service({b"/held": (b"POST", held)})))
+        del held
+
+        assert alive() is None
+    finally:
+        gc.enable()
