@@ -45,20 +45,20 @@ class _Piece(msgspec.Struct, eq=False):
         """Put other messages in the place of those that waited for a batch."""
         for each in self.waiting:
             if each.batch is batch:
-                denied = message(_denial(each), keep_alive=each.keep_alive, request_id=each.request_id)
-                self.messages[each.place] = denied
+                self.messages[each.place] = _denial(each)
 
 
 def _to_nobody(_messages: list[bytes], *, is_last: bool) -> None:
     """Send nothing."""
 
 
-def _denial(waiting: _Waiting) -> Reply:
+def _denial(waiting: _Waiting) -> bytes:
+    spell = partial(message, keep_alive=waiting.keep_alive, request_id=waiting.request_id)
     try:
-        return waiting.instead()
+        return spell(waiting.instead())
     except Exception as error:  # noqa: BLE001 - request boundary: what may not leave is replaced whatever happens
         logs.bug("denial_failed", error)
-        return error_reply(*INTERNAL_ERROR)
+        return spell(error_reply(*INTERNAL_ERROR))
 
 
 class HeldReplies:

@@ -190,9 +190,10 @@ def test_of_one_write_only_what_failed_is_denied(tmp_path: Path) -> None:
     serve(tmp_path, play)
 
 
-def test_what_may_not_leave_does_not_even_if_its_denial_fails(tmp_path: Path) -> None:
+@pytest.mark.parametrize("denial", [lambda: 1 // 0, lambda: None, lambda: (299, b"a status that nobody knows")])
+def test_what_may_not_leave_does_not_even_if_its_denial_fails(tmp_path: Path, denial: Callable[[], Reply]) -> None:
     def decide(body: bytes | bytearray, peer: Connection) -> Reply:
-        peer.hold(disk.write(), lambda: 1 // 0)  # type: ignore[arg-type, return-value]
+        peer.hold(disk.write(), denial)
         return 200, bytes(body)
 
     async def play(server: Server) -> None:
