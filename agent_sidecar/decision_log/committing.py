@@ -4,15 +4,24 @@ import threading
 from asyncio import AbstractEventLoop
 from collections import deque
 from collections.abc import Callable
+from time import monotonic
 
 from agent_sidecar import logs
 from agent_sidecar.decision_log.batch import Batch
 from agent_sidecar.decision_log.spool import Spool
 from agent_sidecar.durable import StateError
 
+MAX_GATHERING_S = 0.001
+"""A sync begins once a turn of the event loop brings nothing more, and so long after the first who wants it at most.
+
+One costs as much of the core as several decisions; where each shares it with few others, most of the core goes there.
+"""
+
+_QUIET_TURNS = 2  # what a turn brings is written in the next
+
 
 class GroupCommit:
-    """Syncs a spool for everybody who waits: all that came during one sync share the next.
+    """Syncs a spool for everybody who waits: all that came until it begins share it.
 
     `withheld` is told, before those who wait, what is in the spool and cannot be made durable; in the event loop.
     """
@@ -23,6 +32,8 @@ class GroupCommit:
         self._waiting: deque[tuple[int, Batch]] = deque()
         self._wanted = threading.Event()
         self._is_busy = False
+        self._quiet_turns = 0
+        self._gathers_until = 0.0
         self._stopping = False
         self._loop: AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="log-sync", daemon=True)
@@ -40,9 +51,24 @@ class GroupCommit:
     def sync(self, position: int, batch: Batch) -> None:
         """Settle a batch once the spool is durable up to `position`; in the event loop, by rising positions."""
         self._waiting.append((position, batch))
+        self._quiet_turns = 0
         if not self._is_busy:
             self._is_busy = True
+            self._gather()
+
+    def _gather(self) -> None:
+        """Sync, once everybody is here."""
+        self._gathers_until = monotonic() + MAX_GATHERING_S
+        self._gather_on()
+
+    def _gather_on(self) -> None:
+        loop = self._loop
+        is_quiet = self._quiet_turns == _QUIET_TURNS
+        if is_quiet or not loop or not loop.is_running() or monotonic() >= self._gathers_until:
             self._wanted.set()
+        else:
+            self._quiet_turns += 1
+            loop.call_soon(self._gather_on)
 
     def _run(self) -> None:
         loop = self._loop
@@ -66,7 +92,7 @@ class GroupCommit:
             done.append(waiting.popleft()[1])
         self._is_busy = bool(waiting)
         if waiting:
-            self._wanted.set()
+            self._gather()
         if error:
             self._withheld([each for batch in done for each in batch.ids], error)
         for batch in done:

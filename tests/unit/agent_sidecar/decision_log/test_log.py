@@ -10,6 +10,7 @@ import pytest
 from asking import Asking
 from spooled import NOON, flaws, new_spool, records, segments
 
+import agent_sidecar.decision_log.committing
 import agent_sidecar.decision_log.log
 from agent_sidecar.asked import Asked
 from agent_sidecar.decision_log.errors import SpoolError
@@ -374,6 +375,33 @@ def test_others_who_wait_meanwhile_share_the_next_sync(tmp_path: Path, monkeypat
     assert len(syncs) < 20
 
 
+def test_a_sync_begins_once_a_turn_brings_nothing_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent_sidecar.decision_log.committing, "MAX_GATHERING_S", 60.0)
+    log, syncs = new_log(tmp_path, Durability.HOST), list[int]()
+    sync = log.spool.sync
+    log.spool.sync = lambda: syncs.append(log.spool.position) or sync()  # type: ignore[method-assign, func-returns-value]
+
+    assert synced(log, [f"d-{number}" for number in range(8)], each_in_a_turn=True, turns=True) == [True] * 8
+
+    assert syncs == [8]
+
+
+def test_or_while_each_turn_brings_more_if_somebody_has_waited_for_long(tmp_path: Path) -> None:
+    log, told = new_log(tmp_path, Durability.HOST), list[bool]()
+
+    async def run() -> None:
+        log.start(asyncio.get_running_loop())
+        async with asyncio.timeout(10):
+            while not told:
+                batch = log.write(decided("d"), Asking())
+                assert batch
+                batch.tell(told.append)
+                log.flush()
+                await asyncio.sleep(0)
+
+    asyncio.run(run())
+
+
 def test_without_a_log_nothing_is_written_and_nobody_waits() -> None:
     log = NoLog()
 
@@ -400,7 +428,7 @@ def test_sizes_are_written_with_their_unit() -> None:
     assert log_settings({"max_bytes": "512MiB"}).max_bytes == 512 << 20
 
 
-def synced(log: DecisionLog, names: list[str], *, each_in_a_turn: bool = False) -> list[bool]:
+def synced(log: DecisionLog, names: list[str], *, each_in_a_turn: bool = False, turns: bool = False) -> list[bool]:
     """Write in an event loop, wait for all of it, and return what whoever waited was told."""
     told: list[bool] = []
 
@@ -412,6 +440,8 @@ def synced(log: DecisionLog, names: list[str], *, each_in_a_turn: bool = False) 
             batch.tell(told.append)
             if each_in_a_turn:
                 log.flush()
+            if turns:
+                await asyncio.sleep(0)
         log.flush()
         async with asyncio.timeout(10):
             while len(told) < len(names):
