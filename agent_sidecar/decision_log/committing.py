@@ -12,7 +12,7 @@ from agent_sidecar.decision_log.spool import Spool
 from agent_sidecar.durable import StateError
 
 MAX_GATHERING_S = 0.001
-"""A sync begins once a turn of the event loop brings nothing more, and so long after the first who wants it at most.
+"""A sync begins once turns of the event loop bring nothing more, and so long after the first who wants it at most.
 
 One costs as much of the core as several decisions; where each shares it with few others, most of the core goes there.
 """
