@@ -2,6 +2,6 @@
 
 import sys
 
-from agent_sidecar.cli import main
+from agent_sidecar.cli.main import main
 
 sys.exit(main())

@@ -4,7 +4,7 @@ import re
 
 import click
 
-from agent_sidecar.cli import writ_sidecar
+from agent_sidecar.cli.main import writ_sidecar
 from builder.cli.main import writ
 
 PROGRAMS: dict[str, click.Command] = {"writ": writ, "writ-sidecar": writ_sidecar}

@@ -43,7 +43,7 @@ def _serve() -> None:
     import signal
 
     from agent_sidecar import daemon  # noqa: F401  loaded here, once
-    from agent_sidecar.cli import main
+    from agent_sidecar.cli.main import main
 
     child = 0
     for line in sys.stdin:

@@ -61,7 +61,7 @@ def _serve() -> None:
 
 
 def _run(kill_before: int | None, arguments: list[str]) -> None:
-    from agent_sidecar.cli import main
+    from agent_sidecar.cli.main import main
     from agent_sidecar.updating import Updater
 
     left, polling, poll = kill_before, False, Updater.poll

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tuf_repository import TufRepository, served
 
-from agent_sidecar.cli import main
+from agent_sidecar.cli.main import main
 
 
 @dataclass

@@ -15,7 +15,7 @@ from securesystemslib.signer import CryptoSigner
 from signed_store import SignedStore, bundle, rules
 from tuf_repository import TufRepository
 
-from agent_sidecar.cli import main
+from agent_sidecar.cli.main import main
 
 BODY = b"what is to be downloaded"
 TRUST_FAILED, UNAVAILABLE, USAGE = 5, 6, 2

@@ -41,7 +41,8 @@ os.execv(sys.executable, [sys.executable, "-m", "agent_sidecar", *arguments])
 
 STUCK = """
 import sys, time
-from agent_sidecar import cli, polling
+from agent_sidecar import polling
+from agent_sidecar.cli.main import main
 from agent_sidecar.updating import Updater
 polling.MAX_STEP_S = 0.5
 honest, began = Updater.poll, time.monotonic()
@@ -50,7 +51,7 @@ def poll(self, *, full=False):
         time.sleep(3600)
     return honest(self, full=full)
 Updater.poll = poll
-sys.exit(cli.main())
+sys.exit(main())
 """
 """A sidecar whose polling hangs after two seconds, as if a library waited without a limit."""
 

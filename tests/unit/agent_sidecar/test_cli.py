@@ -15,7 +15,7 @@ import click
 import pytest
 from signed_store import SignedStore, bundle, rules
 
-from agent_sidecar.cli import main, writ_sidecar
+from agent_sidecar.cli.main import main, writ_sidecar
 from agent_sidecar.configuration import SETTINGS
 
 PAGE = Path(__file__).parents[3] / "docs/reference/sidecar-cli.md"
@@ -278,7 +278,7 @@ def test_verify_with_a_configuration_does_not_believe_the_root_in_the_state(
 AS_ANOTHER = """
 import os, sys
 import agent_sidecar.calling
-from agent_sidecar.cli import main
+from agent_sidecar.cli.main import main
 os.setgroups([]); os.setgid(61234); os.setuid(61234)
 sys.exit(main(sys.argv[1:]))
 """

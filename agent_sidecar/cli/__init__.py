@@ -1,0 +1,1 @@
+"""The ``writ-sidecar`` command line: each command parses, calls, prints."""
