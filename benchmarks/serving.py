@@ -1,6 +1,8 @@
 """Decisions over HTTP: a sidecar on one core, a client of 32 connections on another, 10,000 rules, by kind of log.
 
 Bodies come again and again, as those of schedulers and agents in a loop do, or each is new by a number in its context.
+Beside it, in the same run, a server on the same event loop that looks at nothing and always says the same: what the
+kernel and the loop take.
 
 The client is a small one on uvloop, in a process of its own; it sends a request on each connection once the reply
 before is there. The time of the core that a decision takes is that of the sidecar's process, all threads and the kernel
@@ -38,7 +40,8 @@ PORT = 18_181
 TOKEN = "a-token-of-enough-length"  # noqa: S105 - of a sidecar that lives for seconds
 SERVER_CORE, CLIENT_CORE = 0, 1
 POLICY = PolicyRef(bundle="sha256:" + "0" * 64, revision="0" * 40, channel="prod", release=1)
-REPEATED, NEW = "repeated", "new"
+REPEATED, NEW, ECHO = "repeated", "new", "echo"
+_ECHOED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 300\r\n\r\n" + b" " * 300
 OPA = ("OPA 1.9 (published, trivial policy)", "TCP", "", "", 16_500, 1.6, 3.8)
 NUMBER = b"0000000000"
 """Stands in a new body where its number goes."""
@@ -55,9 +58,12 @@ def run() -> None:
         (world.folder / "token").write_text(TOKEN)
         (world.folder / "token").chmod(0o600)
         (world.folder / "requests.json").write_text(json.dumps(requests(RULES, REQUESTS)))
+        sockets = ("TCP", f"127.0.0.1:{PORT}"), ("Unix", str(world.folder / "d.sock"))
+        with _started(world, ["-m", "benchmarks.serving", ECHO, str(PORT), sockets[1][1]], "listening") as used_s:
+            rows += [(ECHO, kind, "", *_asked(world, address, REPEATED, used_s)) for kind, address in sockets]
         for durability in ("off", "process", "host"):
             with _serving(world, durability) as used_s:
-                for kind, address in (("TCP", f"127.0.0.1:{PORT}"), ("Unix", str(world.folder / "d.sock"))):
+                for kind, address in sockets:
                     rows += [
                         (f"log {durability}", kind, bodies, *_asked(world, address, bodies, used_s))
                         for bodies in (REPEATED, NEW)
@@ -80,6 +86,10 @@ def _steps() -> Iterator[tuple[str, float, float]]:
         yield _step("appended, by a process that is alone", spool.append, entries)
     with _spool(is_alone=False) as spool:
         yield _step("appended, by one of several", spool.append, entries)
+    turns = [entries[start : start + CONNECTIONS] for start in range(0, REQUESTS, CONNECTIONS)]
+    with _spool(is_alone=True) as spool:
+        _, *times = _step("", lambda turn: spool.append(*turn), turns)
+        yield f"each of {CONNECTIONS} that are appended together", times[0] / CONNECTIONS, times[1] / CONNECTIONS
     with _spool(is_alone=True) as spool:
         append, sync = spool.append, spool.sync
         yield _step("appended and synced, each by itself", lambda entry: (append(entry), sync()), entries)
@@ -123,15 +133,23 @@ def _serving(world: World, durability: str) -> Iterator[Callable[[], float]]:
     settings = world.folder / "sidecar.toml"
     settings.write_text(f'[log]\ndurability = "{durability}"\nwhen_full = "drop-oldest"\n')
     arguments = [
-        "taskset", "-c", str(SERVER_CORE), sys.executable, "-m", "agent_sidecar", "run", "--store", world.url,
-        "--channel", "prod", "--root", str(world.repository / "trust" / "root.json"), "--state",
+        "-m", "agent_sidecar", "run", "--store", world.url, "--channel", "prod",
+        "--root", str(world.repository / "trust" / "root.json"), "--state",
         str(world.folder / f"state-{durability}"), "--socket", str(world.folder / "d.sock"), "--listen",
         f"127.0.0.1:{PORT}", "--token-file", str(world.folder / "token"), "--config", str(settings),
     ]  # fmt: skip
-    with subprocess.Popen(arguments, env=world.environment, stderr=subprocess.PIPE, text=True) as process:
+    with _started(world, arguments, '"activated"') as used_s:
+        yield used_s
+
+
+@contextmanager
+def _started(world: World, arguments: list[str], sign: str) -> Iterator[Callable[[], float]]:
+    """Run a program on a core of its own from when it says a `sign`, and yield what tells the seconds it has used."""
+    command = ["taskset", "-c", str(SERVER_CORE), sys.executable, *arguments]
+    with subprocess.Popen(command, env=world.environment, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
         for line in process.stderr:
-            if '"activated"' in line:
+            if sign in line:
                 break
         try:
             yield lambda: _used_s(process.pid)
@@ -229,6 +247,26 @@ def _message(request: dict[str, Any]) -> bytes:
     return head.encode() + body
 
 
+class _Echo(asyncio.Protocol):
+    """Says the same to whatever comes."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:  # noqa: ARG002 - the protocol's signature
+        """Reply at once."""
+        self._transport.write(_ECHOED)
+
+
+async def _echo(port: int, path: str) -> None:
+    loop = asyncio.get_running_loop()
+    await loop.create_server(_Echo, "127.0.0.1", port)
+    await loop.create_unix_server(_Echo, path)
+    print("listening", file=sys.stderr, flush=True)
+    await asyncio.Event().wait()
+
+
 def _client(address: str, requests_file: str, bodies: str) -> None:
     import uvloop
 
@@ -240,4 +278,9 @@ def _client(address: str, requests_file: str, bodies: str) -> None:
 
 
 if __name__ == "__main__":
-    _client(*sys.argv[1:])
+    if sys.argv[1] == ECHO:
+        import uvloop
+
+        uvloop.run(_echo(int(sys.argv[2]), sys.argv[3]))
+    else:
+        _client(*sys.argv[1:])
