@@ -29,10 +29,13 @@ def logged(directory: Path, *raws: object) -> bytes:
     """Return a finished segment in which a host has logged decisions, ten seconds apart."""
     spool = new_spool(directory)
     spool.open()
-    log = DecisionLog(spool, LogSettings(), clock=lambda: NOON, host={"env": "prod"}, shipper=None)
+    log = DecisionLog(
+        spool, LogSettings(), clock=lambda: NOON, host={"env": "prod"}, shipper=None, soon=lambda _flush: None
+    )
     log.event("activated", {"release": 1})
     for number, raw in enumerate(raws):
         log.write(Decided(Asked(raw), ANSWER, NOON + 10 * number, 1, Spoken.AUTHZEN, is_trial=False), Asking())
+    log.flush()
     spool.seal()
     return segments(directory)[0].read_bytes()
 
