@@ -1,9 +1,9 @@
 """Requests while policies are swapped under them: the same load with and without, and memory over many swaps.
 
-All releases are made before, and then served one after the other by putting the signed timestamp of each in its place,
-so that no publisher competes. With one connection sidecar and client ask for real-time priority, so that what else the
-machine does is not measured too; with more they would leave nothing to others, and the kernel would stop them. OPA's
-row is not measured here: it is what was seen of it on another run of such a machine.
+Both last as long, so that what the machine does to one it has the time to do to the other. All releases are made
+before, and then served one after the other by putting the signed timestamp of each in its place, so that no publisher
+competes. Nothing has real-time priority: two busy threads that have it are stopped by the kernel for 50 ms in each
+second. OPA's row is not measured here: it is what was seen of it on another run of such a machine.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ from benchmarks.workload import documents, requests
 
 SIZES = tuple(int(size) for size in os.environ.get("SWAP_SIZES", "10000,100000").split(","))
 SWAPS, MANY_SWAPS = int(os.environ.get("SWAPS", "20")), int(os.environ.get("MANY_SWAPS", "100"))
-CONNECTIONS = (1, 32)
+CONNECTIONS = tuple(int(each) for each in os.environ.get("SWAP_CONNECTIONS", "1,32").split(","))
 REQUESTS = 2_000
 POLICIES = 3
 """One more than a host holds, so that each release is loaded anew."""
@@ -52,9 +52,9 @@ def run() -> None:
             states = _released(world, size, max(SWAPS, MANY_SWAPS if size == SIZES[0] else 0) + 2)
             (world.folder / "requests.json").write_text(json.dumps(requests(size, REQUESTS)))
             for connections in CONNECTIONS:
-                lines = {}
-                for swaps, phase in ((0, "at rest"), (SWAPS, f"{SWAPS} swaps")):
-                    times, took_s = _measured(world, states, connections, swaps)
+                lines, lasted_s = {}, 0.0
+                for swaps, phase in ((SWAPS, f"{SWAPS} swaps"), (0, "at rest")):
+                    times, took_s, lasted_s = _measured(world, states, connections, swaps, lasted_s)
                     parts = (percentile(times, part) for part in (0.5, 0.99, 0.999))
                     rows.append((f"{size:,}", str(connections), phase, f"{len(times):,}", *parts, times[-1]))
                     lines[phase] = [percentile(times, part) for part in PARTS]
@@ -126,32 +126,26 @@ def _sidecar(world: World, states: list[bytes]) -> Iterator[tuple[Sidecar, _Rele
         yield sidecar, releases
 
 
-def _measured(world: World, states: list[bytes], connections: int, swaps: int) -> tuple[list[float], float]:
-    """Return the sorted latencies of all requests (ms) during some swaps, and how long these took together.
+def _measured(
+    world: World, states: list[bytes], connections: int, swaps: int, least_s: float
+) -> tuple[list[float], float, float]:
+    """Return the sorted latencies of all requests (ms) during some swaps, how long these took together, and the load.
 
-    Without swaps the load lasts as long as loading takes elsewhere: a few seconds.
+    That lasts `least_s` at least: what the machine does to one phase it should have the time to do to the other.
     """
-    took_s = 0.0
-    with _sidecar(world, states) as (sidecar, releases), _load(world, connections) as client:
-        if connections == 1:
-            _prioritise(sidecar.process.pid, client.pid)
+    took_s, began = 0.0, time.monotonic()
+    with _sidecar(world, states) as (_, releases), _load(world, connections) as client:
         time.sleep(SETTLE_S)
         for _ in range(swaps):
             took_s += releases.next()
             time.sleep(SETTLE_S / 2)
-        time.sleep(SETTLE_S if swaps else 10 * SETTLE_S)
+        time.sleep(SETTLE_S)
+        lasted_s = time.monotonic() - began
+        time.sleep(max(0.0, least_s - lasted_s))
         said, _ = client.communicate(b"")
     times = array("f")
     times.frombytes(said)
-    return sorted(times), took_s
-
-
-def _prioritise(*processes: int) -> None:
-    """Ask for real-time priority for the threads of some processes, and not for what they start."""
-    policy = os.SCHED_RR | os.SCHED_RESET_ON_FORK
-    with contextlib.suppress(OSError):
-        for thread in (int(each.name) for number in processes for each in Path(f"/proc/{number}/task").iterdir()):
-            os.sched_setscheduler(thread, policy, os.sched_param(1))
+    return sorted(times), took_s, lasted_s
 
 
 def _histogram(times: list[float]) -> list[str]:
