@@ -1,6 +1,7 @@
 """Sidecars killed with SIGKILL at random while clients ask as fast as they can: no reply is missing in the log.
 
-A slice is one state directory and `KILLS` kills; the nightly profile runs fifty. In each, whatever was read from a
+A slice is one state directory and `KILLS` kills; the nightly profile runs fifty, as many on a disk that fills up, and as
+many kills while the store fails that the log is shipped to. In each, whatever was read from a
 socket must be in the log exactly once, nothing in it is torn, and the chain and its signatures hold.
 """
 
@@ -37,6 +38,7 @@ from policy_core.decision_log.lines import MAX_SEGMENT_BYTES, decode_header
 
 KILLS = 20
 SLICES = examples(1, nightly=50)
+HALF_SLICES = examples(1, nightly=100)  # of half as many kills
 SHORT_SLICES = examples(1, nightly=5)
 TOKEN = "a-token-of-enough-length"
 AS_ROOT = [] if os.geteuid() == 0 else [shutil.which("sudo") or "false", "-n"]
@@ -225,7 +227,7 @@ def test_so_it_is_when_workers_write_to_one_log_and_are_killed_one_by_one(number
     print(f"slice {number}: {4 * scene.kills} kills, {len(scene.answered)} replies read, records {dict(types)}")
 
 
-@pytest.mark.parametrize("number", range(SHORT_SLICES))
+@pytest.mark.parametrize("number", range(SLICES))
 def test_on_a_disk_that_fills_up_what_is_not_logged_is_denied(number: int) -> None:
     with small_disk(3) as disk, new_scene(BLOCK, seed=2_000 + number, state=disk / "state") as scene:
         for turn in range(KILLS):
@@ -242,7 +244,7 @@ def test_on_a_disk_that_fills_up_what_is_not_logged_is_denied(number: int) -> No
     print(f"slice {number}: {scene.kills} kills, replies {dict(reasons)}, records {dict(types)}")
 
 
-@pytest.mark.parametrize("number", range(SHORT_SLICES))
+@pytest.mark.parametrize("number", range(HALF_SLICES))
 def test_so_it_is_while_the_store_that_it_is_shipped_to_fails(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     chance = random.Random(number)  # noqa: S311 - no secret
     faults = [s3_proxy.NO_ANSWER, s3_proxy.s3_error(500, "InternalError"), s3_proxy.s3_error(503, "SlowDown"), None]
