@@ -1,8 +1,8 @@
 """Sidecars killed with SIGKILL at random while clients ask as fast as they can: no reply is missing in the log.
 
-A slice is one state directory and `KILLS` kills; the nightly profile runs fifty, as many on a disk that fills up, and as
-many kills while the store fails that the log is shipped to. In each, whatever was read from a
-socket must be in the log exactly once, nothing in it is torn, and the chain and its signatures hold.
+A slice is one state directory and `KILLS` kills; the nightly profile runs fifty, as many on a disk that fills up, and
+as many kills while the store fails that the log is shipped to. In each, whatever was read from a socket must be in the
+log exactly once, nothing in it is torn, and the chain and its signatures hold.
 """
 
 import contextlib
