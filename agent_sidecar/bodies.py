@@ -8,12 +8,11 @@ Bodies that never repeat cost next to nothing: one is kept when it comes for the
 long, none is looked up for a while. What is kept is bounded in bytes.
 """
 
-from array import array
 from collections.abc import Callable
 
 from agent_sidecar.asked import MAX_ANSWER_BYTES, Asked, AskedAgain
 from policy_core.decoding import decode_request
-from policy_core.remembering import Remembered
+from policy_core.remembering import Remembered, SeenOnce
 
 MAX_BODY_BYTES = 4_096
 MAX_BYTES = 8_000_000  # of all that is kept, with what Python adds
@@ -36,7 +35,7 @@ class Bodies:
         self._pick = pick
         self._known: Remembered[bytes, AskedAgain] = Remembered(MAX_BYTES)
         self._get = self._known.get
-        self._seen = array("q", bytes(8 * _PLACES))
+        self._seen = SeenOnce(_PLACES)
         self._misses = 0  # in a row; below zero, how many bodies are not looked up yet
 
     def __len__(self) -> int:
@@ -61,12 +60,8 @@ class Bodies:
         self._misses += 1
         if self._misses == PATIENCE:
             self._misses = -REST
-        seen = hash(body)  # keyed anew in each process: nobody can choose bodies that share a place
-        place = seen % _PLACES
-        if self._seen[place] == seen:
+        if self._seen.again(body):
             self._keep(body, asked)
-        else:
-            self._seen[place] = seen
         return asked
 
     def _keep(self, body: bytes, asked: Asked) -> None:

@@ -1,5 +1,6 @@
 """What was worked out once and is remembered: within a limit, however many different things callers ask about."""
 
+from array import array
 from collections import deque
 from collections.abc import Hashable, Iterator
 from itertools import islice
@@ -60,3 +61,26 @@ class Remembered(Generic[Key, Value]):
                     self._weight -= freed
                     self._table.pop(oldest, None)
             yield
+
+
+class SeenOnce:
+    """Tells what comes again from what never does, by one hash a place, so that the latter takes no memory.
+
+    What shares a place with something else may have to come once more. Hashes are keyed anew in each process: nobody
+    can choose bytes that share one.
+    """
+
+    __slots__ = ("_hashes", "_places")
+
+    def __init__(self, places: int) -> None:
+        self._places = places
+        self._hashes = array("q", bytes(8 * places))
+
+    def again(self, content: bytes) -> bool:
+        """Tell whether these bytes have come before, and note that they have now."""
+        found = hash(content)
+        place = found % self._places
+        if self._hashes[place] == found:
+            return True
+        self._hashes[place] = found
+        return False

@@ -5,9 +5,7 @@ as a whole and nothing else with it. Only what the bytes alone decide may be in 
 ours and what is too large are asked anew for each request.
 """
 
-from array import array
-
-from policy_core.remembering import Remembered
+from policy_core.remembering import Remembered, SeenOnce
 
 END = b"\r\n\r\n"
 MAX_HEAD_BYTES = 2 << 10
@@ -57,11 +55,11 @@ class ReadHead:
 class KnownHeads:
     """Heads that a parser has read, by their bytes; each from the second time on that it comes."""
 
-    __slots__ = ("_heads", "_once", "get")
+    __slots__ = ("_heads", "_seen", "get")
 
     def __init__(self, most: int = MAX_BYTES) -> None:
         self._heads: Remembered[bytes, ReadHead] = Remembered(most)
-        self._once = array("q", bytes(8 * _ONCE))
+        self._seen = SeenOnce(_ONCE)
         self.get = self._heads.get
 
     def __len__(self) -> int:
@@ -70,11 +68,7 @@ class KnownHeads:
 
     def learn(self, raw: bytes, head: ReadHead) -> None:
         """Remember what the parser has made of a plain head, unless its lines leave a doubt of where it ends."""
-        if len(raw) > MAX_HEAD_BYTES:
-            return
-        mark = hash(raw)
-        if self._once[mark % _ONCE] != mark:
-            self._once[mark % _ONCE] = mark
+        if len(raw) > MAX_HEAD_BYTES or not self._seen.again(raw):
             return
         lines = head.headers + 2  # the first one, and the empty one
         if raw.endswith(END) and raw.count(b"\r\n") == raw.count(b"\r") == raw.count(b"\n") == lines:

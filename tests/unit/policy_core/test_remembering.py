@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from policy_core.remembering import Remembered
+from policy_core.remembering import Remembered, SeenOnce
 
 
 def test_what_was_held_for_longest_is_forgotten_first():
@@ -76,3 +76,15 @@ def test_what_was_put_in_last_is_told_first():
 
     assert table.newest(2) == ["d", "c"]
     assert table.newest(9) == ["d", "c", "b"]
+
+
+def test_what_comes_again_is_told_from_what_does_not() -> None:
+    seen = SeenOnce(1_024)
+
+    assert [seen.again(each) for each in (b"a", b"b", b"a", b"a", b"c")] == [False, False, True, True, False]
+
+
+def test_what_shares_its_place_is_never_taken_for_something_that_came() -> None:
+    seen = SeenOnce(1)
+
+    assert [seen.again(each) for each in (b"a", b"b", b"a", b"a")] == [False, False, False, True]
